@@ -1,0 +1,6 @@
+//! The state machines that decide: [`link`], [`session`], [`scheduler`], [`node`], [`store`].
+//!
+//! Sans-IO: no clock, socket, thread, random source or hash order of its own. Time is a `u64` of microseconds that
+//! comes in, randomness a seed that comes in; every output is data. `ARCHITECTURE.md` has the contract of each machine.
+
+pub use scaler_wire as wire;

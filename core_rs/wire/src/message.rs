@@ -1,0 +1,492 @@
+//! What parts say to each other, as data. The codec (`codec.rs`) gives each kind its bytes; the engine its meaning.
+//!
+//! Everything is generic over `P`, a handle on payload bytes that are passed on and never decoded on the way:
+//! `bytes::Bytes` in the loops, a few numbers in the simulator.
+
+/// A handle on payload bytes. Cloning is cheap and never copies the bytes.
+pub trait Payload: Clone + std::fmt::Debug {
+    /// Bytes that this handle stands for.
+    fn len(&self) -> usize;
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A client's in-flight work, by a random number that the client draws. Never reused.
+pub type SessionId = u64;
+/// Numbers a session's tasks from 0, in order of submission. A task is known by (session, sequence) for ever.
+pub type Sequence = u64;
+/// A link, by a random number that its connecting end draws. Outlives connections.
+pub type LinkId = u64;
+/// A function, by the first 16 bytes of the blake3 of its pickle.
+pub type FunctionId = [u8; 16];
+
+/// An object in storage: equal bytes are stored once a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    pub session: SessionId,
+    /// First 16 bytes of the blake3 of the object's bytes.
+    pub hash: [u8; 16],
+}
+
+/// What travels on a connection: messages with their place in a link.
+///
+/// `sequence` counts the frames of one epoch from 1. A frame with sequence 0 is outside the link's order: the
+/// handshake (`Hello`, `Welcome`, `Refused`, `UnknownLink`) and bare acknowledgements.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frame<P> {
+    pub link: LinkId,
+    /// Counts how often both ends began this link from nothing.
+    pub epoch: u32,
+    pub sequence: u64,
+    /// Highest sequence of the peer's frames that was *accepted*: it gives that much credit back.
+    pub acknowledged: u64,
+    pub messages: Vec<Message<P>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Role {
+    Client = 0,
+    Node = 1,
+    Manager = 2,
+    /// The scheduler as it speaks to object storage.
+    Scheduler = 3,
+    /// Who puts and gets objects: a client's or a node's second link.
+    Objects = 4,
+}
+
+/// First words of whoever opened the connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hello {
+    /// Major version of the protocol; another one is refused.
+    pub protocol: u32,
+    pub role: Role,
+    /// The incarnation of the peer that this link last spoke to; 0 the first time.
+    pub incarnation: u64,
+    /// Highest sequence received in order, and highest sent, in this epoch.
+    pub received: u64,
+    pub sent: u64,
+    /// Proof of membership for peers that come by tcp; empty on a local socket.
+    pub ticket: Vec<u8>,
+    /// Role client and objects: the session. Others: 0.
+    pub session: SessionId,
+    /// Role node. Others: `None`.
+    pub node: Option<NodeInfo>,
+    /// For people and logs, never decisions: `version`, `python`, `cloudpickle`, `host`, `pid`, `name`.
+    pub properties: Vec<(String, String)>,
+}
+
+/// What a node offers.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct NodeInfo {
+    pub name: String,
+    /// Worker manager and group that started it; empty for one started by hand.
+    pub manager: String,
+    pub group: String,
+    pub slots: u32,
+    /// Name and amount, -1 without an amount; sorted by name.
+    pub capabilities: Capabilities,
+    /// Minor version of Python 3 that its executors run.
+    pub python_minor: u8,
+    /// Most elements it may be sent beyond those that run, a slot.
+    pub queue_size: u32,
+}
+
+pub type Capabilities = Vec<(String, i64)>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Welcome {
+    /// Drawn by the peer at its start: another value means that it forgot everything.
+    pub incarnation: u64,
+    /// Both ends go on in this epoch. Equal to the hello's: resumed; both send again what the other lacks.
+    /// Otherwise both start from sequence 1 and the connecting end tells its whole state anew.
+    pub epoch: u32,
+    /// Highest sequence received in order in that epoch.
+    pub received: u64,
+    /// 16 hex digits of the blake3 of the scheduler's public key; empty without keys.
+    pub cluster: String,
+    /// `cluster`'s object storage, as peers are told it; empty when there is none.
+    pub storage: String,
+    pub properties: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RefusalCode {
+    Protocol = 0,
+    Ticket = 1,
+    Malformed = 2,
+    Duplicate = 3,
+    Limit = 4,
+    Closing = 5,
+}
+
+/// How a block's elements lie in its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Form {
+    /// One pickle of a list with an entry an element; only where all are of plain immutable types.
+    List = 0,
+    /// `count` little-endian u32, the end of each element counted from the table's end; then the elements' bytes.
+    Table = 1,
+    /// The payload is the one element.
+    Single = 2,
+    /// The payload is 32 bytes that name an object holding what `Single` would hold: session u64, hash 16 bytes,
+    /// size u64, integers little-endian.
+    Reference = 3,
+}
+
+/// Neighbouring elements that travel together: at most 1,024 of them in at most 64 KiB, or a single one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Block<P> {
+    pub count: u32,
+    pub form: Form,
+    pub payload: P,
+}
+
+/// How an element's arguments are applied: told by the client, obeyed by the executor, opaque to everyone between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum CallStyle {
+    /// An element is `(args, kwargs)`.
+    Full = 0,
+    /// An element is the one positional argument (`map` with one iterable).
+    One = 1,
+    /// An element is a tuple of positional arguments.
+    Star = 2,
+}
+
+/// What all elements of one submission share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Options {
+    pub style: CallStyle,
+    /// Sorted by name.
+    pub capabilities: Capabilities,
+    /// Larger first.
+    pub priority: i32,
+    /// Depth of nesting; 0 outside of tasks. Deeper first.
+    pub depth: u16,
+    /// 0 = none.
+    pub timeout_us: u64,
+    /// How often an application exception is tried again.
+    pub retries: u16,
+    /// Python 3 minor version the function needs (pickled by value); 0 = any.
+    pub python_minor: u8,
+    /// For people.
+    pub name: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            style: CallStyle::Full,
+            capabilities: Vec::new(),
+            priority: 0,
+            depth: 0,
+            timeout_us: 0,
+            retries: 0,
+            python_minor: 0,
+            name: String::new(),
+        }
+    }
+}
+
+/// An object that an element needs on the node before it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectUse {
+    /// Which element of the submission, counted from its first; `u32::MAX` = every one of them.
+    pub element: u32,
+    pub key: ObjectKey,
+    pub size: u64,
+}
+
+/// An array of elements `first .. first + count`, the sum of its blocks' counts. One `submit` is an array of one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submit<P> {
+    pub function: FunctionId,
+    pub first: Sequence,
+    pub options: Options,
+    pub blocks: Vec<Block<P>>,
+    pub objects: Vec<ObjectUse>,
+}
+
+impl<P> Submit<P> {
+    pub fn count(&self) -> u64 {
+        self.blocks.iter().map(|block| u64::from(block.count)).sum()
+    }
+}
+
+/// Elements of one session, `first .. first + count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Range {
+    pub session: SessionId,
+    pub first: Sequence,
+    pub count: u64,
+}
+
+/// A block as a node gets it. A block is known by (session, sequence of its first element).
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeBlock<P> {
+    pub first: Sequence,
+    pub count: u32,
+    pub form: Form,
+    /// `None`: the node has it already. It keeps a block until `DropBlocks`.
+    pub payload: Option<P>,
+}
+
+/// Elements `first .. first + count` of one array for a node to run; `blocks` cover them, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assign<P> {
+    pub session: SessionId,
+    pub function: FunctionId,
+    pub first: Sequence,
+    pub count: u32,
+    pub options: Options,
+    pub blocks: Vec<NodeBlock<P>>,
+    /// `element` counts from `first` here too.
+    pub objects: Vec<ObjectUse>,
+}
+
+/// How elements ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum OutcomeKind {
+    /// Values, in one of the forms of [`Form`].
+    ValueList = 0,
+    ValueTable = 1,
+    ValueSingle = 2,
+    ValueReference = 3,
+    /// One element's exception: the executor's packed form, opaque to everyone between.
+    Exception = 4,
+    /// No payload. Any number of elements.
+    Cancelled = 5,
+    /// The system's own verdict on any number of elements; the payload is a [`Failure`] in msgpack.
+    Failure = 6,
+}
+
+/// Outcome of elements `first .. first + count`, but for those in `except`, which had theirs before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment<P> {
+    pub first: Sequence,
+    pub count: u32,
+    pub kind: OutcomeKind,
+    pub payload: P,
+    pub failure: Option<Failure>,
+    /// Offsets from `first`, ascending.
+    pub except: Vec<u32>,
+}
+
+/// The system's own verdict on a task, as data; the client makes the exception and its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub code: FailureCode,
+    /// Attempts that started, this one included.
+    pub attempts: u32,
+    /// Exit code, or minus the signal's number; 0 where there is none.
+    pub status: i32,
+    /// Names of the nodes concerned.
+    pub nodes: Vec<String>,
+    pub detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum FailureCode {
+    /// Executors that ran it died, `max_attempts` times.
+    ProcessorDied = 0,
+    /// Nodes that ran it died, `max_attempts` times.
+    WorkerDied = 1,
+    TaskTimeout = 2,
+    TaskMemory = 3,
+    MissingObjects = 4,
+    /// `preload` failed, or the executor cannot start.
+    NodeSetup = 5,
+    /// The submission itself is at fault: unknown function, bad form.
+    Rejected = 6,
+    ObjectStorage = 7,
+}
+
+/// Why a node lost a started element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum LossCause {
+    /// Its executor ended by itself: counts as an attempt.
+    ExecutorDied = 0,
+    /// The agent killed its executor for a reason that was not this element's fault (drain, neighbour): no attempt.
+    Collateral = 1,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum QueryKind {
+    /// Why does this task wait: text for people.
+    Explain = 0,
+    /// State word of one task: `queued`, `assigned`, `running`, `done`.
+    State = 1,
+    /// One line of JSON about scheduler, nodes, classes.
+    Status = 2,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StoreErrorCode {
+    Full = 0,
+    Quota = 1,
+    Invalid = 2,
+}
+
+/// A node's account of itself, with each heartbeat.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct NodeStatus {
+    /// Slots whose executor is ready or will be; less than announced while one restarts.
+    pub slots: u32,
+    pub queued: u32,
+    pub running: u32,
+    pub rss_bytes: u64,
+    pub draining: bool,
+}
+
+/// One message. The number in the comment is its kind on the wire.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message<P> {
+    // Handshake, in frames of sequence 0.
+    /// 0
+    Hello(Hello),
+    /// 1
+    Welcome(Welcome),
+    /// 2: the connection closes after it; the text has the mend.
+    Refused { code: RefusalCode, reason: String },
+    /// 3: a frame came for a link that the receiver does not know; the sender says hello again.
+    UnknownLink,
+
+    // Both ways. Takes no credit.
+    /// 4
+    Heartbeat,
+
+    // Client to scheduler.
+    /// 10: also scheduler to node, and agent to executor. Comes before the first use.
+    Function { id: FunctionId, payload: P },
+    /// 11: nothing unfinished of the sender uses it; also scheduler to node, and agent to executor.
+    ForgetFunction { id: FunctionId },
+    /// 12
+    Submit(Submit<P>),
+    /// 13: takes no credit. Each element gets an outcome: `Cancelled`, or what it already had.
+    Cancel { first: Sequence, count: u64 },
+    /// 14: takes no credit.
+    Query { request: u32, kind: QueryKind, first: Sequence },
+    /// 15: cancels all of the session's tasks and lets go of all its objects.
+    Clear,
+    /// 16: the session is over.
+    Goodbye,
+    /// 17: end the cluster.
+    Shutdown { request: u32 },
+    /// 18: the client holds a handle on an object that it stored.
+    HoldObject { key: ObjectKey, size: u64 },
+    /// 19
+    ReleaseObject { key: ObjectKey },
+
+    // Scheduler to client.
+    /// 20
+    Results { segments: Vec<Segment<P>> },
+    /// 21: takes no credit. Answers `Query` and `Shutdown`.
+    Answer { request: u32, ok: bool, text: String },
+    /// 22: the cluster ends.
+    Closing { reason: String },
+
+    // Scheduler to node.
+    /// 30
+    Assign(Assign<P>),
+    /// 31: `blocks` of `session` by first sequence; nothing of them is assigned to the node any more.
+    DropBlocks { session: SessionId, blocks: Vec<Sequence> },
+    /// 32: give back up to `count` elements that have not started, the last assigned first. Takes no credit.
+    Reclaim { count: u32 },
+    /// 33: takes no credit. Each element is answered, by `Done` (cancelled or finished) or `Lost`.
+    CancelElements { range: Range },
+    /// 34: finish what runs, give back the rest, then `Drained`.
+    Drain,
+    /// 35: end.
+    Exit { reason: String },
+
+    // Node to scheduler.
+    /// 40: `busy_us` is the time that the executor spent on these elements, together.
+    Done { session: SessionId, segment: Segment<P>, busy_us: u64 },
+    /// 41: these have not started and are no longer here; empty answers a `Reclaim` that found nothing.
+    GaveBack { ranges: Vec<Range> },
+    /// 42: had started, has no outcome.
+    Lost { session: SessionId, sequence: Sequence, cause: LossCause, status: i32 },
+    /// 43: to a scheduler that forgot: these run here now. Outcomes that it never acknowledged follow as `Done`.
+    Holding { ranges: Vec<Range> },
+    /// 44: takes no credit.
+    NodeStatus(NodeStatus),
+    /// 45
+    Drained,
+
+    // Agent and executor; a socketpair, no link.
+    /// 50: executor is up, `preload` done; or not, with the error.
+    Ready { pid: u32, error: String },
+    /// 51
+    Chunk(Chunk<P>),
+    /// 52
+    ChunkResult(ChunkResult<P>),
+    /// 53: the executor is done with the chunk; elements from `next` on have not been started.
+    ChunkEnd { chunk: u32, next: u32, busy_us: u64 },
+    /// 54: bytes of an object that coming chunks use, in order, in parts.
+    Object { key: ObjectKey, size: u64, offset: u64, payload: P },
+    /// 55: no coming chunk uses it.
+    ForgetObject { key: ObjectKey },
+    /// 56: a part of one element's large value, in order; the agent stores it and reports `ValueReference`.
+    LargeValue { chunk: u32, index: u32, size: u64, offset: u64, payload: P },
+    /// 57: finish and end.
+    Stop,
+
+    // Object storage.
+    /// 60: a part, in order of `offset`; the last one completes the object. An object that is there already is kept.
+    Put { request: u32, key: ObjectKey, size: u64, offset: u64, payload: P },
+    /// 61
+    Stored { request: u32 },
+    /// 62
+    Get { request: u32, key: ObjectKey },
+    /// 63: parts in order; the last one ends at `size`.
+    Data { request: u32, size: u64, offset: u64, payload: P },
+    /// 64
+    Missing { request: u32 },
+    /// 65: role scheduler only; unknown keys are fine.
+    Delete { keys: Vec<ObjectKey> },
+    /// 66: role scheduler only.
+    DeleteSession { session: SessionId },
+    /// 67: the put failed; nothing of it is kept.
+    StoreError { request: u32, code: StoreErrorCode, text: String },
+}
+
+/// Elements for one executor: `skip .. skip + take` of one block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chunk<P> {
+    /// Ascending for each executor, from 1.
+    pub chunk: u32,
+    pub session: SessionId,
+    pub function: FunctionId,
+    pub style: CallStyle,
+    /// Sequence of the chunk's first element.
+    pub first: Sequence,
+    pub skip: u32,
+    pub take: u32,
+    /// Elements of the whole block.
+    pub block_count: u32,
+    pub form: Form,
+    /// `None`: the block of the chunk before this one.
+    pub payload: Option<P>,
+    /// Depth of nesting of these tasks.
+    pub depth: u16,
+}
+
+/// Values or one exception of elements `index .. index + count` of a chunk (0 is the chunk's first).
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChunkResult<P> {
+    pub chunk: u32,
+    pub index: u32,
+    pub count: u32,
+    pub kind: OutcomeKind,
+    pub payload: P,
+    pub busy_us: u64,
+}

@@ -1,0 +1,248 @@
+"""The Rust core: links, engines and loops. Thin; `core_rs/py` mirrors this file, and a test compares the two."""
+
+from collections.abc import Buffer, Iterator, Sequence
+from typing import Any, Final
+
+PROTOCOL: Final[int]
+VERSION: Final[str]
+
+# Forms of a block of arguments or values (docs/protocol.md).
+FORM_LIST: Final = 0
+FORM_TABLE: Final = 1
+FORM_SINGLE: Final = 2
+FORM_REFERENCE: Final = 3
+
+# How an element's arguments are applied.
+STYLE_FULL: Final = 0
+STYLE_ONE: Final = 1
+STYLE_STAR: Final = 2
+
+# Kinds of outcome. 0 to 3 are the forms above.
+OUTCOME_EXCEPTION: Final = 4
+OUTCOME_CANCELLED: Final = 5
+OUTCOME_FAILURE: Final = 6
+
+# First item of each event that Channel.read and ObjectChannel.read return.
+EVENT_RESULTS: Final = 0  # (0, first, count, kind, payload: bytes, except: list[int], failure: tuple | None)
+#                           failure = (code, attempts, status, nodes: list[str], detail)
+EVENT_ANSWER: Final = 1  # (1, request, ok, text)
+EVENT_CLOSING: Final = 2  # (2, reason)
+EVENT_REFUSED: Final = 3  # (3, code, text): final; the connection is closed
+EVENT_WELCOME: Final = 4  # (4, cluster, storage, resumed: bool, properties: dict[str, str])
+EVENT_DISCONNECTED: Final = 5  # (5,): the socket is closed and detached; attach another one
+EVENT_STORED: Final = 6  # (6, request)
+EVENT_DATA: Final = 7  # (7, request, bytes): the whole object
+EVENT_MISSING: Final = 8  # (8, request)
+EVENT_STORE_ERROR: Final = 9  # (9, request, code, text)
+
+def blake3(data: Buffer, key: bytes | None = None) -> bytes:
+    """32 bytes; keyed (a MAC) where `key`, 32 bytes, is given."""
+
+def pack_remote(frame: Buffer, codec: str) -> bytes:
+    """A frame (without the stream's length) as it goes between hosts: body compressed where that pays.
+
+    codec: "auto", "off", "lz4" or "zstd"."""
+
+def unpack_remote(frame: Buffer) -> bytes:
+    """The opposite. ValueError for what is malformed or states a raw size over the limit, before anything is allocated."""
+
+def pack_table(blobs: Sequence[bytes]) -> bytes:
+    """FORM_TABLE: the ends of all blobs as little-endian u32, then the blobs."""
+
+def table_ends(payload: Buffer, count: int) -> list[int]:
+    """`count + 1` offsets into `payload`: element i is payload[offsets[i]:offsets[i + 1]]. ValueError if malformed."""
+
+class Options:
+    """What all elements of a submission share. Immutable, hashable."""
+
+    def __init__(
+        self,
+        *,
+        style: int = STYLE_FULL,
+        capabilities: Sequence[tuple[str, int]] = (),
+        priority: int = 0,
+        depth: int = 0,
+        timeout_us: int = 0,
+        retries: int = 0,
+        python_minor: int = 0,
+        name: str = "",
+    ) -> None: ...
+
+class Channel:
+    """A client's session and its link to the scheduler, over any connected stream socket.
+
+    Not thread-safe but for `wait`: the client's lock guards every other call. Everything unfinished is kept here
+    and sent again to a scheduler that forgot it. Writes never block; what the socket does not take waits, and
+    `wait` sees to it as well.
+    """
+
+    def __init__(self, session: int, link: int, ticket: bytes, properties: dict[str, str]) -> None: ...
+    def attach(self, fd: int) -> None:
+        """Takes over a connected stream socket (also one end of a bridge's pair) and says hello."""
+
+    def detach(self) -> None:
+        """Closes the socket, if any. The session stays."""
+
+    @property
+    def attached(self) -> bool: ...
+    @property
+    def credit(self) -> bool:
+        """Whether a submission would leave at once."""
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait for credit."""
+
+    @property
+    def unsent(self) -> bool:
+        """Whether bytes wait for the socket to take them."""
+
+    @property
+    def unfinished(self) -> int:
+        """Elements without an outcome."""
+
+    def function(self, pickled: bytes) -> bytes:
+        """Makes the function known, if it is not, and returns its id (16 bytes)."""
+
+    def forget_function(self, function: bytes) -> None: ...
+    def submit_many(self, function: bytes, options: Options, first: int, blobs: list[bytes]) -> None:
+        """Elements first, first + 1, …, one for each blob, packed into blocks here."""
+
+    def submit_blocks(
+        self,
+        function: bytes,
+        options: Options,
+        first: int,
+        blocks: Sequence[tuple[int, int, Buffer]],
+        objects: Sequence[tuple[int, int, bytes, int]] = (),
+    ) -> None:
+        """blocks: (count, form, payload). objects: (element or 0xFFFFFFFF for all, session, hash, size)."""
+
+    def cancel(self, first: int, count: int) -> None: ...
+    def query(self, kind: int, first: int) -> int:
+        """kind: 0 explain, 1 state, 2 status. Returns the request number of the coming EVENT_ANSWER."""
+
+    def clear(self) -> None: ...
+    def goodbye(self) -> None: ...
+    def shutdown(self) -> int: ...
+    def hold_object(self, hash: bytes, size: int) -> None: ...
+    def release_object(self, hash: bytes) -> None: ...
+    def flush(self) -> None:
+        """Writes what may leave now."""
+
+    def wait(self, timeout: float | None) -> bool:
+        """Waits, the interpreter's lock released, until the socket is readable, or writable where bytes wait.
+
+        The one call that needs no lock; one thread at a time. `wake` ends it early. Handles signals (EINTR)."""
+
+    def wake(self) -> None:
+        """Ends a `wait` of another thread."""
+
+    def read(self) -> list[tuple[Any, ...]]:
+        """Reads what is there without waiting, writes what may leave, and returns what happened, in order.
+
+        Also does the link's timely work (acknowledgements owed, heartbeats)."""
+
+class ObjectChannel:
+    """A link to object storage; same rules as Channel."""
+
+    def __init__(self, session: int, link: int, ticket: bytes, properties: dict[str, str]) -> None: ...
+    def attach(self, fd: int) -> None: ...
+    def detach(self) -> None: ...
+    @property
+    def attached(self) -> bool: ...
+    @property
+    def unsent(self) -> bool: ...
+    def put(self, data: Buffer) -> tuple[int, bytes]:
+        """(request, hash). EVENT_STORED or EVENT_STORE_ERROR answers."""
+
+    def get(self, session: int, hash: bytes) -> int:
+        """request. EVENT_DATA or EVENT_MISSING answers."""
+
+    def wait(self, timeout: float | None) -> bool: ...
+    def wake(self) -> None: ...
+    def read(self) -> list[tuple[Any, ...]]: ...
+
+class Steps(Iterator[Any]):
+    """Gives a chunk's elements to `map`, and before each writes (chunk, index, started at) into the shared line.
+
+    Ends early when the agent has revoked the rest, or when `slice_us` have passed since it was made (so that results
+    that are there can be sent). `index` is the chunk's index of the element given last, `next` that of the one to come."""
+
+    def __next__(self) -> Any: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def next(self) -> int: ...
+    @property
+    def revoked(self) -> bool: ...
+
+class ExecutorPort:
+    """An executor's end of the socketpair with its agent, and the line of memory they share."""
+
+    def __init__(self, fd: int, line_fd: int) -> None: ...
+    def ready(self, error: str = "") -> None: ...
+    def receive(self) -> tuple[Any, ...] | None:
+        """Waits for the next order, the interpreter's lock released; None when the agent is gone.
+
+        ("function", id, pickled) | ("forget_function", id) | ("object", session, hash, bytes) | ("forget_object", session, hash)
+        | ("chunk", chunk, function id, style, first, skip, take, block_count, form, payload or None, session, depth) | ("stop",)"""
+
+    def steps(self, chunk: int, index: int, elements: Sequence[Any], at: int, slice_us: int) -> Steps:
+        """Elements from `elements[at]` on, the first of which is the chunk's `index`; `take - index` of them at most."""
+
+    def result(self, chunk: int, index: int, count: int, kind: int, payload: Buffer, busy_us: int) -> None:
+        """Sends it. Waits for the socket if it must (the agent always reads). Values over 4 MiB travel in parts."""
+
+    def large_value(self, chunk: int, index: int, payload: Buffer) -> None:
+        """A value that belongs into object storage."""
+
+    def end(self, chunk: int, next: int, busy_us: int) -> None: ...
+    def cancelled_here(self) -> bool:
+        """For the SIGINT handler: whether the agent's cancel names the element that runs now. Clears it."""
+
+    def wait_flush(self) -> bool:
+        """For the flusher thread: waits until the agent asks for the results that are there. False at the end."""
+
+class Loop:
+    """The hot loop of a process: scheduler, agent, object storage, or several of them, in the calling thread.
+
+    Settings are dicts of plain values; unknown keys raise. See ARCHITECTURE.md, "Settings of a loop"."""
+
+    def __init__(
+        self,
+        *,
+        scheduler: dict[str, Any] | None = None,
+        node: dict[str, Any] | None = None,
+        store: dict[str, Any] | None = None,
+    ) -> None: ...
+    def listen(self, part: str, fd: int) -> None:
+        """part: "scheduler" or "store". Takes over a bound and listening Unix stream socket."""
+
+    def adopt(self, part: str, fd: int, address: str) -> None:
+        """Takes over our end of a bridge's pair as a connection from a remote `address`: its hello needs a ticket."""
+
+    def attach(self, link: str, fd: int) -> None:
+        """link: "scheduler" or "store". A connected stream socket for the part's own outward link."""
+
+    def run(self) -> None:
+        """Until `stop`, the interpreter's lock released. Errors of its own raise."""
+
+    def stop(self) -> None: ...
+    def drain(self) -> None:
+        """Node: finish what runs, give back the rest, then a request ("exit", "drained")."""
+
+    def next_request(self, timeout: float | None) -> tuple[Any, ...] | None:
+        """What only the host can do; None after the timeout, and for ever once the loop has ended.
+
+        ("start_executor", slot) | ("connect", link, attempt) | ("log", level, text) | ("exit", reason)
+        | ("refused", link, code, text) | ("welcome", link, cluster, storage)"""
+
+    def executor_started(self, slot: int, pid: int, fd: int, line_fd: int) -> None:
+        """fd: our end of the socketpair; line_fd: memfd of the shared line (4096 bytes). The loop watches a pidfd, and signals the group."""
+
+    def executor_failed(self, slot: int, error: str) -> None: ...
+    def positions(self) -> list[tuple[int, int, int, int]]:
+        """(slot, pid, session, sequence) of what runs now, from the shared lines; for tagging output."""
+
+    def status(self) -> dict[str, Any]: ...
