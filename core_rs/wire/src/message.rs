@@ -10,6 +10,8 @@ pub trait Payload: Clone + std::fmt::Debug {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// A handle on bytes that the engine itself made: the few that name an object.
+    fn from_vec(bytes: Vec<u8>) -> Self;
 }
 
 /// A client's in-flight work, by a random number that the client draws. Never reused.
@@ -27,6 +29,15 @@ pub struct ObjectKey {
     pub session: SessionId,
     /// First 16 bytes of the blake3 of the object's bytes.
     pub hash: [u8; 16],
+}
+
+/// The payload of a [`Form::Reference`] block and of a [`OutcomeKind::ValueReference`].
+pub fn reference(key: ObjectKey, size: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(32);
+    bytes.extend_from_slice(&key.session.to_le_bytes());
+    bytes.extend_from_slice(&key.hash);
+    bytes.extend_from_slice(&size.to_le_bytes());
+    bytes
 }
 
 /// What travels on a connection: messages with their place in a link.
@@ -133,7 +144,7 @@ pub enum Form {
     /// The payload is the one element.
     Single = 2,
     /// The payload is 32 bytes that name an object holding what `Single` would hold: session u64, hash 16 bytes,
-    /// size u64, integers little-endian.
+    /// size u64, integers little-endian ([`reference`]). As arguments: the object is among the submission's `objects` too.
     Reference = 3,
 }
 
@@ -209,6 +220,9 @@ pub struct Submit<P> {
     pub options: Options,
     pub blocks: Vec<Block<P>>,
     pub objects: Vec<ObjectUse>,
+    /// (offset from `first`, count) of elements that had their outcome before, ascending: they do not run and get none.
+    /// Empty but for a submission that is told again after a scheduler forgot.
+    pub finished: Vec<(u32, u32)>,
 }
 
 impl<P> Submit<P> {
@@ -436,7 +450,8 @@ pub enum Message<P> {
     /// 55: no coming chunk uses it.
     ForgetObject { key: ObjectKey },
     /// 56: a part of one element's large value, in order; the agent stores it and reports `ValueReference`.
-    LargeValue { chunk: u32, index: u32, size: u64, offset: u64, payload: P },
+    /// `hash`: of the whole value, the same in each part.
+    LargeValue { chunk: u32, index: u32, hash: [u8; 16], size: u64, offset: u64, payload: P },
     /// 57: finish and end.
     Stop,
 
