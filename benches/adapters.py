@@ -1,0 +1,171 @@
+"""The same few verbs over each system: two workers on this machine, defaults otherwise.
+
+Each adapter is imported in its own environment, so it imports its system in `__init__` and nowhere else.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+WORKERS = 2
+
+
+class Scaler:
+    """This project, client and embedded cluster on Unix sockets."""
+
+    slow = False
+
+    def __init__(self) -> None:
+        from scaler import Client, SchedulerClusterCombo
+
+        self.cluster = SchedulerClusterCombo(n_workers=WORKERS, address=self.address())
+        self.client = Client(self.cluster.get_address())
+        self.submit = self.client.submit
+
+    def address(self) -> str | None:
+        return None
+
+    def get(self, future: Any) -> Any:
+        return future.result()
+
+    def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
+        return self.client.map(function, xs).results()
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.cluster.shutdown()
+
+
+class ScalerTcp(Scaler):
+    """The same over loopback tcp with CURVE, between client and scheduler."""
+
+    def address(self) -> str:
+        os.environ["SCALER_LOCAL_SOCKETS"] = "0"
+        return "tcp://127.0.0.1:0"
+
+
+class OpenGris:
+    slow = True
+
+    def __init__(self) -> None:
+        from scaler import Client, SchedulerClusterCombo
+
+        self.cluster = SchedulerClusterCombo(n_workers=WORKERS)
+        self.client = Client(address=self.cluster.get_address())
+        self.submit = self.client.submit
+
+    def get(self, future: Any) -> Any:
+        return future.result()
+
+    def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
+        return list(self.client.map(function, xs))
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.cluster.shutdown()
+
+
+class Dask:
+    slow = True
+
+    def __init__(self) -> None:
+        from distributed import Client, LocalCluster
+
+        self.cluster = LocalCluster(
+            n_workers=WORKERS, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        )
+        self.client = Client(self.cluster)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return self.client.submit(function, *arguments, pure=False)
+
+    def get(self, future: Any) -> Any:
+        return future.result()
+
+    def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
+        return list(self.client.gather(self.client.map(function, xs, pure=False)))
+
+    def close(self) -> None:
+        self.client.close()
+        self.cluster.close()
+
+
+class Ray:
+    slow = True
+
+    def __init__(self) -> None:
+        import ray
+
+        ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="error")
+        self.ray, self.remotes = ray, {}
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        remote = self.remotes.get(function)
+        if remote is None:
+            remote = self.remotes[function] = self.ray.remote(function)
+        return remote.remote(*arguments)
+
+    def get(self, future: Any) -> Any:
+        return self.ray.get(future)
+
+    def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
+        return self.ray.get([self.submit(function, x) for x in xs])
+
+    def close(self) -> None:
+        self.ray.shutdown()
+
+
+class Executor:
+    """concurrent.futures.ProcessPoolExecutor."""
+
+    slow = False
+
+    def __init__(self) -> None:
+        from concurrent.futures import ProcessPoolExecutor
+
+        self.pool = ProcessPoolExecutor(WORKERS)
+        self.submit = self.pool.submit
+
+    def get(self, future: Any) -> Any:
+        return future.result()
+
+    def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
+        return list(self.pool.map(function, xs, chunksize=max(1, len(xs) // (WORKERS * 8))))
+
+    def close(self) -> None:
+        self.pool.shutdown()
+
+
+class Pool:
+    """multiprocessing.Pool."""
+
+    slow = False
+
+    def __init__(self) -> None:
+        from multiprocessing import Pool
+
+        self.pool = Pool(WORKERS)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return self.pool.apply_async(function, arguments)
+
+    def get(self, future: Any) -> Any:
+        return future.get()
+
+    def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
+        return self.pool.map(function, xs)
+
+    def close(self) -> None:
+        self.pool.terminate()
+        self.pool.join()
+
+
+ADAPTERS = {
+    "scaler": Scaler,
+    "scaler-tcp": ScalerTcp,
+    "opengris": OpenGris,
+    "dask": Dask,
+    "ray": Ray,
+    "executor": Executor,
+    "pool": Pool,
+}

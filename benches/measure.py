@@ -1,0 +1,157 @@
+"""Measures rows of one system in this process and prints one JSON object: row -> figure.
+
+    python measure.py SYSTEM ROW [ROW …]
+
+Every row checks the results that it gets. `start` is always measured: from nothing to the first result.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import adapters
+import work
+
+MIB = 1 << 20
+
+
+def rate(run: Callable[[], Any], count: int) -> float:
+    start = time.perf_counter()
+    run()
+    return count / (time.perf_counter() - start)
+
+
+def submit_rate(system: Any) -> dict[str, float]:
+    count = 1_000 if system.slow else 10_000
+
+    def run() -> None:
+        futures = [system.submit(work.noop, x) for x in range(count)]
+        assert [system.get(future) for future in futures] == list(range(count))
+
+    return {"submit_per_s": rate(run, count)}
+
+
+def map_rate(system: Any) -> dict[str, float]:
+    count = 2_000 if system.slow else 100_000
+
+    def run() -> None:
+        assert system.map(work.noop, range(count)) == list(range(count))
+
+    return {"map_per_s": rate(run, count)}
+
+
+def round_trip(system: Any) -> dict[str, float]:
+    times = []
+    for x in range(200 if system.slow else 2_000):
+        start = time.perf_counter()
+        assert system.get(system.submit(work.noop, x)) == x
+        times.append((time.perf_counter() - start) * 1e6)
+    cuts = statistics.quantiles(times, n=100)
+    return {"p50_us": cuts[49], "p99_us": cuts[98]}
+
+
+def echo_small(system: Any) -> dict[str, float]:
+    payload = [os.urandom(MIB) for _ in range(64)]
+
+    def run() -> None:
+        futures = [system.submit(work.noop, data) for data in payload]
+        assert all(system.get(future) == data for future, data in zip(futures, payload, strict=True))
+
+    return {"echo_1mib_per_s": rate(run, 64)}
+
+
+def echo_large(system: Any) -> dict[str, float]:
+    payload = [os.urandom(64 * MIB) for _ in range(4)]
+
+    def run() -> None:
+        for data in payload:
+            assert system.get(system.submit(work.noop, data)) == data
+
+    return {"echo_64mib_s": 4 / rate(run, 4)}
+
+
+def efficiency(system: Any, seconds: list[float]) -> float:
+    """The time that two workers would need with no overhead at all, over the time that it took."""
+    bound = max(sum(seconds) / adapters.WORKERS, max(seconds))
+    start = time.perf_counter()
+    for future in [system.submit(work.spin, s) for s in seconds]:
+        system.get(future)
+    return bound / (time.perf_counter() - start)
+
+
+def spin_1ms(system: Any) -> dict[str, float]:
+    return {"efficiency_1ms": efficiency(system, [0.001] * (500 if system.slow else 2_000))}
+
+
+def spin_10ms(system: Any) -> dict[str, float]:
+    return {"efficiency_10ms": efficiency(system, [0.01] * 300)}
+
+
+def tail(system: Any) -> dict[str, float]:
+    return {"heavy_tail": efficiency(system, work.heavy_tail(500))}
+
+
+def memory(system: Any) -> dict[str, float]:
+    """Bytes a queued task, client and scheduler together, workers not: both workers sleep meanwhile."""
+    count = 2_000 if system.slow else 50_000
+    blockers = [system.submit(work.sleep, 1.0 if not system.slow else 4.0) for _ in range(adapters.WORKERS * 2)]
+    before = resident()
+    futures = [system.submit(work.noop, x) for x in range(count)]
+    time.sleep(0.3)
+    bytes_a_task = (resident() - before) / count
+    for future in blockers + futures:
+        system.get(future)
+    return {"queued_bytes": bytes_a_task}
+
+
+def resident() -> int:
+    """Resident bytes of this process and all below it that do not run users' code."""
+    import psutil
+
+    total = 0
+    me = psutil.Process()
+    for process in [me, *me.children(recursive=True)]:
+        try:
+            command = " ".join(process.cmdline())
+            if not any(word in command for word in ("executor", "Worker", "worker", "spawn_main", "ray::")):
+                total += process.memory_info().rss
+        except psutil.Error:
+            continue
+    return total
+
+
+ROWS: dict[str, Callable[[Any], dict[str, float]]] = {
+    "submit": submit_rate,
+    "map": map_rate,
+    "round_trip": round_trip,
+    "echo_small": echo_small,
+    "echo_large": echo_large,
+    "spin_1ms": spin_1ms,
+    "spin_10ms": spin_10ms,
+    "tail": tail,
+    "memory": memory,
+}
+
+
+def main() -> None:
+    name, *rows = sys.argv[1:]
+    start = time.perf_counter()
+    system = adapters.ADAPTERS[name]()
+    assert system.get(system.submit(work.noop, 1)) == 1
+    figures = {"start_s": time.perf_counter() - start}
+    try:
+        for future in [system.submit(work.noop, x) for x in range(50)]:
+            system.get(future)
+        for row in rows:
+            figures |= ROWS[row](system)
+    finally:
+        system.close()
+    print("\n" + json.dumps(figures), flush=True)
+
+
+if __name__ == "__main__":
+    main()

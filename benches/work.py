@@ -1,0 +1,24 @@
+"""What the benches have workers do. Every system imports it, so that no function travels by value."""
+
+import random
+import time
+
+
+def noop(x: object) -> object:
+    return x
+
+
+def spin(seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def heavy_tail(count: int, seed: int = 3) -> list[float]:
+    """Durations in seconds: Pareto with shape 1.5 from 2 ms up, at most 1 s each, in random order."""
+    rng = random.Random(seed)
+    return [min(1.0, 0.002 * rng.paretovariate(1.5)) for _ in range(count)]
