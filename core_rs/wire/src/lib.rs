@@ -2,6 +2,29 @@
 //!
 //! Sources of truth: [`message`] for what parts say to each other, `docs/protocol.md` for its bytes.
 
+pub mod codec;
+pub mod error;
+pub mod limits;
+pub mod measure;
 pub mod message;
+mod reader;
+pub mod table;
+mod writer;
 
+pub use codec::{decode, encode, stream_length, PREFIX};
+pub use error::{DecodeError, Problem};
+pub use limits::MAX_FRAME;
 pub use message::*;
+
+/// Major version of the protocol; another one is refused in the handshake.
+pub const PROTOCOL: u32 = 1;
+
+impl Payload for bytes::Bytes {
+    fn len(&self) -> usize {
+        bytes::Bytes::len(self)
+    }
+
+    fn from_vec(bytes: Vec<u8>) -> Self {
+        bytes::Bytes::from(bytes)
+    }
+}

@@ -388,7 +388,11 @@ pub enum Message<P> {
     /// 13: takes no credit. Each element gets an outcome: `Cancelled`, or what it already had.
     Cancel { first: Sequence, count: u64 },
     /// 14: takes no credit.
-    Query { request: u32, kind: QueryKind, first: Sequence },
+    Query {
+        request: u32,
+        kind: QueryKind,
+        first: Sequence,
+    },
     /// 15: cancels all of the session's tasks and lets go of all its objects.
     Clear,
     /// 16: the session is over.
@@ -404,7 +408,11 @@ pub enum Message<P> {
     /// 20
     Results { segments: Vec<Segment<P>> },
     /// 21: takes no credit. Answers `Query` and `Shutdown`.
-    Answer { request: u32, ok: bool, text: String },
+    Answer {
+        request: u32,
+        ok: bool,
+        text: String,
+    },
     /// 22: the cluster ends.
     Closing { reason: String },
 
@@ -412,7 +420,10 @@ pub enum Message<P> {
     /// 30
     Assign(Assign<P>),
     /// 31: `blocks` of `session` by first sequence; nothing of them is assigned to the node any more.
-    DropBlocks { session: SessionId, blocks: Vec<Sequence> },
+    DropBlocks {
+        session: SessionId,
+        blocks: Vec<Sequence>,
+    },
     /// 32: give back up to `count` elements that have not started, the last assigned first. Takes no credit.
     Reclaim { count: u32 },
     /// 33: takes no credit. Each element is answered, by `Done` (cancelled or finished) or `Lost`.
@@ -424,11 +435,20 @@ pub enum Message<P> {
 
     // Node to scheduler.
     /// 40: `busy_us` is the time that the executor spent on these elements, together.
-    Done { session: SessionId, segment: Segment<P>, busy_us: u64 },
+    Done {
+        session: SessionId,
+        segment: Segment<P>,
+        busy_us: u64,
+    },
     /// 41: these have not started and are no longer here; empty answers a `Reclaim` that found nothing.
     GaveBack { ranges: Vec<Range> },
     /// 42: had started, has no outcome.
-    Lost { session: SessionId, sequence: Sequence, cause: LossCause, status: i32 },
+    Lost {
+        session: SessionId,
+        sequence: Sequence,
+        cause: LossCause,
+        status: i32,
+    },
     /// 43: to a scheduler that forgot: these run here now. Outcomes that it never acknowledged follow as `Done`.
     Holding { ranges: Vec<Range> },
     /// 44: takes no credit.
@@ -446,24 +466,47 @@ pub enum Message<P> {
     /// 53: the executor is done with the chunk; elements from `next` on have not been started.
     ChunkEnd { chunk: u32, next: u32, busy_us: u64 },
     /// 54: bytes of an object that coming chunks use, in order, in parts.
-    Object { key: ObjectKey, size: u64, offset: u64, payload: P },
+    Object {
+        key: ObjectKey,
+        size: u64,
+        offset: u64,
+        payload: P,
+    },
     /// 55: no coming chunk uses it.
     ForgetObject { key: ObjectKey },
     /// 56: a part of one element's large value, in order; the agent stores it and reports `ValueReference`.
     /// `hash`: of the whole value, the same in each part.
-    LargeValue { chunk: u32, index: u32, hash: [u8; 16], size: u64, offset: u64, payload: P },
+    LargeValue {
+        chunk: u32,
+        index: u32,
+        hash: [u8; 16],
+        size: u64,
+        offset: u64,
+        payload: P,
+    },
     /// 57: finish and end.
     Stop,
 
     // Object storage.
     /// 60: a part, in order of `offset`; the last one completes the object. An object that is there already is kept.
-    Put { request: u32, key: ObjectKey, size: u64, offset: u64, payload: P },
+    Put {
+        request: u32,
+        key: ObjectKey,
+        size: u64,
+        offset: u64,
+        payload: P,
+    },
     /// 61
     Stored { request: u32 },
     /// 62
     Get { request: u32, key: ObjectKey },
     /// 63: parts in order; the last one ends at `size`.
-    Data { request: u32, size: u64, offset: u64, payload: P },
+    Data {
+        request: u32,
+        size: u64,
+        offset: u64,
+        payload: P,
+    },
     /// 64
     Missing { request: u32 },
     /// 65: role scheduler only; unknown keys are fine.
@@ -471,7 +514,11 @@ pub enum Message<P> {
     /// 66: role scheduler only.
     DeleteSession { session: SessionId },
     /// 67: the put failed; nothing of it is kept.
-    StoreError { request: u32, code: StoreErrorCode, text: String },
+    StoreError {
+        request: u32,
+        code: StoreErrorCode,
+        text: String,
+    },
 }
 
 /// Elements for one executor: `skip .. skip + take` of one block.
