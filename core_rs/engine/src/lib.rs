@@ -4,3 +4,5 @@
 //! comes in, randomness a seed that comes in; every output is data. `ARCHITECTURE.md` has the contract of each machine.
 
 pub use scaler_wire as wire;
+
+pub mod session;
