@@ -5,4 +5,5 @@
 
 pub use scaler_wire as wire;
 
+pub mod link;
 pub mod session;

@@ -1,6 +1,6 @@
 //! What a message weighs: whether it takes credit, how many elements and bytes it carries.
 
-use crate::{Message, Payload};
+use crate::{Message, Options, Payload, Segment};
 
 impl<P> Message<P> {
     /// Whether it waits for credit. What does not leaves at once, in order with the rest of its kind.
@@ -13,6 +13,8 @@ impl<P> Message<P> {
                 | Message::UnknownLink
                 | Message::Heartbeat
                 | Message::Cancel { .. }
+                | Message::Goodbye
+                | Message::Shutdown { .. }
                 | Message::Query { .. }
                 | Message::Answer { .. }
                 | Message::Reclaim { .. }
@@ -38,6 +40,59 @@ impl<P> Message<P> {
         };
         elements.max(1)
     }
+}
+
+/// Header bytes of a message's numbers, or of an entry of a list: no kind has more than 12 fields.
+const NUMBERS: usize = 96;
+
+impl<P> Message<P> {
+    /// A bound on what it takes in a frame's header.
+    pub fn header_bytes(&self) -> usize {
+        NUMBERS + self.entries() * NUMBERS + self.text_bytes()
+    }
+
+    fn entries(&self) -> usize {
+        match self {
+            Message::Submit(submit) => submit.blocks.len() + submit.objects.len() + submit.finished.len(),
+            Message::Assign(assign) => assign.blocks.len() + assign.objects.len(),
+            Message::Results { segments } => {
+                segments.len() + segments.iter().map(|segment| segment.except.len()).sum::<usize>()
+            }
+            Message::Done { segment, .. } => 1 + segment.except.len(),
+            Message::DropBlocks { blocks, .. } => blocks.len(),
+            Message::GaveBack { ranges } | Message::Holding { ranges } => ranges.len(),
+            Message::Delete { keys } => keys.len(),
+            _ => 0,
+        }
+    }
+
+    fn text_bytes(&self) -> usize {
+        match self {
+            Message::Submit(submit) => options_bytes(&submit.options),
+            Message::Assign(assign) => options_bytes(&assign.options),
+            Message::Results { segments } => segments.iter().map(failure_bytes).sum(),
+            Message::Done { segment, .. } => failure_bytes(segment),
+            Message::Refused { reason: text, .. }
+            | Message::Answer { text, .. }
+            | Message::Closing { reason: text }
+            | Message::Exit { reason: text }
+            | Message::Ready { error: text, .. }
+            | Message::StoreError { text, .. } => text.len(),
+            _ => 0,
+        }
+    }
+}
+
+fn options_bytes(options: &Options) -> usize {
+    let names: usize = options.capabilities.iter().map(|(name, _)| name.len() + NUMBERS).sum();
+    NUMBERS + options.name.len() + names
+}
+
+fn failure_bytes<P>(segment: &Segment<P>) -> usize {
+    segment.failure.as_ref().map_or(0, |failure| {
+        let nodes: usize = failure.nodes.iter().map(|node| node.len() + NUMBERS).sum();
+        NUMBERS + failure.detail.len() + nodes
+    })
 }
 
 impl<P: Payload> Message<P> {
