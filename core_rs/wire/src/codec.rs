@@ -135,7 +135,7 @@ fn read_prefix(frame: &[u8]) -> Result<usize, DecodeError> {
     Ok(PREFIX + prefix.header as usize)
 }
 
-fn check_length(bytes: usize) -> Result<(), DecodeError> {
+pub(crate) fn check_length(bytes: usize) -> Result<(), DecodeError> {
     if bytes < PREFIX {
         return fail(0, Problem::Short);
     }

@@ -3,6 +3,7 @@
 //! Sources of truth: [`message`] for what parts say to each other, `docs/protocol.md` for its bytes.
 
 pub mod codec;
+pub mod compress;
 pub mod error;
 pub mod limits;
 pub mod measure;
@@ -12,6 +13,7 @@ pub mod table;
 mod writer;
 
 pub use codec::{decode, encode, stream_length, PREFIX};
+pub use compress::{pack_remote, unpack_remote, Codec};
 pub use error::{DecodeError, Problem};
 pub use limits::MAX_FRAME;
 pub use message::*;
