@@ -1,0 +1,233 @@
+//! What only Linux has, and all of this crate's `unsafe`: shared pages, futexes, pidfds, process groups, `/proc`.
+//!
+//! A port to another system begins and ends here.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags};
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::mm::{MapFlags, ProtFlags};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::thread::futex;
+use rustix::time::{ClockId, Timespec};
+
+/// Bytes of a shared page.
+pub const PAGE: usize = 4096;
+const WORDS: usize = PAGE / 8;
+
+/// `CLOCK_MONOTONIC` in microseconds: the same clock in all processes of the machine, and Python's `time.monotonic`.
+pub fn monotonic_us() -> u64 {
+    let now = rustix::time::clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000
+}
+
+/// A mapped page that processes share.
+pub struct Page(NonNull<AtomicU64>);
+
+// SAFETY: the page is only reached through atomics, and stays mapped until the drop.
+unsafe impl Send for Page {}
+// SAFETY: as above.
+unsafe impl Sync for Page {}
+
+impl Page {
+    /// Maps the first [`PAGE`] bytes of `file`, which must have them: a shorter file would be a SIGBUS at the first touch.
+    pub fn map(file: BorrowedFd<'_>) -> io::Result<Page> {
+        if rustix::fs::fstat(file)?.st_size < PAGE as i64 {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a shared line is a file of 4096 bytes"));
+        }
+        // Refused where the file was made without sealing; then only the peer's good will keeps it long enough.
+        let _ = rustix::fs::fcntl_add_seals(file, SealFlags::SHRINK);
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing of ours.
+        let start =
+            unsafe { rustix::mm::mmap(std::ptr::null_mut(), PAGE, protection, MapFlags::SHARED, file, 0) }?;
+        NonNull::new(start.cast()).map(Page).ok_or_else(|| io::Error::other("mapped at address 0"))
+    }
+
+    pub fn word(&self, index: usize) -> &AtomicU64 {
+        assert!(index < WORDS);
+        // SAFETY: inside the page, aligned, alive as long as `self`; every process reaches it by atomics alone.
+        unsafe { &*self.0.as_ptr().add(index) }
+    }
+
+    /// The low half of a word, which is what a futex can wait on.
+    fn low_half(&self, index: usize) -> &AtomicU32 {
+        let half = self.word(index).as_ptr().cast::<AtomicU32>();
+        let low = if cfg!(target_endian = "little") { half } else { half.wrapping_add(1) };
+        // SAFETY: a half of a word of the page; the kernel reads 32 bits, we the same through an atomic.
+        unsafe { &*low }
+    }
+
+    /// Waits while the low half of a word is `seen`, at most `timeout`; may return early.
+    pub fn wait(&self, index: usize, seen: u32, timeout: Duration) {
+        let timeout = timespec(timeout);
+        let _ = futex::wait(self.low_half(index), futex::Flags::empty(), seen, Some(&timeout));
+    }
+
+    /// Wakes all who wait on the word, in whatever process.
+    pub fn wake(&self, index: usize) {
+        let _ = futex::wake(self.low_half(index), futex::Flags::empty(), i32::MAX as u32);
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `map` and never handed out beyond the lifetime of `self`.
+        let _ = unsafe { rustix::mm::munmap(self.0.as_ptr().cast(), PAGE) };
+    }
+}
+
+/// A file of one page for [`Page::map`].
+pub fn memory_file(name: &str) -> io::Result<OwnedFd> {
+    let file = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    rustix::fs::ftruncate(&file, PAGE as u64)?;
+    Ok(file)
+}
+
+/// A child process that leads a process group of its own.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    pidfd: OwnedFd,
+    reaped: bool,
+}
+
+impl Child {
+    pub fn open(pid: u32) -> io::Result<Child> {
+        let none = || io::Error::new(io::ErrorKind::InvalidInput, "a process id is positive");
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(none)?;
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+        Ok(Child { pid, pidfd, reaped: false })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get() as u32
+    }
+
+    /// Readable when the process has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Kills the group. The leader keeps its number until it is reaped, so the number cannot mean another group.
+    pub fn kill_group(&self) {
+        if !self.reaped {
+            let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
+            let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        }
+    }
+
+    pub fn interrupt(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::INT);
+    }
+
+    /// If the process has ended: ends what is left of its group, reaps it, and gives its exit code, or minus the
+    /// number of the signal that killed it. 0 when somebody else has reaped it.
+    pub fn try_reap(&mut self) -> Option<i32> {
+        let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        match self.wait(peek) {
+            Ok(None) => return None,
+            // The number still belongs to the dead leader.
+            Ok(Some(_)) => self.kill_group(),
+            Err(_) => {}
+        }
+        let status = self.wait(WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        self.reaped = true;
+        Some(status.ok().flatten().unwrap_or(0))
+    }
+
+    fn wait(&self, options: WaitIdOptions) -> io::Result<Option<i32>> {
+        let status = rustix::process::waitid(WaitId::PidFd(self.pidfd()), options)?;
+        Ok(status.map(|status| match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => code,
+            (_, Some(signal)) => -signal,
+            _ => 0,
+        }))
+    }
+}
+
+/// Memory of a process that is in RAM, in bytes; `None` when it is gone.
+pub fn resident_bytes(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+/// Whether the peer of a Unix socket is a process of our own user, or of root. The user's number in the error.
+pub fn check_peer(socket: BorrowedFd<'_>) -> Result<(), String> {
+    let peer = rustix::net::sockopt::socket_peercred(socket).map_err(|error| error.to_string())?;
+    if peer.uid.is_root() || peer.uid == rustix::process::geteuid() {
+        return Ok(());
+    }
+    Err(format!("process {} of user {}", peer.pid.as_raw_nonzero(), peer.uid.as_raw()))
+}
+
+/// Wakes a poll of another thread.
+#[derive(Debug)]
+pub struct Bell(OwnedFd);
+
+impl Bell {
+    pub fn new() -> io::Result<Bell> {
+        Ok(Bell(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    }
+
+    pub fn ring(&self) {
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+
+    pub fn silence(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0u8; 8]);
+    }
+
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// What a [`poll`] found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    pub socket: bool,
+    pub bell: bool,
+    /// A signal came: the interpreter's handlers want to run.
+    pub interrupted: bool,
+}
+
+/// Waits until `socket` is readable (writable, where `write`) or the bell rings. `None`: as long as it takes.
+pub fn poll(
+    socket: Option<BorrowedFd<'_>>,
+    write: bool,
+    bell: Option<&Bell>,
+    timeout: Option<Duration>,
+) -> io::Result<Ready> {
+    let flags = if write { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+    let mut watched = Vec::with_capacity(2);
+    watched.extend(bell.map(|bell| PollFd::from_borrowed_fd(bell.fd(), PollFlags::IN)));
+    watched.extend(socket.map(|socket| PollFd::from_borrowed_fd(socket, flags)));
+    let timeout = timeout.map(timespec);
+    match rustix::event::poll(&mut watched, timeout.as_ref()) {
+        Ok(_) => {}
+        Err(rustix::io::Errno::INTR) => return Ok(Ready { interrupted: true, ..Ready::default() }),
+        Err(error) => return Err(error.into()),
+    }
+    let mut found = watched.iter().map(|one| !one.revents().is_empty());
+    let bell = bell.is_some() && found.next().unwrap_or(false);
+    Ok(Ready { bell, socket: found.next().unwrap_or(false), interrupted: false })
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    let seconds = duration.as_secs().min(1 << 40) as i64;
+    Timespec { tv_sec: seconds, tv_nsec: i64::from(duration.subsec_nanos()) }
+}
+
+pub fn set_nonblocking(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::io::ioctl_fionbio(socket, true)?)
+}
+
+pub fn is_open(fd: BorrowedFd<'_>) -> bool {
+    rustix::io::fcntl_getfd(fd).is_ok()
+}

@@ -1,0 +1,244 @@
+//! An executor's end of the socketpair with its agent.
+//!
+//! Two threads use it: the one that runs tasks, and one that sends what is finished when the agent asks for it. Each
+//! half of the socket has its own lock; the shared line needs none.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use scaler_wire::{Chunk, ChunkResult, Frame, FunctionId, Message, ObjectKey};
+
+use crate::input::{Input, Read, ReadError};
+use crate::line::Line;
+use crate::linux;
+use crate::output::Output;
+
+/// Bytes of a part of a large value.
+pub const PART: usize = 4 << 20;
+/// How long a flusher sleeps at most before it looks whether all is over.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the agent wants.
+#[derive(Debug)]
+pub enum Order {
+    Function { id: FunctionId, pickled: Bytes },
+    ForgetFunction { id: FunctionId },
+    /// All parts of it, in order.
+    Object { key: ObjectKey, parts: Vec<Bytes> },
+    ForgetObject { key: ObjectKey },
+    Chunk(Chunk<Bytes>),
+    Stop,
+}
+
+#[derive(Debug)]
+pub enum Received {
+    Order(Order),
+    /// A signal came, and nothing else yet.
+    Interrupted,
+    /// The agent is gone.
+    End,
+}
+
+#[derive(Default)]
+struct Receiving {
+    input: Input,
+    scratch: Vec<u8>,
+    frames: Vec<Frame<Bytes>>,
+    orders: VecDeque<Order>,
+    /// An object of which parts are still to come.
+    parts: Vec<Bytes>,
+    parts_bytes: u64,
+}
+
+pub struct Port {
+    socket: OwnedFd,
+    line: Line,
+    receiving: Mutex<Receiving>,
+    sending: Mutex<Output>,
+    ended: AtomicBool,
+    /// Whether an element runs now.
+    inside: AtomicBool,
+    flushed: AtomicU64,
+}
+
+impl Port {
+    /// Takes over `socket` and maps `line`, a file of 4,096 bytes.
+    pub fn new(socket: OwnedFd, line: &OwnedFd) -> io::Result<Port> {
+        linux::set_nonblocking(socket.as_fd())?;
+        let line = Line::map(line.as_fd())?;
+        let flushed = AtomicU64::new(line.flush_count());
+        Ok(Port {
+            socket,
+            line,
+            receiving: Mutex::default(),
+            sending: Mutex::default(),
+            ended: AtomicBool::new(false),
+            inside: AtomicBool::new(false),
+            flushed,
+        })
+    }
+
+    /// Waits for the next order.
+    pub fn receive(&self) -> io::Result<Received> {
+        let mut receiving = lock(&self.receiving);
+        loop {
+            if let Some(order) = receiving.orders.pop_front() {
+                return Ok(Received::Order(order));
+            }
+            if self.ended.load(Ordering::SeqCst) {
+                return Ok(Received::End);
+            }
+            match receiving.read(self.socket.as_fd())? {
+                Read::Bytes { .. } => {}
+                Read::End => self.end(),
+                Read::Nothing => {
+                    if linux::poll(Some(self.socket.as_fd()), false, None, None)?.interrupted {
+                        return Ok(Received::Interrupted);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends `messages` as one frame, and waits until the socket has taken it. The agent always reads.
+    pub fn send(&self, messages: Vec<Message<Bytes>>) -> io::Result<()> {
+        let mut output = lock(&self.sending);
+        output.push(&local_frame(messages));
+        while !output.write(self.socket.as_fd()).inspect_err(|_| self.end())? {
+            let ready = linux::poll(Some(self.socket.as_fd()), true, None, None)?;
+            if ready.interrupted {
+                continue;
+            }
+            if self.ended.load(Ordering::SeqCst) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+        }
+        Ok(())
+    }
+
+    pub fn result(&self, result: ChunkResult<Bytes>) -> io::Result<()> {
+        self.leave();
+        self.send(vec![Message::ChunkResult(result)])
+    }
+
+    /// Sends one element's value in parts; the agent stores it.
+    pub fn large_value(&self, chunk: u32, index: u32, value: &Bytes) -> io::Result<()> {
+        self.leave();
+        let size = value.len() as u64;
+        let hash = object_hash(value);
+        for at in (0..value.len().max(1)).step_by(PART) {
+            let payload = value.slice(at..value.len().min(at + PART));
+            let offset = at as u64;
+            self.send(vec![Message::LargeValue { chunk, index, hash, size, offset, payload }])?;
+        }
+        Ok(())
+    }
+
+    /// Whether the agent cancels the element that runs now; says so once.
+    pub fn take_cancel(&self) -> bool {
+        self.inside.load(Ordering::SeqCst) && self.line.take_cancel()
+    }
+
+    /// Says that an element starts; false if the agent took it back.
+    #[inline]
+    pub fn enter(&self, position: u64, now_us: u64) -> bool {
+        let starts = self.line.start(position, now_us);
+        self.inside.store(starts, Ordering::Relaxed);
+        starts
+    }
+
+    /// Says that no element runs.
+    pub fn leave(&self) {
+        self.inside.store(false, Ordering::Relaxed);
+    }
+
+    /// Waits until the agent asks for what is finished; false at the end.
+    pub fn wait_flush(&self) -> bool {
+        let seen = self.flushed.load(Ordering::SeqCst);
+        loop {
+            if self.ended.load(Ordering::SeqCst) {
+                return false;
+            }
+            let count = self.line.flush_count();
+            if count != seen {
+                self.flushed.store(count, Ordering::SeqCst);
+                return true;
+            }
+            self.line.wait_flush(seen, FLUSH_PATIENCE);
+        }
+    }
+
+    fn end(&self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.line.wake_flush();
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Receiving {
+    fn read(&mut self, socket: std::os::fd::BorrowedFd<'_>) -> io::Result<Read> {
+        let read = match self.input.read(socket, &mut self.scratch, &mut self.frames) {
+            Ok(read) => read,
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => Read::End,
+            Err(ReadError::Io(error)) => return Err(error),
+            Err(ReadError::Malformed(error)) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        };
+        let mut frames = std::mem::take(&mut self.frames);
+        for message in frames.drain(..).flat_map(|frame| frame.messages) {
+            self.take(message);
+        }
+        self.frames = frames;
+        Ok(read)
+    }
+
+    fn take(&mut self, message: Message<Bytes>) {
+        let order = match message {
+            Message::Function { id, payload } => Order::Function { id, pickled: payload },
+            Message::ForgetFunction { id } => Order::ForgetFunction { id },
+            Message::Chunk(chunk) => Order::Chunk(chunk),
+            Message::ForgetObject { key } => Order::ForgetObject { key },
+            Message::Stop => Order::Stop,
+            Message::Object { key, size, offset, payload } => {
+                if offset == 0 {
+                    self.parts.clear();
+                    self.parts_bytes = 0;
+                }
+                self.parts_bytes += payload.len() as u64;
+                self.parts.push(payload);
+                if self.parts_bytes < size {
+                    return;
+                }
+                Order::Object { key, parts: std::mem::take(&mut self.parts) }
+            }
+            // An agent says nothing else; a newer one may, and this one need not know.
+            _ => return,
+        };
+        self.orders.push_back(order);
+    }
+}
+
+/// A frame between agent and executor: no link, no order but the stream's.
+pub fn local_frame(messages: Vec<Message<Bytes>>) -> Frame<Bytes> {
+    Frame { link: 0, epoch: 0, sequence: 0, acknowledged: 0, messages }
+}
+
+/// The name of an object: the first 16 bytes of the blake3 of its bytes.
+pub fn object_hash(bytes: &[u8]) -> [u8; 16] {
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
+    hash
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,190 @@
+//! `ExecutorPort`.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyTuple};
+use scaler_loops::linux::is_open;
+use scaler_loops::port::{Order, Port, Received, PART};
+use scaler_loops::wire::{Chunk, ChunkResult, Message, OutcomeKind};
+
+use crate::bytes::{join, Borrowed};
+use crate::steps::Steps;
+
+type Payload = ::bytes::Bytes;
+
+#[pyclass(frozen, module = "scaler._core")]
+pub struct ExecutorPort {
+    port: Arc<Port>,
+    /// (chunk, elements) of the chunks that were received and not ended.
+    takes: Mutex<VecDeque<(u32, u32)>>,
+}
+
+#[pymethods]
+impl ExecutorPort {
+    #[new]
+    fn new(fd: RawFd, line_fd: RawFd) -> PyResult<Self> {
+        let (socket, line) = (owned(fd)?, owned(line_fd)?);
+        let port = Arc::new(Port::new(socket, &line)?);
+        Ok(ExecutorPort { port, takes: Mutex::default() })
+    }
+
+    #[pyo3(signature = (error=String::new()))]
+    fn ready(&self, py: Python<'_>, error: String) -> PyResult<()> {
+        self.send(py, Message::Ready { pid: std::process::id(), error })
+    }
+
+    fn receive<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        self.port.leave();
+        loop {
+            match py.detach(|| self.port.receive())? {
+                Received::Order(order) => return self.order(py, order).map(Some),
+                Received::Interrupted => py.check_signals()?,
+                Received::End => return Ok(None),
+            }
+        }
+    }
+
+    fn steps(
+        &self,
+        chunk: u32,
+        index: u32,
+        elements: &Bound<'_, PyAny>,
+        at: usize,
+        slice_us: u64,
+    ) -> PyResult<Steps> {
+        let elements = match elements.cast::<PyList>() {
+            Ok(list) => list.clone(),
+            Err(_) => PyList::new(elements.py(), elements.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
+        };
+        let take = self.take_of(chunk).ok_or_else(|| PyValueError::new_err(format!("chunk {chunk} is not here")))?;
+        let there = elements.len().saturating_sub(at).min(u32::MAX as usize) as u32;
+        let end = take.min(index.saturating_add(there));
+        Ok(Steps::new(Arc::clone(&self.port), elements, chunk, (index, end), at, slice_us))
+    }
+
+    #[allow(clippy::too_many_arguments)] // the arguments of the Python call
+    fn result(
+        &self,
+        py: Python<'_>,
+        chunk: u32,
+        index: u32,
+        count: u32,
+        kind: u8,
+        payload: Borrowed<'_>,
+        busy_us: u64,
+    ) -> PyResult<()> {
+        let kind = value_kind(kind)?;
+        let length = payload.as_slice().len();
+        if length > PART {
+            if count == 1 && kind == OutcomeKind::ValueSingle {
+                return self.large_value(py, chunk, index, payload);
+            }
+            return Err(PyValueError::new_err(format!("{length} bytes in one result; {PART} at most")));
+        }
+        let payload = payload.to_bytes();
+        let result = ChunkResult { chunk, index, count, kind, payload, busy_us };
+        Ok(py.detach(|| self.port.result(result))?)
+    }
+
+    fn large_value(&self, py: Python<'_>, chunk: u32, index: u32, payload: Borrowed<'_>) -> PyResult<()> {
+        let value = payload.to_bytes();
+        Ok(py.detach(|| self.port.large_value(chunk, index, &value))?)
+    }
+
+    fn end(&self, py: Python<'_>, chunk: u32, next: u32, busy_us: u64) -> PyResult<()> {
+        self.port.leave();
+        self.takes().retain(|(other, _)| *other != chunk);
+        self.send(py, Message::ChunkEnd { chunk, next, busy_us })
+    }
+
+    fn cancelled_here(&self) -> bool {
+        self.port.take_cancel()
+    }
+
+    fn wait_flush(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.port.wait_flush())
+    }
+}
+
+impl ExecutorPort {
+    fn send(&self, py: Python<'_>, message: Message<Payload>) -> PyResult<()> {
+        Ok(py.detach(|| self.port.send(vec![message]))?)
+    }
+
+    fn takes(&self) -> std::sync::MutexGuard<'_, VecDeque<(u32, u32)>> {
+        self.takes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_of(&self, chunk: u32) -> Option<u32> {
+        self.takes().iter().find(|(other, _)| *other == chunk).map(|(_, take)| *take)
+    }
+
+    fn order<'py>(&self, py: Python<'py>, order: Order) -> PyResult<Bound<'py, PyTuple>> {
+        match order {
+            Order::Function { id, pickled } => {
+                ("function", PyBytes::new(py, &id), PyBytes::new(py, &pickled)).into_pyobject(py)
+            }
+            Order::ForgetFunction { id } => ("forget_function", PyBytes::new(py, &id)).into_pyobject(py),
+            Order::Object { key, parts } => {
+                ("object", key.session, PyBytes::new(py, &key.hash), join(py, &parts)?).into_pyobject(py)
+            }
+            Order::ForgetObject { key } => {
+                ("forget_object", key.session, PyBytes::new(py, &key.hash)).into_pyobject(py)
+            }
+            Order::Chunk(chunk) => {
+                self.takes().push_back((chunk.chunk, chunk.take));
+                chunk_tuple(py, chunk)
+            }
+            Order::Stop => ("stop",).into_pyobject(py),
+        }
+    }
+}
+
+fn chunk_tuple(py: Python<'_>, chunk: Chunk<Payload>) -> PyResult<Bound<'_, PyTuple>> {
+    let payload = chunk.payload.as_ref().map(|payload| PyBytes::new(py, payload));
+    let function = PyBytes::new(py, &chunk.function);
+    (
+        "chunk",
+        chunk.chunk,
+        function,
+        chunk.style as u8,
+        chunk.first,
+        chunk.skip,
+        chunk.take,
+        chunk.block_count,
+        chunk.form as u8,
+        payload,
+        chunk.session,
+        chunk.depth,
+    )
+        .into_pyobject(py)
+}
+
+fn value_kind(kind: u8) -> PyResult<OutcomeKind> {
+    match kind {
+        0 => Ok(OutcomeKind::ValueList),
+        1 => Ok(OutcomeKind::ValueTable),
+        2 => Ok(OutcomeKind::ValueSingle),
+        4 => Ok(OutcomeKind::Exception),
+        _ => Err(PyValueError::new_err(format!("an executor does not report outcomes of kind {kind}"))),
+    }
+}
+
+/// Takes over a descriptor that the caller gives away.
+pub fn owned(fd: RawFd) -> PyResult<OwnedFd> {
+    if fd < 0 {
+        return Err(PyValueError::new_err(format!("{fd} is no file descriptor")));
+    }
+    // SAFETY: only looked at, to see whether it is open.
+    let open = is_open(unsafe { BorrowedFd::borrow_raw(fd) });
+    if !open {
+        return Err(io::Error::from_raw_os_error(9).into());
+    }
+    // SAFETY: open, and by the contract of the calls that end here ("takes over") nobody else's from now on.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

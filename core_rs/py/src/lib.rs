@@ -1,0 +1,42 @@
+//! The binding `scaler._core`: converts and nothing else. `scaler_py/scaler/_core.pyi` says what each name means.
+
+mod bytes;
+mod executor_port;
+mod options;
+mod steps;
+mod table;
+
+use pyo3::prelude::*;
+use scaler_loops::wire;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("PROTOCOL", wire::PROTOCOL)?;
+    module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
+    add_constants(module)?;
+    module.add_function(wrap_pyfunction!(bytes::blake3, module)?)?;
+    module.add_function(wrap_pyfunction!(table::pack_table, module)?)?;
+    module.add_function(wrap_pyfunction!(table::table_ends, module)?)?;
+    module.add_class::<options::Options>()?;
+    module.add_class::<executor_port::ExecutorPort>()?;
+    module.add_class::<steps::Steps>()
+}
+
+fn add_constants(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    use wire::{CallStyle, Form, OutcomeKind};
+    for (name, value) in [
+        ("FORM_LIST", Form::List as u8),
+        ("FORM_TABLE", Form::Table as u8),
+        ("FORM_SINGLE", Form::Single as u8),
+        ("FORM_REFERENCE", Form::Reference as u8),
+        ("STYLE_FULL", CallStyle::Full as u8),
+        ("STYLE_ONE", CallStyle::One as u8),
+        ("STYLE_STAR", CallStyle::Star as u8),
+        ("OUTCOME_EXCEPTION", OutcomeKind::Exception as u8),
+        ("OUTCOME_CANCELLED", OutcomeKind::Cancelled as u8),
+        ("OUTCOME_FAILURE", OutcomeKind::Failure as u8),
+    ] {
+        module.add(name, value)?;
+    }
+    Ok(())
+}
