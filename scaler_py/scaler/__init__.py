@@ -1,0 +1,55 @@
+"""Distributed tasks whose overhead is microseconds: `Client.submit`, `Client.map`, and the cluster behind them.
+
+The public names are imported when they are first asked for: `import scaler` alone loads nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scaler.client.client import Client
+    from scaler.client.futures import ScalerFuture
+    from scaler.client.map_futures import MapFutures
+    from scaler.client.serializer import Serializer
+    from scaler.cluster import SchedulerClusterCombo
+    from scaler.packing import ObjectReference
+
+    __version__: str
+
+_HOMES = {
+    "Client": "scaler.client.client",
+    "MapFutures": "scaler.client.map_futures",
+    "ObjectReference": "scaler.packing",
+    "ScalerFuture": "scaler.client.futures",
+    "SchedulerClusterCombo": "scaler.cluster",
+    "Serializer": "scaler.client.serializer",
+}
+
+__all__ = [
+    "Client",
+    "MapFutures",
+    "ObjectReference",
+    "ScalerFuture",
+    "SchedulerClusterCombo",
+    "Serializer",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from scaler._core import VERSION
+
+        return VERSION
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'scaler' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,232 @@
+"""Values as bytes: what client and executor put into the payloads that everybody between passes on unopened.
+
+A value is a pickle (protocol 5; plain where nothing in it refers to `__main__`, by cloudpickle otherwise). Where it has
+large buffers (arrays), they lie beside the pickle in a *container*, so that they are copied once, and mapped rather than
+copied when the reader may: it begins with a zero byte, and no pickle does.
+
+    0   u8   0
+    4   u32  number of buffers n
+    8   n × (u64 offset, u64 length; the top bit of the length: read-only)
+    …   u64 offset of the pickle, which reaches to the container's end
+    …   the buffers, each at a multiple of 64; then the pickle
+
+Several values are a *block* in one of three forms (docs/protocol.md): a list that is one pickle, a table of pickles, or a
+single one. A list is only for plain immutable types: two elements that shared a list must not share it on the other side.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, Any, Final
+
+from scaler._core import FORM_LIST, FORM_SINGLE, FORM_TABLE
+from scaler.errors import PackingError
+from scaler.exception_packing import pack_exception, unpack_exception
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = [
+    "ObjectReference",
+    "PackingError",
+    "dumps",
+    "is_plain",
+    "loads",
+    "pack_exception",
+    "pack_values",
+    "single_value",
+    "unpack_exception",
+    "unpack_values",
+]
+
+PLAIN: Final = frozenset({int, float, bool, str, bytes, type(None)})
+PLAIN_OR_TUPLE: Final = PLAIN | {tuple}
+
+# Smaller buffers stay inside the pickle: reading a container costs more than copying them.
+LEAST_BUFFERS_BYTES: Final = 16 << 10
+ALIGNMENT: Final = 64
+READ_ONLY: Final = 1 << 63
+
+_pickle = pickle.dumps
+_unpickle = pickle.loads
+
+
+class ObjectReference:
+    """Names an object in the cluster's object storage, and keeps it there while it lives in the client that made it.
+
+    As a positional argument of a task it stands for the object. Equal and hashed by the object, not by the name.
+    size: bytes. session: whose object it is. hash: first 16 bytes of the blake3 of the object's bytes.
+    """
+
+    __slots__ = ("__weakref__", "_handle", "hash", "name", "session", "size")
+
+    # Whether any reference was ever made in this process: while it is False nobody needs to look for them.
+    made = False
+
+    def __init__(self, name: str, size: int, session: int, hash: bytes, handle: object = None) -> None:
+        ObjectReference.made = True
+        self.name = name
+        self.size = size
+        self.session = session
+        self.hash = hash
+        self._handle = handle
+
+    @property
+    def object_id(self) -> bytes:
+        return self.session.to_bytes(8, "little") + self.hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ObjectReference) and (self.session, self.hash) == (other.session, other.hash)
+
+    def __hash__(self) -> int:
+        return hash((self.session, self.hash))
+
+    def __reduce__(self) -> tuple[type[ObjectReference], tuple[str, int, int, bytes]]:
+        return ObjectReference, (self.name, self.size, self.session, self.hash)
+
+    def __repr__(self) -> str:
+        return f"ObjectReference({self.name!r}, {self.size} bytes, {self.hash.hex()})"
+
+
+def dumps(value: object) -> bytes:
+    """The bytes of one value. PackingError, with the path to what cannot be pickled."""
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        data = _pickle(value, 5, buffer_callback=buffers.append)
+    except Exception:
+        return dumps_by_value(value)
+    if b"__main__" in data or _by_value_modules():
+        return dumps_by_value(value)
+    return _with_buffers(value, data, buffers, _pickle) if buffers else data
+
+
+def dumps_by_value(value: object) -> bytes:
+    """As `dumps`, by cloudpickle without trying plain pickle first."""
+    from scaler.by_value import dumps_in_band, dumps_with_buffers
+
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        data = dumps_with_buffers(value, buffers)
+        return _with_buffers(value, data, buffers, dumps_in_band) if buffers else data
+    except Exception as error:
+        from scaler.unpicklable import culprit
+
+        path, text = culprit(value, error)
+        raise PackingError(f"value{path} cannot be pickled: {text}", path=path) from error
+
+
+def _by_value_modules() -> bool:
+    """Whether the user has told cloudpickle of modules that the workers do not have."""
+    module = sys.modules.get("cloudpickle.cloudpickle")
+    return module is not None and bool(getattr(module, "_PICKLE_BY_VALUE_MODULES", None))
+
+
+def _with_buffers(value: object, data: bytes, buffers: list[pickle.PickleBuffer], in_band: Any) -> bytes:
+    views = [buffer.raw() for buffer in buffers]
+    if sum(view.nbytes for view in views) < LEAST_BUFFERS_BYTES:
+        return bytes(in_band(value, 5))
+    head_bytes = 8 + 16 * len(views) + 8
+    parts: list[Buffer] = [b""]
+    at = head_bytes
+    entries = []
+    for view in views:
+        gap = -at % ALIGNMENT
+        entries += [at + gap, view.nbytes | (READ_ONLY if view.readonly else 0)]
+        parts += [bytes(gap), view]
+        at += gap + view.nbytes
+    parts[0] = struct.pack(f"<B3xI{len(entries)}QQ", 0, len(views), *entries, at)
+    parts.append(data)
+    return b"".join(parts)
+
+
+def loads(payload: Buffer) -> Any:
+    """The value of `dumps`'s bytes. What the value's own classes raise, and pickle.UnpicklingError."""
+    view: Any = payload
+    if view[0]:
+        return _unpickle(payload)
+    return _loads_container(memoryview(payload))
+
+
+def _loads_container(view: memoryview) -> Any:
+    try:
+        (count,) = struct.unpack_from("<I", view, 4)
+        *entries, at = struct.unpack_from(f"<{2 * count + 1}Q", view, 8)
+    except struct.error as error:
+        raise pickle.UnpicklingError("malformed container") from error
+    buffers: list[Buffer] = []
+    for offset, length in zip(entries[::2], entries[1::2], strict=True):
+        part = view[offset : offset + (length & ~READ_ONLY)]
+        # What was writable must be writable here too, and what lies in someone else's bytes must not be.
+        buffers.append(part.toreadonly() if length & READ_ONLY else part if not view.readonly else bytearray(part))
+    return _unpickle(view[at:], buffers=buffers)
+
+
+def is_plain(values: Sequence[object]) -> bool:
+    """Whether all are int, float, bool, str, bytes, None, or tuples of these, exactly."""
+    kinds = set(map(type, values))
+    level: Iterable[object] = values
+    while not kinds <= PLAIN:
+        if not kinds <= PLAIN_OR_TUPLE:
+            return False
+        level = list(chain.from_iterable([value for value in level if type(value) is tuple]))
+        kinds = set(map(type, level))
+    return True
+
+
+def pack_values(values: list[Any]) -> tuple[int, bytes]:
+    """(form, payload) of at least one value. PackingError with `index` and `path` of what cannot be pickled."""
+    if len(values) == 1:
+        return FORM_SINGLE, _dumps_at(0, values[0])
+    if is_plain(values):
+        return FORM_LIST, _pickle(values, 5)
+    return FORM_TABLE, pack_table([_dumps_at(index, value) for index, value in enumerate(values)])
+
+
+def _dumps_at(index: int, value: object) -> bytes:
+    try:
+        return dumps(value)
+    except PackingError as error:
+        raise PackingError(f"element {index}: {error}", index=index, path=error.path) from error.__cause__
+
+
+def pack_table(blobs: Sequence[bytes]) -> bytes:
+    """FORM_TABLE: the ends of all blobs as little-endian u32, then the blobs."""
+    return struct.pack(f"<{len(blobs)}I", *accumulate(map(len, blobs))) + b"".join(blobs)
+
+
+def table_ends(payload: Buffer, count: int) -> tuple[int, ...]:
+    """`count + 1` offsets into `payload`: element i is payload[offsets[i]:offsets[i + 1]]."""
+    start = 4 * count
+    try:
+        ends = struct.unpack_from(f"<{count}I", payload)
+    except struct.error as error:
+        raise pickle.UnpicklingError("malformed table") from error
+    return (start, *[start + end for end in ends])
+
+
+def unpack_values(form: int, payload: Buffer, count: int) -> list[Any]:
+    """All values of a block."""
+    if form == FORM_LIST:
+        values: list[Any] = _unpickle(payload)
+        if len(values) != count:
+            raise pickle.UnpicklingError(f"a list of {len(values)} where {count} values belong")
+        return values
+    if form == FORM_SINGLE:
+        return [loads(payload)]
+    ends = table_ends(payload, count)
+    view = memoryview(payload)
+    return [loads(view[start:end]) for start, end in zip(ends, ends[1:], strict=False)]
+
+
+def single_value(form: int, payload: Buffer, count: int, index: int) -> Any:
+    """Value `index` of a block of `count`."""
+    if form == FORM_TABLE:
+        start = 4 * count
+        after = struct.unpack_from("<I", payload, 4 * index)[0]
+        before = struct.unpack_from("<I", payload, 4 * (index - 1))[0] if index else 0
+        return loads(memoryview(payload)[start + before : start + after])
+    return unpack_values(form, payload, count)[index]

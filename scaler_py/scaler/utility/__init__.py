@@ -1,0 +1,1 @@
+"""Names of earlier systems' modules, for programs that import them."""

@@ -1,0 +1,55 @@
+"""The error names of opengris-scaler, each the class that `scaler.errors` has for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from scaler.errors import (
+    ClientQuitException,
+    ClientShutdownException,
+    DeserializeObjectError,
+    MissingObjects,
+    ObjectStorageException,
+    ProcessorDiedError,
+    RemoteError,
+    SchedulerUnreachableError,
+    ScalerError,
+    TaskExceptionNotSerializableError,
+    TaskMemoryError,
+    TaskTimeoutError,
+    WorkerDiedError,
+)
+
+# Never raised here: kept so that an `except` clause which names them still imports.
+ClientCancelledException = asyncio.CancelledError
+DisconnectedError = SchedulerUnreachableError
+SchedulerError = ScalerError
+
+
+class NoWorkerError(ScalerError):
+    """Never raised: a task that no worker can serve waits, and `client.explain` says why."""
+
+
+class TaskNotFoundError(ScalerError):
+    """Never raised."""
+
+
+__all__ = [
+    "ClientCancelledException",
+    "ClientQuitException",
+    "ClientShutdownException",
+    "DeserializeObjectError",
+    "DisconnectedError",
+    "MissingObjects",
+    "NoWorkerError",
+    "ObjectStorageException",
+    "ProcessorDiedError",
+    "RemoteError",
+    "SchedulerError",
+    "SchedulerUnreachableError",
+    "TaskExceptionNotSerializableError",
+    "TaskMemoryError",
+    "TaskNotFoundError",
+    "TaskTimeoutError",
+    "WorkerDiedError",
+]
