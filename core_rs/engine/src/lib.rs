@@ -5,5 +5,6 @@
 
 pub use scaler_wire as wire;
 
+pub mod dialer;
 pub mod link;
 pub mod session;

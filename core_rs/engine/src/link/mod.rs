@@ -316,6 +316,17 @@ impl<P: Payload> Link<P> {
         self.acknowledge_at
     }
 
+    /// Starts from nothing in another epoch; what the peer never acknowledged of this one, in order.
+    pub fn begin_anew(&mut self, epoch: u32) -> Vec<Message<P>> {
+        let unacknowledged = self.take_unacknowledged();
+        let mut fresh = Link::new(self.id, epoch, self.window);
+        fresh.held = self.held;
+        #[cfg(feature = "planted")]
+        fresh.set_bugs(self.bugs);
+        *self = fresh;
+        unacknowledged
+    }
+
     /// All messages that the peer is not known to have received, in order: it has forgotten this link.
     pub fn take_unacknowledged(&mut self) -> Vec<Message<P>> {
         let kept = std::mem::take(&mut self.kept);
