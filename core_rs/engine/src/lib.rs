@@ -7,4 +7,5 @@ pub use scaler_wire as wire;
 
 pub mod dialer;
 pub mod link;
+pub mod ranges;
 pub mod session;

@@ -4,7 +4,6 @@
 //! nothing: [`Session::reset`] says all of it again. Each element's outcome is handed out once, whatever comes twice.
 
 mod arrays;
-mod ranges;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +14,7 @@ use crate::wire::{
     Submit,
 };
 use arrays::{Array, Tail};
-use ranges::RangeSet;
+use crate::ranges::RangeSet;
 
 /// Values of so many elements come in one segment at most; verdicts without values may be on more.
 const MOST_VALUES: u32 = 8_192;
