@@ -52,6 +52,12 @@ def pack_table(blobs: Sequence[bytes]) -> bytes:
 def table_ends(payload: Buffer, count: int) -> list[int]:
     """`count + 1` offsets into `payload`: element i is payload[offsets[i]:offsets[i + 1]]. ValueError if malformed."""
 
+def end_with_parent(parent: int) -> None:
+    """Asks the kernel to kill this process when the thread that started it ends. SystemExit if `parent` has ended."""
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of whatever its descendants leave behind."""
+
 class Options:
     """What all elements of a submission share. Immutable, hashable."""
 

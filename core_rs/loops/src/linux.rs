@@ -231,3 +231,15 @@ pub fn set_nonblocking(socket: BorrowedFd<'_>) -> io::Result<()> {
 pub fn is_open(fd: BorrowedFd<'_>) -> bool {
     rustix::io::fcntl_getfd(fd).is_ok()
 }
+
+/// Asks the kernel to kill this process when the thread that started it ends. False: `parent` is its parent no more.
+pub fn end_with_parent(parent: u32) -> io::Result<bool> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // Asked after: a parent that ends before the request is not noticed by the kernel.
+    Ok(rustix::process::getppid().is_some_and(|pid| pid.as_raw_nonzero().get() as u32 == parent))
+}
+
+/// Makes this process the parent of whatever its descendants leave behind.
+pub fn adopt_orphans() -> io::Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}

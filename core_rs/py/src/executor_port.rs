@@ -171,6 +171,7 @@ fn value_kind(kind: u8) -> PyResult<OutcomeKind> {
         1 => Ok(OutcomeKind::ValueTable),
         2 => Ok(OutcomeKind::ValueSingle),
         4 => Ok(OutcomeKind::Exception),
+        5 => Ok(OutcomeKind::Cancelled),
         _ => Err(PyValueError::new_err(format!("an executor does not report outcomes of kind {kind}"))),
     }
 }

@@ -3,6 +3,7 @@
 mod bytes;
 mod executor_port;
 mod options;
+mod process;
 mod steps;
 mod table;
 
@@ -17,6 +18,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(bytes::blake3, module)?)?;
     module.add_function(wrap_pyfunction!(table::pack_table, module)?)?;
     module.add_function(wrap_pyfunction!(table::table_ends, module)?)?;
+    module.add_function(wrap_pyfunction!(process::end_with_parent, module)?)?;
+    module.add_function(wrap_pyfunction!(process::adopt_orphans, module)?)?;
     module.add_class::<options::Options>()?;
     module.add_class::<executor_port::ExecutorPort>()?;
     module.add_class::<steps::Steps>()
