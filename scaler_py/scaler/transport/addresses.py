@@ -10,7 +10,7 @@ from scaler.transport.errors import AddressError
 
 # `sun_path` of a Unix socket has 108 bytes, the last one zero.
 LONGEST_PATH = 107
-WILDCARDS = frozenset({"*", "0.0.0.0", "::"})  # noqa: S104 (recognised, not bound)
+WILDCARDS = frozenset({"*", "0.0.0.0", "::"})
 LOCAL_NAMES = frozenset({"localhost", "ip6-localhost", "localhost.localdomain"})
 
 _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
@@ -33,12 +33,7 @@ class TcpAddress:
 
     @property
     def is_loopback(self) -> bool:
-        if self.host.lower() in LOCAL_NAMES:
-            return True
-        try:
-            return ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
-        except ValueError:
-            return False
+        return self.host.lower() in LOCAL_NAMES or is_loopback(self.host)
 
     def with_port(self, port: int) -> "TcpAddress":
         return replace(self, port=port)
@@ -57,6 +52,16 @@ class IpcAddress:
 Address = TcpAddress | IpcAddress
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a numeric host is this machine's loopback; False for names."""
+    try:
+        number = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(number, "ipv4_mapped", None)
+    return (mapped or number).is_loopback
+
+
 def parse_address(text: str) -> Address:
     """The address that `text` names. AddressError says what is wrong with it and how it would be right."""
     scheme, separator, rest = text.partition("://")
@@ -69,7 +74,7 @@ def parse_address(text: str) -> Address:
         return _parse_ipc(text, rest)
     if scheme == "inproc":
         raise AddressError(
-            f"The address {text!r} names a place inside one process, and the parts of scaler are processes of their own.",
+            f"The address {text!r} names a place inside one process; the parts of scaler are processes of their own.",
             "",
             "use ipc://<path> on one machine, or tcp://<host>:<port>",
         )
@@ -149,7 +154,7 @@ def _parse_ipc(text: str, path: str) -> IpcAddress:
 
 def resolve(address: TcpAddress) -> list[TcpAddress]:
     """The numeric addresses of a host, as the resolver orders them. OSError when it has none."""
-    host = "127.0.0.1" if address.host in {"*", "0.0.0.0"} else "::1" if address.host == "::" else address.host  # noqa: S104
+    host = "127.0.0.1" if address.host in {"*", "0.0.0.0"} else "::1" if address.host == "::" else address.host
     found = socket.getaddrinfo(host, address.port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(TcpAddress(str(entry[4][0]), address.port) for entry in found))
 

@@ -1,7 +1,5 @@
 """Connections to scheduler and object storage: the local Unix socket where there is one, CURVE where there is not."""
 
-import contextlib
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -9,12 +7,15 @@ from dataclasses import dataclass, field
 
 from scaler.transport import runtime
 from scaler.transport.addresses import IpcAddress, TcpAddress, is_this_machine, parse_address, resolve
-from scaler.transport.errors import ClusterKeyError, NobodyThereError
+from scaler.transport.errors import NobodyThereError, NotAdmittedError
 from scaler.transport.keys import EXPORT_LINE, Key, find_key, find_or_make_key, insecure_by_environment
 
 # Between two looks for somebody who is not there yet: the first and the longest, in seconds.
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.25
+# A single look at a remote address waits so long for its answer, whatever the timeout.
+_SHORTEST_PATIENCE = 2.0
+_LONGEST_HANDSHAKE = 10.0
 
 
 def _nothing() -> None:
@@ -25,24 +26,22 @@ def _nothing() -> None:
 class Connection:
     """A connected stream socket on which frames travel, whatever is behind it.
 
-    `fd` belongs to whoever attaches it, who closes it; `close` gives up the rest (a bridge's thread ends by itself
-    when either side closes, so `close` is needed only for a connection that nobody attached).
+    `fd` belongs to whoever dialled, and passes to the channel or loop that attaches it.
     """
 
     fd: int
     # For the hello; empty where the peer asks for none.
-    ticket: bytes
+    ticket: bytes = field(repr=False)
     # 16 hex digits; empty without keys.
     cluster: str
     is_local: bool
     _end: Callable[[], None] = field(default=_nothing, repr=False)
 
     def close(self) -> None:
-        """Ends the connection, `fd` included if it was not attached: call it before attaching only."""
-        if self.fd >= 0:
-            with contextlib.suppress(OSError):
-                os.close(self.fd)
-            self.fd = -1
+        """Ends what is behind `fd`, which it leaves alone: waits until what was written to it has left (2 s at most).
+
+        A bridge ends by itself when either side is closed: this is for whoever wants to wait for it. May be repeated.
+        """
         self._end()
 
 
@@ -62,12 +61,12 @@ def dial(
     join token; None looks in the environment and in the user's folder. insecure: None asks `SCALER_INSECURE`.
 
     AddressError, ClusterKeyError: what was given cannot be used. NobodyThereError: nothing answered in time.
-    NotAdmittedError: something answered, and key and peer do not fit.
+    NotAdmittedError: something answered, and key and peer do not fit; or there is no key for a remote peer.
     """
     target = parse_address(address)
     deadline = time.monotonic() + timeout
     if isinstance(target, IpcAddress):
-        return Connection(_dial_path(target.path, address, deadline).detach(), b"", "", is_local=True)
+        return _until(deadline, address, lambda: _local_connection(target.path, ""))
     if insecure is None:
         insecure = insecure_by_environment() and key is None and key_file is None
     candidates = _resolve_until(target, address, deadline)
@@ -75,15 +74,103 @@ def dial(
     found = None if insecure else _key_for(address, key, key_file, local)
     cluster = found.cluster if found is not None else ""
     path = runtime.socket_path(cluster, target.port) if local else None
+    remote = _RemoteAttempt(address, candidates, role, found, compression)
+
+    def attempt() -> Connection | None:
+        connection = _local_connection(path, cluster) if path is not None else None
+        return connection or remote.attempt(deadline)
+
+    return _until(deadline, address, attempt)
+
+
+def _until(deadline: float, address: str, attempt: Callable[[], Connection | None]) -> Connection:
     pause = _FIRST_PAUSE
-    while True:
-        if path is not None and (connected := _try_path(path)) is not None:
-            return Connection(connected.detach(), b"", cluster, is_local=True)
+    while (connection := attempt()) is None:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
-            raise _nobody(address)
+            raise NobodyThereError(
+                "Nobody answers at this address.", address, "start what belongs there, or mend the address"
+            )
         time.sleep(min(pause, remaining))
         pause = min(2 * pause, _LONGEST_PAUSE)
+    return connection
+
+
+class _RemoteAttempt:
+    """Tries a part's numeric addresses by tcp, one after the other."""
+
+    def __init__(
+        self, address: str, candidates: list[TcpAddress], role: str, key: Key | None, compression: str
+    ) -> None:
+        self._address = address
+        self._candidates = candidates
+        self._role = role
+        self._key = key
+        self._compression = compression
+        self._closed = 0
+
+    def attempt(self, deadline: float) -> Connection | None:
+        """None when nobody is there yet. NotAdmittedError when somebody is and will not have us."""
+        for candidate in self._candidates:
+            patience = max(deadline - time.monotonic(), _SHORTEST_PATIENCE)
+            if not _accepts(candidate, patience):
+                continue
+            connection = self._handshake(candidate, patience)
+            if connection is not None:
+                return connection
+        return None
+
+    def _handshake(self, candidate: TcpAddress, patience: float) -> Connection | None:
+        # Only here: local connections do without zmq, which takes longer to import than they take to make.
+        from scaler.transport.dealer import DealerBridge, Handshake
+
+        bridge = DealerBridge(candidate, self._key, self._compression)
+        try:
+            result = bridge.connect(min(patience, _LONGEST_HANDSHAKE))
+        except BaseException:
+            bridge.close()
+            raise
+        if result is Handshake.ADMITTED:
+            ticket = self._key.ticket(self._role) if self._key is not None else b""
+            descriptor = bridge.take()
+            bridge.start()
+            cluster = self._key.cluster if self._key is not None else ""
+            return Connection(descriptor, ticket, cluster, is_local=False, _end=bridge.close)
+        bridge.close()
+        # A part that is just ending closes connections as well; one that does so twice means it.
+        self._closed += result is Handshake.CLOSED
+        if result is Handshake.REFUSED or self._closed >= 2:
+            raise self._not_admitted()
+        if result is Handshake.SILENT:
+            raise NotAdmittedError(
+                "Something listens at this address and does not speak as scaler does.",
+                self._address,
+                "check host and port; a scheduler is usually at port 8516",
+            )
+        return None
+
+    def _not_admitted(self) -> NotAdmittedError:
+        if self._key is None:
+            return NotAdmittedError(
+                "The peer at this address wants a key, and this side runs without one (insecure).",
+                self._address,
+                f"unset SCALER_INSECURE and, with a line from the peer's machine: {EXPORT_LINE}",
+            )
+        return NotAdmittedError(
+            f"The peer at this address has another key than ours (cluster {self._key.cluster}), or none.",
+            self._address,
+            f"set SCALER_KEY to what `scaler_keys export` prints on its machine ({EXPORT_LINE}); "
+            "for a peer started with --insecure: SCALER_INSECURE=1",
+        )
+
+
+def _accepts(candidate: TcpAddress, timeout: float) -> bool:
+    """Whether anybody accepts connections there: zmq alone cannot tell that from silence."""
+    try:
+        socket.create_connection((candidate.host, candidate.port), timeout).close()
+    except OSError:
+        return False
+    return True
 
 
 def _key_for(address: str, key: Key | str | None, key_file: str | None, local: bool) -> Key:
@@ -92,10 +179,10 @@ def _key_for(address: str, key: Key | str | None, key_file: str | None, local: b
         return find_or_make_key(key, key_file)
     found = find_key(key, key_file)
     if found is None:
-        raise ClusterKeyError(
-            "There is no key of the cluster on this machine.",
+        raise NotAdmittedError(
+            "This machine has no key of the cluster.",
             address,
-            f"run on the scheduler's machine: scaler_keys export; then here: {EXPORT_LINE.split('$', 1)[0]}<its output>",
+            f"set SCALER_KEY to what `scaler_keys export` prints on the scheduler's machine ({EXPORT_LINE})",
         )
     return found
 
@@ -116,15 +203,9 @@ def _resolve_until(target: TcpAddress, address: str, deadline: float) -> list[Tc
         pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def _dial_path(path: str, address: str, deadline: float) -> socket.socket:
-    pause = _FIRST_PAUSE
-    while (connected := _try_path(path)) is None:
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            raise _nobody(address)
-        time.sleep(min(pause, remaining))
-        pause = min(2 * pause, _LONGEST_PAUSE)
-    return connected
+def _local_connection(path: str, cluster: str) -> Connection | None:
+    connected = _try_path(path)
+    return Connection(connected.detach(), b"", cluster, is_local=True) if connected is not None else None
 
 
 def _try_path(path: str) -> socket.socket | None:
@@ -135,9 +216,3 @@ def _try_path(path: str) -> socket.socket | None:
         connecting.close()
         return None
     return connecting
-
-
-def _nobody(address: str) -> NobodyThereError:
-    return NobodyThereError(
-        "Nobody answers at this address.", address, f"start a scheduler there: scaler_scheduler {address}"
-    )

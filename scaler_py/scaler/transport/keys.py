@@ -16,7 +16,7 @@ from scaler.transport.errors import ClusterKeyError
 from scaler.transport.x25519 import public_key
 
 KEY_PREFIX = "scaler-cluster-key-1:"
-TOKEN_PREFIX = "scaler1:"  # noqa: S105 (not a secret)
+TOKEN_PREFIX = "scaler1:"
 
 # Roles of the hello (core_rs/wire, `Role`); ANY_ROLE stands in the ticket of a token for whole machines.
 ROLES = {"client": 0, "node": 1, "manager": 2, "scheduler": 3, "objects": 4}

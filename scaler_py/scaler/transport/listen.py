@@ -1,10 +1,13 @@
 """Where a part listens: a Unix socket for local peers and, at a tcp address, a bridge for remote ones."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from scaler.transport import runtime
 from scaler.transport.addresses import IpcAddress, TcpAddress, parse_address
 from scaler.transport.keys import ClusterKey
+
+if TYPE_CHECKING:
+    from scaler.transport.router import RouterBridge
 
 
 class AdoptingLoop(Protocol):
@@ -31,14 +34,34 @@ class Listener:
         Port 0 takes a free one; `address` tells which. AddressInUseError, AddressError, ConfigurationError.
         """
         target = parse_address(address)
+        self._bridge: RouterBridge | None = None
         if isinstance(target, IpcAddress):
             self._local = runtime.LocalListener(target.path)
             self.address = str(target)
         else:
-            cluster = key.cluster if key is not None else ""
-            self._local = runtime.LocalListener(runtime.socket_path(cluster, target.port))
-            self.address = str(target)
+            self._local = self._listen_both(loop, part, target, key, compression)
         loop.listen(part, self._local.detach())
+        if self._bridge is not None:
+            self._bridge.start()
+
+    def _listen_both(
+        self, loop: AdoptingLoop, part: str, target: TcpAddress, key: ClusterKey | None, compression: str
+    ) -> runtime.LocalListener:
+        from scaler.transport.router import RouterBridge
+
+        def adopt(descriptor: int, host: str) -> None:
+            loop.adopt(part, descriptor, host)
+
+        bridge = RouterBridge(adopt, target, key, compression)
+        try:
+            path = runtime.socket_path(key.cluster if key is not None else "", bridge.address.port)
+            local = runtime.LocalListener(path)
+        except BaseException:
+            bridge.close()
+            raise
+        self._bridge = bridge
+        self.address = str(bridge.address)
+        return local
 
     @property
     def local_path(self) -> str:
@@ -47,7 +70,6 @@ class Listener:
 
     def close(self) -> None:
         """Ends the bridge and removes the socket's files. May be repeated."""
+        if self._bridge is not None:
+            self._bridge.close()
         self._local.close()
-
-
-__all__ = ["AdoptingLoop", "Listener", "TcpAddress"]

@@ -50,7 +50,7 @@ def _folder_by_environment() -> Path:
     session = os.environ.get("XDG_RUNTIME_DIR")
     if session and os.path.isdir(session) and os.access(session, os.W_OK):
         return Path(session) / "scaler"
-    return Path(f"/tmp/scaler-{os.geteuid()}")  # noqa: S108 (owner, kind and mode are checked)
+    return Path(f"/tmp/scaler-{os.geteuid()}")
 
 
 def socket_path(cluster: str, port: int) -> str:

@@ -1,0 +1,142 @@
+"""Our end of a socketpair whose other end a loop reads and writes as if the remote peer were there.
+
+On the pair travel frames behind their length (u32, little-endian); on the zmq socket each frame is one message.
+"""
+
+import contextlib
+import socket
+import struct
+from collections import deque
+
+from scaler import _core
+
+# A frame's prefix.
+SHORTEST_FRAME = 12
+LARGEST_FRAME = 8 << 20
+# Most bytes that may wait for the loop to take them. Links stay far below it by their credit.
+LARGEST_BACKLOG = 128 << 20
+
+# A message that says that the conversation is over: all that was sent before has arrived.
+END = b""
+
+_LENGTH = struct.Struct("<I")
+_READ_BYTES = 1 << 20
+_SEND_PARTS = 64
+
+
+class PairEnd:
+    """One connection's bytes on their way between zmq and a loop. Never blocks."""
+
+    def __init__(self, codec: str) -> None:
+        """codec: for what leaves this host (`_core.pack_remote`)."""
+        self._codec = codec
+        self._socket, self._other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        for end in (self._socket, self._other):
+            end.setblocking(False)
+        self._received = bytearray()
+        self._waiting: deque[memoryview | bytes] = deque()
+        self._waiting_bytes = 0
+
+    def detach_other(self) -> int:
+        """The loop's end, for the loop."""
+        return self._other.detach()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    @property
+    def unsent(self) -> bool:
+        """Whether bytes wait for room in the socket."""
+        return bool(self._waiting)
+
+    def deliver(self, message: bytes) -> bool:
+        """A message from the remote peer, for the loop. False: the message is no frame, or the loop has gone.
+
+        An unpacked body is checked against its limits by the core; the frame's content by the loop."""
+        if len(message) < SHORTEST_FRAME:
+            return False
+        frame = message
+        if message[0]:
+            try:
+                frame = _core.unpack_remote(message)
+            except ValueError:
+                return False
+        if self._waiting_bytes + len(frame) > LARGEST_BACKLOG or len(frame) > LARGEST_FRAME:
+            return False
+        self._waiting.append(_LENGTH.pack(len(frame)))
+        self._waiting.append(frame)
+        self._waiting_bytes += len(frame) + 4
+        return True
+
+    def flush(self) -> bool:
+        """Writes what the socket takes. False when the loop has closed its end."""
+        while self._waiting:
+            parts = [self._waiting[i] for i in range(min(len(self._waiting), _SEND_PARTS))]
+            try:
+                sent = self._socket.sendmsg(parts)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            self._drop(sent)
+        return True
+
+    def _drop(self, sent: int) -> None:
+        self._waiting_bytes -= sent
+        while sent:
+            first = self._waiting[0]
+            if len(first) > sent:
+                self._waiting[0] = memoryview(first)[sent:]
+                return
+            sent -= len(first)
+            self._waiting.popleft()
+
+    def read(self) -> tuple[list[bytes], bool]:
+        """Packed messages for the remote peer, and whether the loop's end is still open."""
+        data = self._receive()
+        return (self._split(data) if data else []), data != b""
+
+    def drain(self) -> list[bytes]:
+        """Packed messages of all that the loop has written so far."""
+        messages = []
+        while data := self._receive():
+            messages += self._split(data)
+        return messages
+
+    def _receive(self) -> bytes | None:
+        """None: nothing is there now. Empty: nothing will come any more."""
+        try:
+            return self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def _split(self, data: bytes) -> list[bytes]:
+        if not self._received and len(data) >= 4 and _LENGTH.unpack_from(data)[0] == len(data) - 4:
+            # One whole frame: how nearly all arrive.
+            return [self._pack(memoryview(data)[4:])]
+        self._received += data
+        messages = []
+        start = 0
+        with memoryview(self._received) as view:
+            while len(view) - start >= 4:
+                end = start + 4 + _LENGTH.unpack_from(view, start)[0]
+                if end > len(view):
+                    break
+                with view[start + 4 : end] as frame:
+                    messages.append(self._pack(frame))
+                start = end
+        del self._received[:start]
+        return messages
+
+    def _pack(self, frame: memoryview) -> bytes:
+        return bytes(frame) if self._codec == "off" else _core.pack_remote(frame, self._codec)
+
+    def close(self) -> None:
+        """Ends the connection for the loop. May be repeated."""
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        for end in (self._socket, self._other):
+            with contextlib.suppress(OSError):
+                end.close()
