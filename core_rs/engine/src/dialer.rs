@@ -242,7 +242,13 @@ impl<P: Payload> Dialer<P> {
     fn hello_frame(&mut self) -> Frame<P> {
         self.hello.received = self.link.received();
         self.hello.sent = self.link.sent();
-        self.link.outside(vec![Message::Hello(self.hello.clone())])
+        Frame {
+            link: self.link.id(),
+            epoch: self.link.epoch(),
+            sequence: 0,
+            acknowledged: 0,
+            messages: vec![Message::Hello(self.hello.clone())],
+        }
     }
 
     fn poll_link(&mut self, now: u64) -> Option<Frame<P>> {

@@ -5,6 +5,7 @@
 
 pub use scaler_wire as wire;
 
+pub mod acceptor;
 pub mod dialer;
 pub mod link;
 pub mod ranges;

@@ -253,6 +253,7 @@ impl<P: Payload> Link<P> {
         }
         self.prune(peer_received);
         self.cursor = 0;
+        // What was told last may have been lost with the connection.
         self.acknowledge_now |= self.accepted > 0;
         Ok(())
     }

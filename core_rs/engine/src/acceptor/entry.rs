@@ -1,0 +1,70 @@
+//! What an acceptor knows of one link.
+
+use super::{AcceptorSettings, ConnectionId};
+use crate::link::{Link, WINDOW};
+use crate::wire::{Hello, LinkId, Payload, Role, SessionId};
+
+/// A backlog is told when it differs by this much from what was told last.
+const BACKLOG_STEP: u64 = 256 << 10;
+
+#[derive(Debug)]
+pub(super) struct Entry<P> {
+    pub link: Link<P>,
+    pub role: Role,
+    pub session: SessionId,
+    pub connection: Option<ConnectionId>,
+    /// Whether the peer has shown that it knows this epoch: before that it is as new to it as at the first hello.
+    pub confirmed: bool,
+    pub last_heard: u64,
+    /// Stands in the acceptor's list of links to poll.
+    pub ready: bool,
+    /// Stands in its list of links whose backlog may have changed.
+    pub changed: bool,
+    pub told_backlog: u64,
+    /// Its entries in the acceptor's timers.
+    pub acknowledge_at: Option<u64>,
+    pub lease_at: Option<u64>,
+}
+
+impl<P: Payload> Entry<P> {
+    pub fn new(id: LinkId, epoch: u32, hello: &Hello, now: u64) -> Self {
+        Entry {
+            link: Link::new(id, epoch, WINDOW),
+            role: hello.role,
+            session: hello.session,
+            connection: None,
+            confirmed: false,
+            last_heard: now,
+            ready: false,
+            changed: false,
+            told_backlog: 0,
+            acknowledge_at: None,
+            lease_at: None,
+        }
+    }
+
+    /// How long it is remembered without a connection.
+    pub fn lease_us(&self, settings: &AcceptorSettings) -> u64 {
+        match self.role {
+            Role::Node | Role::Manager => settings.worker_timeout_us,
+            Role::Client | Role::Objects | Role::Scheduler => settings.client_timeout_us,
+        }
+    }
+
+    /// Whether a connection on which nothing is heard means that the peer is gone. A client may be in C code for
+    /// minutes; an agent runs no user code.
+    pub fn must_speak(&self) -> bool {
+        matches!(self.role, Role::Node | Role::Manager)
+    }
+
+    /// The backlog, if it is worth telling.
+    pub fn take_backlog(&mut self) -> Option<u64> {
+        let backlog = self.link.backlog();
+        let emptied = backlog == 0 && self.told_backlog != 0;
+        if !emptied && backlog.abs_diff(self.told_backlog) < BACKLOG_STEP {
+            return None;
+        }
+        self.told_backlog = backlog;
+        Some(backlog)
+    }
+}

@@ -1,0 +1,62 @@
+//! Tickets: a peer's proof that someone with the cluster key let it in (`ARCHITECTURE.md`, "Keys").
+//!
+//!     role u8 ‖ expiry u64 little-endian, seconds since 1970, 0 never ‖ group length u8 ‖ group ‖ MAC 32 bytes
+
+use crate::wire::Hello;
+
+/// Key of the MAC, which only scheduler and storage hold.
+pub type TicketKey = [u8; 32];
+
+/// The role in a ticket that is good for every role.
+pub const ANY_ROLE: u8 = 255;
+const MAC: usize = 32;
+const BEFORE_GROUP: usize = 10;
+
+/// Makes a ticket.
+///
+/// # Panics
+/// A group's name is at most 255 bytes.
+pub fn make(key: &TicketKey, role: u8, group: &str, expiry: u64) -> Vec<u8> {
+    let mut ticket = vec![role];
+    ticket.extend_from_slice(&expiry.to_le_bytes());
+    ticket.push(u8::try_from(group.len()).expect("a group's name is at most 255 bytes"));
+    ticket.extend_from_slice(group.as_bytes());
+    let mac = blake3::keyed_hash(key, &ticket);
+    ticket.extend_from_slice(mac.as_bytes());
+    ticket
+}
+
+/// Whether the ticket in `hello` lets its sender in at `unix_seconds`; if not, why, with the mend.
+pub(super) fn check(key: &TicketKey, hello: &Hello, unix_seconds: u64) -> Result<(), &'static str> {
+    if hello.ticket.is_empty() {
+        return Err("no ticket: set SCALER_KEY_FILE or SCALER_KEY to this cluster's key or to a join token for it");
+    }
+    let Some((signed, mac)) = hello.ticket.split_last_chunk::<MAC>() else {
+        return Err("the ticket is cut short: export the join token again (scaler_keys export)");
+    };
+    // blake3's own comparison takes the same time wherever two hashes differ.
+    if blake3::keyed_hash(key, signed) != *mac {
+        return Err("the ticket is of another cluster: use this cluster's key, or a join token of it");
+    }
+    if signed.len() < BEFORE_GROUP || signed.len() != BEFORE_GROUP + usize::from(signed[9]) {
+        return Err("the ticket has another form than this version knows: export it with this version");
+    }
+    check_terms(signed, hello, unix_seconds)
+}
+
+/// What an authentic ticket allows.
+fn check_terms(signed: &[u8], hello: &Hello, unix_seconds: u64) -> Result<(), &'static str> {
+    let expiry = u64::from_le_bytes(signed[1..9].try_into().expect("8 bytes"));
+    let group = &signed[BEFORE_GROUP..];
+    if signed[0] != ANY_ROLE && signed[0] != hello.role as u8 {
+        return Err("the ticket is for another role: export a join token for this one");
+    }
+    if expiry != 0 && expiry <= unix_seconds {
+        return Err("the ticket has expired: export a new join token (scaler_keys export)");
+    }
+    let of_group = hello.node.as_ref().is_some_and(|node| node.group.as_bytes() == group);
+    if !group.is_empty() && !of_group {
+        return Err("the ticket is for another worker group");
+    }
+    Ok(())
+}
