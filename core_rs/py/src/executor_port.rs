@@ -1,18 +1,17 @@
 //! `ExecutorPort`.
 
 use std::collections::VecDeque;
-use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
-use scaler_loops::linux::is_open;
 use scaler_loops::port::{Order, Port, Received, PART};
 use scaler_loops::wire::{Chunk, ChunkResult, Message, OutcomeKind};
 
 use crate::bytes::{join, Borrowed};
+use crate::descriptor::owned;
 use crate::steps::Steps;
 
 type Payload = ::bytes::Bytes;
@@ -174,18 +173,4 @@ fn value_kind(kind: u8) -> PyResult<OutcomeKind> {
         5 => Ok(OutcomeKind::Cancelled),
         _ => Err(PyValueError::new_err(format!("an executor does not report outcomes of kind {kind}"))),
     }
-}
-
-/// Takes over a descriptor that the caller gives away.
-pub fn owned(fd: RawFd) -> PyResult<OwnedFd> {
-    if fd < 0 {
-        return Err(PyValueError::new_err(format!("{fd} is no file descriptor")));
-    }
-    // SAFETY: only looked at, to see whether it is open.
-    let open = is_open(unsafe { BorrowedFd::borrow_raw(fd) });
-    if !open {
-        return Err(io::Error::from_raw_os_error(9).into());
-    }
-    // SAFETY: open, and by the contract of the calls that end here ("takes over") nobody else's from now on.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -1,9 +1,14 @@
 //! The binding `scaler._core`: converts and nothing else. `scaler_py/scaler/_core.pyi` says what each name means.
 
 mod bytes;
+mod channel;
+mod descriptor;
+mod dialed;
 mod executor_port;
+mod object_channel;
 mod options;
 mod process;
+mod remote;
 mod steps;
 mod table;
 
@@ -16,11 +21,15 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     add_constants(module)?;
     module.add_function(wrap_pyfunction!(bytes::blake3, module)?)?;
+    module.add_function(wrap_pyfunction!(remote::pack_remote, module)?)?;
+    module.add_function(wrap_pyfunction!(remote::unpack_remote, module)?)?;
     module.add_function(wrap_pyfunction!(table::pack_table, module)?)?;
     module.add_function(wrap_pyfunction!(table::table_ends, module)?)?;
     module.add_function(wrap_pyfunction!(process::end_with_parent, module)?)?;
     module.add_function(wrap_pyfunction!(process::adopt_orphans, module)?)?;
     module.add_class::<options::Options>()?;
+    module.add_class::<channel::Channel>()?;
+    module.add_class::<object_channel::ObjectChannel>()?;
     module.add_class::<executor_port::ExecutorPort>()?;
     module.add_class::<steps::Steps>()
 }
@@ -39,6 +48,9 @@ fn add_constants(module: &Bound<'_, PyModule>) -> PyResult<()> {
         ("OUTCOME_CANCELLED", OutcomeKind::Cancelled as u8),
         ("OUTCOME_FAILURE", OutcomeKind::Failure as u8),
     ] {
+        module.add(name, value)?;
+    }
+    for (name, value) in dialed::EVENTS {
         module.add(name, value)?;
     }
     Ok(())

@@ -1,0 +1,185 @@
+//! Between a loop's thread and the host's other threads: orders in, requests out, and what may be looked at.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use mio::Waker;
+use scaler_wire::{RefusalCode, Sequence, SessionId};
+
+use crate::line::Line;
+use crate::linux::Child;
+
+/// Logs that wait for the host beyond this many are dropped: they are for people, everything else is not.
+const MOST_LOGS: usize = 10_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Listening {
+    Scheduler,
+    Store,
+}
+
+/// An outward link of the loop's parts. Scheduler and node of one loop share the one to object storage's address,
+/// but each has its own link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outward {
+    Scheduler,
+    Store,
+}
+
+impl Outward {
+    pub fn name(self) -> &'static str {
+        match self {
+            Outward::Scheduler => "scheduler",
+            Outward::Store => "store",
+        }
+    }
+}
+
+/// What other threads tell the loop.
+#[derive(Debug)]
+pub enum Order {
+    Listen { part: Listening, socket: OwnedFd },
+    Adopt { part: Listening, socket: OwnedFd, address: String },
+    Attach { link: Outward, socket: OwnedFd },
+    ExecutorStarted { slot: u32, child: Child, socket: OwnedFd, line: OwnedFd },
+    ExecutorFailed { slot: u32, error: String },
+    Drain,
+    Stop,
+}
+
+/// What the loop asks of its host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    StartExecutor { slot: u32 },
+    Connect { link: Outward, attempt: u32 },
+    Log { level: &'static str, text: String },
+    Exit { reason: String },
+    Refused { link: Outward, code: RefusalCode, text: String },
+    Welcome { link: Outward, cluster: String, storage: String },
+}
+
+/// What runs in a slot, as its shared line says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    pub slot: u32,
+    pub pid: u32,
+    pub session: SessionId,
+    pub sequence: Sequence,
+}
+
+/// An executor as other threads may look at it.
+pub(crate) struct SlotView {
+    pub pid: u32,
+    pub line: Arc<Line>,
+    /// (chunk, session, sequence of its first element) of the chunks that it was given last.
+    pub chunks: VecDeque<(u32, SessionId, Sequence)>,
+}
+
+#[derive(Default)]
+struct Requests {
+    waiting: VecDeque<Request>,
+    logs: usize,
+    closed: bool,
+}
+
+pub struct Shared {
+    waker: Waker,
+    orders: Mutex<Vec<Order>>,
+    requests: Mutex<Requests>,
+    asked: Condvar,
+    pub(crate) slots: Mutex<BTreeMap<u32, SlotView>>,
+    pub(crate) counters: Mutex<Counters>,
+}
+
+/// What a loop has done so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    pub turns: u64,
+    pub frames_in: u64,
+    pub frames_out: u64,
+    pub connections: u64,
+    pub executors: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(waker: Waker) -> Shared {
+        Shared {
+            waker,
+            orders: Mutex::default(),
+            requests: Mutex::default(),
+            asked: Condvar::new(),
+            slots: Mutex::default(),
+            counters: Mutex::default(),
+        }
+    }
+
+    pub fn tell(&self, order: Order) -> io::Result<()> {
+        lock(&self.orders).push(order);
+        self.waker.wake()
+    }
+
+    pub(crate) fn take_orders(&self) -> Vec<Order> {
+        std::mem::take(&mut lock(&self.orders))
+    }
+
+    pub(crate) fn ask(&self, request: Request) {
+        let mut requests = lock(&self.requests);
+        if matches!(request, Request::Log { .. }) {
+            if requests.logs >= MOST_LOGS {
+                return;
+            }
+            requests.logs += 1;
+        }
+        requests.waiting.push_back(request);
+        self.asked.notify_one();
+    }
+
+    /// The loop has ended: nobody waits for more.
+    pub(crate) fn close(&self) {
+        lock(&self.requests).closed = true;
+        self.asked.notify_all();
+    }
+
+    /// The next request; `None` after the timeout, or when there will be none. The flag tells which: true at the end.
+    pub fn next_request(&self, timeout: Duration) -> (Option<Request>, bool) {
+        let end = Instant::now() + timeout;
+        let mut requests = lock(&self.requests);
+        loop {
+            if let Some(request) = requests.waiting.pop_front() {
+                if matches!(request, Request::Log { .. }) {
+                    requests.logs -= 1;
+                }
+                return (Some(request), false);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if requests.closed || left.is_zero() {
+                return (None, requests.closed);
+            }
+            requests = self.asked.wait_timeout(requests, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// What runs now in each slot.
+    pub fn positions(&self) -> Vec<Running> {
+        let slots = lock(&self.slots);
+        let running = slots.iter().filter_map(|(&slot, view)| {
+            let position = view.line.position();
+            let chunk = (position >> 32) as u32;
+            let (_, session, first) = view.chunks.iter().find(|(number, ..)| *number == chunk)?;
+            let sequence = first + (position & u64::from(u32::MAX));
+            Some(Running { slot, pid: view.pid, session: *session, sequence })
+        });
+        running.collect()
+    }
+
+    pub fn counters(&self) -> Counters {
+        *lock(&self.counters)
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
