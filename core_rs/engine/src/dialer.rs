@@ -23,7 +23,10 @@ const SILENT_PROBES: u32 = 5;
 #[derive(Clone, Debug, PartialEq)]
 pub enum DialerEvent<P> {
     /// The peer remembers this link; both ends send again what the other lacks.
-    Welcomed { welcome: Welcome, resumed: bool },
+    Welcomed {
+        welcome: Welcome,
+        resumed: bool,
+    },
     /// The peer has no memory of this link, as at the first time. `unacknowledged`: what it never acknowledged, in
     /// order; nothing of it is sent again by the link.
     Fresh {
@@ -32,7 +35,10 @@ pub enum DialerEvent<P> {
     },
     Message(Message<P>),
     /// Final: the connection is to be closed and no other opened.
-    Refused { code: RefusalCode, reason: String },
+    Refused {
+        code: RefusalCode,
+        reason: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +61,7 @@ pub struct Dialer<P> {
     wants_close: bool,
     heartbeat_us: u64,
     probe_at: u64,
+    /// Since the last probe: whether a frame came, and whether one left that was no heartbeat.
     heard: bool,
     spoke: bool,
     heartbeat_due: bool,
@@ -168,16 +175,23 @@ impl<P: Payload> Dialer<P> {
 
     /// The first frame of a connection: a welcome or a refusal, alone.
     fn on_answer(&mut self, mut frame: Frame<P>) {
-        let answer = if frame.sequence == 0 { frame.messages.pop() } else { None };
+        let answer = if frame.sequence == 0 {
+            frame.messages.pop()
+        } else {
+            None
+        };
         match answer {
-            Some(Message::Welcome(welcome)) if frame.messages.is_empty() => self.on_welcome(welcome),
+            Some(Message::Welcome(welcome)) if frame.messages.is_empty() => {
+                self.on_welcome(welcome)
+            }
             Some(Message::Refused { code, reason }) => self.on_refused(code, reason),
             _ => self.wants_close = true,
         }
     }
 
     fn on_welcome(&mut self, welcome: Welcome) {
-        let known = welcome.incarnation == self.hello.incarnation && welcome.epoch == self.link.epoch();
+        let known =
+            welcome.incarnation == self.hello.incarnation && welcome.epoch == self.link.epoch();
         if !known {
             return self.begin_anew(welcome);
         }
@@ -188,14 +202,20 @@ impl<P: Payload> Dialer<P> {
             return;
         }
         self.state = State::Open;
-        self.events.push_back(DialerEvent::Welcomed { welcome, resumed: true });
+        self.events.push_back(DialerEvent::Welcomed {
+            welcome,
+            resumed: true,
+        });
     }
 
     fn begin_anew(&mut self, welcome: Welcome) {
         let unacknowledged = self.link.begin_anew(welcome.epoch);
         self.hello.incarnation = welcome.incarnation;
         self.state = State::Open;
-        self.events.push_back(DialerEvent::Fresh { welcome, unacknowledged });
+        self.events.push_back(DialerEvent::Fresh {
+            welcome,
+            unacknowledged,
+        });
     }
 
     fn on_refused(&mut self, code: RefusalCode, reason: String) {
@@ -206,7 +226,9 @@ impl<P: Payload> Dialer<P> {
 
     fn on_traffic(&mut self, frame: Frame<P>) {
         match handshake_of(&frame) {
-            Some(Message::Refused { code, reason }) => return self.on_refused(*code, reason.clone()),
+            Some(Message::Refused { code, reason }) => {
+                return self.on_refused(*code, reason.clone())
+            }
             Some(_) => {
                 self.wants_close = true;
                 return;
@@ -214,7 +236,9 @@ impl<P: Payload> Dialer<P> {
             None => {}
         }
         match self.link.receive(frame) {
-            Received::Messages(messages) => self.events.extend(messages.into_iter().map(DialerEvent::Message)),
+            Received::Messages(messages) => self
+                .events
+                .extend(messages.into_iter().map(DialerEvent::Message)),
             Received::Outside(_) | Received::Duplicate => {}
             Received::Gap | Received::Malformed(_) => self.wants_close = true,
         }
@@ -235,7 +259,6 @@ impl<P: Payload> Dialer<P> {
             State::Open => self.poll_link(now),
             State::Greeting { said: true } | State::Closed | State::Refused => None,
         };
-        self.spoke |= frame.is_some();
         frame
     }
 
@@ -255,7 +278,9 @@ impl<P: Payload> Dialer<P> {
         if std::mem::take(&mut self.heartbeat_due) {
             return Some(self.link.outside(vec![Message::Heartbeat]));
         }
-        self.link.poll_transmit(now)
+        let frame = self.link.poll_transmit(now);
+        self.spoke |= frame.is_some();
+        frame
     }
 
     /// Asks for a sign of life when it is time, and notices that there was none. To be called after what has arrived
@@ -264,7 +289,11 @@ impl<P: Payload> Dialer<P> {
         if !self.is_connected() || now < self.probe_at {
             return;
         }
-        self.silent_probes = if self.heard { 0 } else { self.silent_probes + 1 };
+        self.silent_probes = if self.heard {
+            0
+        } else {
+            self.silent_probes + 1
+        };
         if self.silent_probes >= SILENT_PROBES {
             self.wants_close = true;
             return;
@@ -288,7 +317,11 @@ impl<P: Payload> Dialer<P> {
         if !self.is_connected() {
             return None;
         }
-        let acknowledge = if self.is_open() { self.link.next_wakeup() } else { None };
+        let acknowledge = if self.is_open() {
+            self.link.next_wakeup()
+        } else {
+            None
+        };
         Some(acknowledge.map_or(self.probe_at, |at| at.min(self.probe_at)))
     }
 
@@ -300,7 +333,9 @@ impl<P: Payload> Dialer<P> {
 
 fn handshake_of<P>(frame: &Frame<P>) -> Option<&Message<P>> {
     match frame.messages.first() {
-        Some(message @ (Message::Refused { .. } | Message::UnknownLink)) if frame.sequence == 0 => Some(message),
+        Some(message @ (Message::Refused { .. } | Message::UnknownLink)) if frame.sequence == 0 => {
+            Some(message)
+        }
         _ => None,
     }
 }

@@ -94,7 +94,13 @@ pub fn unpack_remote(frame: &[u8]) -> Result<Vec<u8>, DecodeError> {
     }
     let total = header_end + u64::from(prefix.body);
     if total > MAX_FRAME as u64 {
-        return fail(8, Problem::TooLarge { bytes: total, limit: MAX_FRAME as u64 });
+        return fail(
+            8,
+            Problem::TooLarge {
+                bytes: total,
+                limit: MAX_FRAME as u64,
+            },
+        );
     }
     if prefix.codec == RAW {
         return Ok(frame.to_vec());
@@ -112,11 +118,25 @@ fn decompress(codec: u8, body: &[u8], raw: &mut [u8]) -> Result<(), DecodeError>
     let written = match codec {
         LZ4 => lz4_flex::block::decompress_into(body, raw).ok(),
         ZSTD => zstd::bulk::decompress_to_buffer(body, raw).ok(),
-        _ => return fail(0, Problem::Code { what: "codec", code: u64::from(codec) }),
+        _ => {
+            return fail(
+                0,
+                Problem::Code {
+                    what: "codec",
+                    code: u64::from(codec),
+                },
+            )
+        }
     };
     match written {
         Some(written) if written == expected => Ok(()),
-        Some(written) => fail(8, Problem::Length { bytes: written as u64, expected: expected as u64 }),
+        Some(written) => fail(
+            8,
+            Problem::Length {
+                bytes: written as u64,
+                expected: expected as u64,
+            },
+        ),
         None => fail(PREFIX, Problem::Corrupt),
     }
 }

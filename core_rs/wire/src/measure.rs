@@ -53,10 +53,16 @@ impl<P> Message<P> {
 
     fn entries(&self) -> usize {
         match self {
-            Message::Submit(submit) => submit.blocks.len() + submit.objects.len() + submit.finished.len(),
+            Message::Submit(submit) => {
+                submit.blocks.len() + submit.objects.len() + submit.finished.len()
+            }
             Message::Assign(assign) => assign.blocks.len() + assign.objects.len(),
             Message::Results { segments } => {
-                segments.len() + segments.iter().map(|segment| segment.except.len()).sum::<usize>()
+                segments.len()
+                    + segments
+                        .iter()
+                        .map(|segment| segment.except.len())
+                        .sum::<usize>()
             }
             Message::Done { segment, .. } => 1 + segment.except.len(),
             Message::DropBlocks { blocks, .. } => blocks.len(),
@@ -84,7 +90,11 @@ impl<P> Message<P> {
 }
 
 fn options_bytes(options: &Options) -> usize {
-    let names: usize = options.capabilities.iter().map(|(name, _)| name.len() + NUMBERS).sum();
+    let names: usize = options
+        .capabilities
+        .iter()
+        .map(|(name, _)| name.len() + NUMBERS)
+        .sum();
     NUMBERS + options.name.len() + names
 }
 

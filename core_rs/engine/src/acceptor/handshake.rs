@@ -14,8 +14,17 @@ enum Way {
 }
 
 impl<P: Payload> Acceptor<P> {
-    pub(super) fn on_first_frame(&mut self, now: u64, connection: ConnectionId, mut frame: Frame<P>) {
-        let first = if frame.sequence == 0 { frame.messages.pop() } else { None };
+    pub(super) fn on_first_frame(
+        &mut self,
+        now: u64,
+        connection: ConnectionId,
+        mut frame: Frame<P>,
+    ) {
+        let first = if frame.sequence == 0 {
+            frame.messages.pop()
+        } else {
+            None
+        };
         let Some(Message::Hello(hello)) = first.filter(|_| frame.messages.is_empty()) else {
             self.answer(connection, frame.link, frame.epoch, Message::UnknownLink);
             self.close(connection);
@@ -43,17 +52,27 @@ impl<P: Payload> Acceptor<P> {
         }
         if let (Some(key), false) = (&self.ticket_key, origin.local) {
             let seconds = self.settings.unix_offset_us.saturating_add(now) / 1_000_000;
-            ticket::check(key, hello, seconds).map_err(|reason| (RefusalCode::Ticket, reason.to_owned()))?;
+            ticket::check(key, hello, seconds)
+                .map_err(|reason| (RefusalCode::Ticket, reason.to_owned()))?;
         }
         if let Some(reason) = self.ended.get(&link) {
             return Err((RefusalCode::Malformed, reason.clone()));
         }
         if epoch == u32::MAX {
-            return Err((RefusalCode::Malformed, "there is no epoch after this one".to_owned()));
+            return Err((
+                RefusalCode::Malformed,
+                "there is no epoch after this one".to_owned(),
+            ));
         }
-        let other = self.links.get(&link).is_some_and(|entry| (entry.role, entry.session) != (hello.role, hello.session));
+        let other = self
+            .links
+            .get(&link)
+            .is_some_and(|entry| (entry.role, entry.session) != (hello.role, hello.session));
         if other {
-            return Err((RefusalCode::Duplicate, "another peer has this link".to_owned()));
+            return Err((
+                RefusalCode::Duplicate,
+                "another peer has this link".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -61,7 +80,9 @@ impl<P: Payload> Acceptor<P> {
     fn other_protocol(&self, hello: &Hello) -> String {
         let version = |properties: &[(String, String)]| {
             let version = properties.iter().find(|(name, _)| name == "version");
-            version.map_or(String::new(), |(_, version)| format!(" (scaler-py {version})"))
+            version.map_or(String::new(), |(_, version)| {
+                format!(" (scaler-py {version})")
+            })
         };
         format!(
             "you speak protocol {}{}, this side protocol {PROTOCOL}{}: install the same version of scaler-py on both sides",
@@ -71,7 +92,14 @@ impl<P: Payload> Acceptor<P> {
         )
     }
 
-    fn on_hello(&mut self, now: u64, connection: ConnectionId, frame: Frame<P>, hello: Hello, origin: Origin) {
+    fn on_hello(
+        &mut self,
+        now: u64,
+        connection: ConnectionId,
+        frame: Frame<P>,
+        hello: Hello,
+        origin: Origin,
+    ) {
         let id = frame.link;
         match self.way(&frame, &hello) {
             Way::Resume | Way::Repeat => {
@@ -81,24 +109,37 @@ impl<P: Payload> Acceptor<P> {
             }
             Way::Begin => {
                 let old = self.remove_link(id);
-                let epoch = frame.epoch.max(old.as_ref().map_or(0, |old| old.link.epoch())) + 1;
+                let epoch = frame
+                    .epoch
+                    .max(old.as_ref().map_or(0, |old| old.link.epoch()))
+                    + 1;
                 if let Some(old) = old {
                     self.leave_connection(&old);
-                    self.events.push_back(AcceptorEvent::Left { link: id, why: "its peer began anew".to_owned() });
+                    self.events.push_back(AcceptorEvent::Left {
+                        link: id,
+                        why: "its peer began anew".to_owned(),
+                    });
                 }
                 self.links.insert(id, Entry::new(id, epoch, &hello, now));
                 self.connect(now, connection, id);
                 self.welcome(connection, id);
-                self.events.push_back(AcceptorEvent::Joined { link: id, hello, origin });
+                self.events.push_back(AcceptorEvent::Joined {
+                    link: id,
+                    hello,
+                    origin,
+                });
             }
         }
     }
 
     /// Decides, and makes the link ready for its new connection.
     fn way(&mut self, frame: &Frame<P>, hello: &Hello) -> Way {
-        let Some(entry) = self.links.get_mut(&frame.link) else { return Way::Begin };
+        let Some(entry) = self.links.get_mut(&frame.link) else {
+            return Way::Begin;
+        };
         let same = hello.incarnation == self.incarnation && frame.epoch == entry.link.epoch();
-        if same && hello.sent >= entry.link.received() && entry.link.resume(hello.received).is_ok() {
+        if same && hello.sent >= entry.link.received() && entry.link.resume(hello.received).is_ok()
+        {
             entry.confirmed = true;
             return Way::Resume;
         }
@@ -128,7 +169,9 @@ impl<P: Payload> Acceptor<P> {
         let entry = self.links.get_mut(&id).expect("a link that is there");
         let old = entry.connection.replace(connection);
         entry.last_heard = now;
-        let lease = entry.must_speak().then(|| now + entry.lease_us(&self.settings));
+        let lease = entry
+            .must_speak()
+            .then(|| now + entry.lease_us(&self.settings));
         self.set_lease(id, lease);
         self.mark_ready(id);
         if let Some(old) = old {

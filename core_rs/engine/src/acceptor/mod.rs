@@ -78,16 +78,31 @@ pub enum AcceptorEvent<P> {
         origin: Origin,
     },
     /// Connected again, nothing lost.
-    Resumed { link: LinkId },
+    Resumed {
+        link: LinkId,
+    },
     /// Without a connection from now on; it may come back.
-    Disconnected { link: LinkId },
+    Disconnected {
+        link: LinkId,
+    },
     /// Gone for good. Not told of links that [`Acceptor::end`] ended.
-    Left { link: LinkId, why: String },
-    Message { link: LinkId, message: Message<P> },
+    Left {
+        link: LinkId,
+        why: String,
+    },
+    Message {
+        link: LinkId,
+        message: Message<P>,
+    },
     /// Payload bytes that the peer is not known to have; told when it has changed by much, and when it is 0 again.
-    Backlog { link: LinkId, bytes: u64 },
+    Backlog {
+        link: LinkId,
+        bytes: u64,
+    },
     /// Something that whoever looks after the cluster should know.
-    Log { text: String },
+    Log {
+        text: String,
+    },
 }
 
 #[derive(Debug)]
@@ -122,7 +137,11 @@ pub struct Acceptor<P> {
 
 impl<P: Payload> Acceptor<P> {
     /// `incarnation`: a random number, another one at each start. Without a `ticket_key` everybody is let in.
-    pub fn new(settings: AcceptorSettings, incarnation: u64, ticket_key: Option<TicketKey>) -> Self {
+    pub fn new(
+        settings: AcceptorSettings,
+        incarnation: u64,
+        ticket_key: Option<TicketKey>,
+    ) -> Self {
         Acceptor {
             settings,
             incarnation,
@@ -147,17 +166,28 @@ impl<P: Payload> Acceptor<P> {
     }
 
     pub fn is_connected(&self, link: LinkId) -> bool {
-        self.links.get(&link).is_some_and(|entry| entry.connection.is_some())
+        self.links
+            .get(&link)
+            .is_some_and(|entry| entry.connection.is_some())
     }
 
     /// Payload bytes that the link's peer is not known to have.
     pub fn backlog(&self, link: LinkId) -> u64 {
-        self.links.get(&link).map_or(0, |entry| entry.link.backlog())
+        self.links
+            .get(&link)
+            .map_or(0, |entry| entry.link.backlog())
     }
 
     pub fn on_open(&mut self, now: u64, connection: ConnectionId, origin: Origin) {
         let deadline = now + self.settings.handshake_timeout_us;
-        self.connections.insert(connection, Connection { origin, deadline, link: None });
+        self.connections.insert(
+            connection,
+            Connection {
+                origin,
+                deadline,
+                link: None,
+            },
+        );
         self.strangers.insert(deadline, connection);
         while let Some(oldest) = self.strangers.oldest_over(self.settings.max_strangers) {
             self.close(oldest);
@@ -169,18 +199,29 @@ impl<P: Payload> Acceptor<P> {
             None => {}
             Some(None) => self.on_first_frame(now, connection, frame),
             Some(Some(id)) if id == frame.link => self.on_traffic(now, connection, frame),
-            Some(Some(_)) => self.on_malformed(now, connection, "a frame of another link than its connection's"),
+            Some(Some(_)) => self.on_malformed(
+                now,
+                connection,
+                "a frame of another link than its connection's",
+            ),
         }
     }
 
     fn on_traffic(&mut self, now: u64, connection: ConnectionId, frame: Frame<P>) {
         let id = frame.link;
-        let entry = self.links.get_mut(&id).expect("a connection's link is there");
+        let entry = self
+            .links
+            .get_mut(&id)
+            .expect("a connection's link is there");
         entry.last_heard = now;
         entry.confirmed |= frame.epoch == entry.link.epoch();
         match entry.link.receive(frame) {
             Received::Messages(messages) => {
-                self.events.extend(messages.into_iter().map(|message| AcceptorEvent::Message { link: id, message }));
+                self.events.extend(
+                    messages
+                        .into_iter()
+                        .map(|message| AcceptorEvent::Message { link: id, message }),
+                );
             }
             Received::Outside(messages) if !messages.is_empty() => entry.link.acknowledge_now(),
             Received::Outside(_) | Received::Duplicate => {}
@@ -200,14 +241,19 @@ impl<P: Payload> Acceptor<P> {
 
     /// What came on the connection is no frame: its sender is told why, and its link ends.
     pub fn on_malformed(&mut self, _now: u64, connection: ConnectionId, text: &str) {
-        let Some(known) = self.connections.get(&connection) else { return };
+        let Some(known) = self.connections.get(&connection) else {
+            return;
+        };
         let (origin, link) = (known.origin.clone(), known.link);
         let reason = format!("malformed: {text}");
         self.log_refusal(&origin, &reason);
         match link {
             Some(id) => {
                 self.end(id, RefusalCode::Malformed, reason.clone());
-                self.events.push_back(AcceptorEvent::Left { link: id, why: reason });
+                self.events.push_back(AcceptorEvent::Left {
+                    link: id,
+                    why: reason,
+                });
             }
             None => self.refuse(connection, 0, RefusalCode::Malformed, reason),
         }
@@ -232,7 +278,9 @@ impl<P: Payload> Acceptor<P> {
 
     /// Ends a link and tells its peer why. One ended as malformed is refused when it comes again.
     pub fn end(&mut self, link: LinkId, code: RefusalCode, reason: String) {
-        let Some(entry) = self.remove_link(link) else { return };
+        let Some(entry) = self.remove_link(link) else {
+            return;
+        };
         if code == RefusalCode::Malformed {
             self.remember_end(link, reason.clone());
         }
@@ -254,11 +302,17 @@ impl<P: Payload> Acceptor<P> {
             self.close(connection);
         }
         while let Some(id) = self.timers.pop_acknowledgement(now) {
-            self.links.get_mut(&id).expect("a timer's link is there").acknowledge_at = None;
+            self.links
+                .get_mut(&id)
+                .expect("a timer's link is there")
+                .acknowledge_at = None;
             self.mark_ready(id);
         }
         while let Some(id) = self.timers.pop_lease(now) {
-            self.links.get_mut(&id).expect("a timer's link is there").lease_at = None;
+            self.links
+                .get_mut(&id)
+                .expect("a timer's link is there")
+                .lease_at = None;
             self.on_lease(now, id);
         }
     }
@@ -267,7 +321,10 @@ impl<P: Payload> Acceptor<P> {
         let entry = &self.links[&id];
         let lease = entry.lease_us(&self.settings);
         if entry.connection.is_none() {
-            return self.lost(id, format!("it did not come back within {} s", lease / 1_000_000));
+            return self.lost(
+                id,
+                format!("it did not come back within {} s", lease / 1_000_000),
+            );
         }
         let until = entry.last_heard + lease;
         if until > now {
@@ -283,7 +340,10 @@ impl<P: Payload> Acceptor<P> {
 
     /// When to call `tick` even if nothing happens before.
     pub fn next_wakeup(&self) -> Option<u64> {
-        [self.strangers.next_deadline(), self.timers.next()].into_iter().flatten().min()
+        [self.strangers.next_deadline(), self.timers.next()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What happened, in order. Backlogs come last, so they are as of now.
@@ -292,7 +352,9 @@ impl<P: Payload> Acceptor<P> {
             return Some(event);
         }
         while let Some(id) = self.changed.pop_front() {
-            let Some(entry) = self.links.get_mut(&id) else { continue };
+            let Some(entry) = self.links.get_mut(&id) else {
+                continue;
+            };
             entry.changed = false;
             if let Some(bytes) = entry.take_backlog() {
                 return Some(AcceptorEvent::Backlog { link: id, bytes });
@@ -307,7 +369,9 @@ impl<P: Payload> Acceptor<P> {
             return Some(answer);
         }
         while let Some(id) = self.ready.pop_front() {
-            let Some(entry) = self.links.get_mut(&id) else { continue };
+            let Some(entry) = self.links.get_mut(&id) else {
+                continue;
+            };
             let Some(connection) = entry.connection else {
                 entry.ready = false;
                 continue;
@@ -318,7 +382,8 @@ impl<P: Payload> Acceptor<P> {
             }
             entry.ready = false;
             let at = entry.link.next_wakeup();
-            self.timers.set_acknowledgement(id, &mut entry.acknowledge_at, at);
+            self.timers
+                .set_acknowledgement(id, &mut entry.acknowledge_at, at);
         }
         None
     }
@@ -332,11 +397,23 @@ impl<P: Payload> Acceptor<P> {
 /// Connections and links, one by one.
 impl<P: Payload> Acceptor<P> {
     fn answer(&mut self, connection: ConnectionId, link: LinkId, epoch: u32, message: Message<P>) {
-        let frame = Frame { link, epoch, sequence: 0, acknowledged: 0, messages: vec![message] };
+        let frame = Frame {
+            link,
+            epoch,
+            sequence: 0,
+            acknowledged: 0,
+            messages: vec![message],
+        };
         self.answers.push_back((connection, frame));
     }
 
-    fn refuse(&mut self, connection: ConnectionId, link: LinkId, code: RefusalCode, reason: String) {
+    fn refuse(
+        &mut self,
+        connection: ConnectionId,
+        link: LinkId,
+        code: RefusalCode,
+        reason: String,
+    ) {
         self.answer(connection, link, 0, Message::Refused { code, reason });
         self.close(connection);
     }
@@ -348,7 +425,10 @@ impl<P: Payload> Acceptor<P> {
 
     /// The connection has said hello.
     fn greet(&mut self, connection: ConnectionId, link: LinkId) {
-        let known = self.connections.get_mut(&connection).expect("an open connection");
+        let known = self
+            .connections
+            .get_mut(&connection)
+            .expect("an open connection");
         known.link = Some(link);
         self.strangers.remove(known.deadline, connection);
     }
@@ -369,21 +449,27 @@ impl<P: Payload> Acceptor<P> {
         let known = self.connections.remove(&connection)?;
         self.strangers.remove(known.deadline, connection);
         let id = known.link?;
-        self.links.get(&id).filter(|entry| entry.connection == Some(connection)).map(|_| id)
+        self.links
+            .get(&id)
+            .filter(|entry| entry.connection == Some(connection))
+            .map(|_| id)
     }
 
     fn disconnected(&mut self, now: u64, id: LinkId) {
         let entry = self.links.get_mut(&id).expect("a link that is there");
         entry.connection = None;
         let at = now + entry.lease_us(&self.settings);
-        self.timers.set_acknowledgement(id, &mut entry.acknowledge_at, None);
+        self.timers
+            .set_acknowledgement(id, &mut entry.acknowledge_at, None);
         self.set_lease(id, Some(at));
-        self.events.push_back(AcceptorEvent::Disconnected { link: id });
+        self.events
+            .push_back(AcceptorEvent::Disconnected { link: id });
     }
 
     fn remove_link(&mut self, id: LinkId) -> Option<Entry<P>> {
         let mut entry = self.links.remove(&id)?;
-        self.timers.set_acknowledgement(id, &mut entry.acknowledge_at, None);
+        self.timers
+            .set_acknowledgement(id, &mut entry.acknowledge_at, None);
         self.timers.set_lease(id, &mut entry.lease_at, None);
         if entry.ready {
             self.ready.retain(|ready| *ready != id);

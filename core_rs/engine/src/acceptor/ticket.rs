@@ -36,10 +36,14 @@ pub(super) fn check(key: &TicketKey, hello: &Hello, unix_seconds: u64) -> Result
     };
     // blake3's own comparison takes the same time wherever two hashes differ.
     if blake3::keyed_hash(key, signed) != *mac {
-        return Err("the ticket is of another cluster: use this cluster's key, or a join token of it");
+        return Err(
+            "the ticket is of another cluster: use this cluster's key, or a join token of it",
+        );
     }
     if signed.len() < BEFORE_GROUP || signed.len() != BEFORE_GROUP + usize::from(signed[9]) {
-        return Err("the ticket has another form than this version knows: export it with this version");
+        return Err(
+            "the ticket has another form than this version knows: export it with this version",
+        );
     }
     check_terms(signed, hello, unix_seconds)
 }
@@ -54,7 +58,10 @@ fn check_terms(signed: &[u8], hello: &Hello, unix_seconds: u64) -> Result<(), &'
     if expiry != 0 && expiry <= unix_seconds {
         return Err("the ticket has expired: export a new join token (scaler_keys export)");
     }
-    let of_group = hello.node.as_ref().is_some_and(|node| node.group.as_bytes() == group);
+    let of_group = hello
+        .node
+        .as_ref()
+        .is_some_and(|node| node.group.as_bytes() == group);
     if !group.is_empty() && !of_group {
         return Err("the ticket is for another worker group");
     }

@@ -13,7 +13,12 @@ pub(super) struct Timers {
 
 impl Timers {
     /// `current`: the entry's own record of the timer.
-    pub fn set_acknowledgement(&mut self, link: LinkId, current: &mut Option<u64>, at: Option<u64>) {
+    pub fn set_acknowledgement(
+        &mut self,
+        link: LinkId,
+        current: &mut Option<u64>,
+        at: Option<u64>,
+    ) {
         set(&mut self.acknowledgements, link, current, at);
     }
 
@@ -30,11 +35,20 @@ impl Timers {
     }
 
     pub fn next(&self) -> Option<u64> {
-        [&self.acknowledgements, &self.leases].into_iter().filter_map(|timers| timers.first()).map(|(at, _)| *at).min()
+        [&self.acknowledgements, &self.leases]
+            .into_iter()
+            .filter_map(|timers| timers.first())
+            .map(|(at, _)| *at)
+            .min()
     }
 }
 
-fn set(timers: &mut BTreeSet<(u64, LinkId)>, link: LinkId, current: &mut Option<u64>, at: Option<u64>) {
+fn set(
+    timers: &mut BTreeSet<(u64, LinkId)>,
+    link: LinkId,
+    current: &mut Option<u64>,
+    at: Option<u64>,
+) {
     if *current == at {
         return;
     }

@@ -196,7 +196,10 @@ impl<P: Payload> Link<P> {
     }
 
     fn receive_outside(&mut self, messages: Vec<Message<P>>) -> Received<P> {
-        if messages.iter().all(|message| matches!(message, Message::Heartbeat)) {
+        if messages
+            .iter()
+            .all(|message| matches!(message, Message::Heartbeat))
+        {
             return Received::Outside(messages);
         }
         Received::Malformed("a message outside of the link's order")
@@ -224,7 +227,11 @@ impl<P: Payload> Link<P> {
     }
 
     fn take_back_credit(&mut self, acknowledged: u64) {
-        while self.charged.front().is_some_and(|sequence| *sequence <= acknowledged) {
+        while self
+            .charged
+            .front()
+            .is_some_and(|sequence| *sequence <= acknowledged)
+        {
             self.charged.pop_front();
         }
         self.prune(acknowledged);
@@ -233,7 +240,10 @@ impl<P: Payload> Link<P> {
     /// Forgets frames up to `received`, which the peer has.
     fn prune(&mut self, received: u64) {
         while self.pruned < received {
-            let kept = self.kept.pop_front().expect("everything after the pruned frames is kept");
+            let kept = self
+                .kept
+                .pop_front()
+                .expect("everything after the pruned frames is kept");
             self.kept_bytes -= kept.bytes;
             self.pruned += 1;
             self.cursor = self.cursor.saturating_sub(1);
@@ -281,12 +291,20 @@ impl<P: Payload> Link<P> {
         self.told = self.accepted;
         self.acknowledge_now = false;
         self.acknowledge_at = None;
-        Frame { link: self.id, epoch: self.epoch, sequence, acknowledged: self.accepted, messages }
+        Frame {
+            link: self.id,
+            epoch: self.epoch,
+            sequence,
+            acknowledged: self.accepted,
+            messages,
+        }
     }
 
     fn fill_frame(&mut self) {
         let credit = self.charged.len() < self.window;
-        let Some((messages, bytes)) = self.outgoing.take_frame(credit) else { return };
+        let Some((messages, bytes)) = self.outgoing.take_frame(credit) else {
+            return;
+        };
         self.sent += 1;
         if takes_credit(&messages) {
             self.charged.push_back(self.sent);

@@ -65,8 +65,15 @@ impl<P: Payload> Outgoing<P> {
     pub fn push(&mut self, message: Message<P>) {
         match message {
             Message::Cancel { first, count } => {
-                let range = Range { session: 0, first, count };
-                self.push_cancel(range, |range| Message::Cancel { first: range.first, count: range.count });
+                let range = Range {
+                    session: 0,
+                    first,
+                    count,
+                };
+                self.push_cancel(range, |range| Message::Cancel {
+                    first: range.first,
+                    count: range.count,
+                });
             }
             Message::CancelElements { range } => {
                 self.push_cancel(range, |range| Message::CancelElements { range });
@@ -83,10 +90,17 @@ impl<P: Payload> Outgoing<P> {
     fn push_cancel(&mut self, range: Range, message: impl Fn(Range) -> Message<P>) {
         let split = self.first_waiting(range);
         if split > 0 {
-            self.push_express(message(Range { count: split, ..range }));
+            self.push_express(message(Range {
+                count: split,
+                ..range
+            }));
         }
         if split < range.count {
-            let rest = Range { first: range.first + split, count: range.count - split, ..range };
+            let rest = Range {
+                first: range.first + split,
+                count: range.count - split,
+                ..range
+            };
             self.push_waiting(message(rest));
         }
     }
@@ -96,7 +110,9 @@ impl<P: Payload> Outgoing<P> {
         let end = range.first.saturating_add(range.count);
         self.targets
             .iter()
-            .filter(|target| target.session == range.session && target.first < end && range.first < target.end)
+            .filter(|target| {
+                target.session == range.session && target.first < end && range.first < target.end
+            })
             .map(|target| target.first.saturating_sub(range.first))
             .min()
             .unwrap_or(range.count)
@@ -117,7 +133,11 @@ impl<P: Payload> Outgoing<P> {
         let payload_bytes = message.payload_bytes();
         self.bytes += payload_bytes as u64;
         self.order += 1;
-        Queued { order: self.order, message, payload_bytes }
+        Queued {
+            order: self.order,
+            message,
+            payload_bytes,
+        }
     }
 
     /// Messages for one frame, as many as it may hold, and their payload bytes. Without credit: only those that need
@@ -141,7 +161,10 @@ impl<P: Payload> Outgoing<P> {
     }
 
     fn peek(&self, credit: bool) -> Option<Queue> {
-        let waiting = self.waiting.front().filter(|queued| credit || !queued.message.takes_credit());
+        let waiting = self
+            .waiting
+            .front()
+            .filter(|queued| credit || !queued.message.takes_credit());
         match (waiting, self.express.front()) {
             (Some(waiting), Some(express)) if waiting.order < express.order => Some(Queue::Waiting),
             (_, Some(_)) => Some(Queue::Express),
@@ -171,7 +194,11 @@ impl<P: Payload> Outgoing<P> {
 
     /// Empties the queues; all messages in the order in which they came.
     pub fn take_all(&mut self) -> Vec<Message<P>> {
-        let mut all: Vec<_> = self.waiting.drain(..).chain(self.express.drain(..)).collect();
+        let mut all: Vec<_> = self
+            .waiting
+            .drain(..)
+            .chain(self.express.drain(..))
+            .collect();
         all.sort_unstable_by_key(|queued| queued.order);
         self.targets.clear();
         self.bytes = 0;
@@ -191,5 +218,9 @@ fn target_of<P>(message: &Message<P>) -> Option<Target> {
         Message::Assign(assign) => (assign.session, assign.first, u64::from(assign.count)),
         _ => return None,
     };
-    Some(Target { session, first, end: first.saturating_add(count) })
+    Some(Target {
+        session,
+        first,
+        end: first.saturating_add(count),
+    })
 }

@@ -1,0 +1,7 @@
+//! Both ends of a link over connections that can be cut anywhere: one test a behaviour.
+
+mod acceptor;
+mod delivery;
+mod handshake;
+mod pair;
+mod single;
