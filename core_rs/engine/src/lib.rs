@@ -8,5 +8,6 @@ pub use scaler_wire as wire;
 pub mod acceptor;
 pub mod dialer;
 pub mod link;
+pub mod node;
 pub mod ranges;
 pub mod session;

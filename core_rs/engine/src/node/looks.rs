@@ -1,0 +1,89 @@
+//! Watching elements that take long: time limits, values that wait for them, work that waits behind them.
+
+use super::slot::{Kill, Life, Position, Running};
+use super::{Node, NodeOutput};
+use crate::wire::Payload;
+
+/// An executor that has said nothing for so long is looked at.
+const LOOK_US: u64 = 5_000;
+
+impl<P: Payload> Node<P> {
+    /// Decides when a slot that has just been heard of, or handed something, is to be looked at.
+    pub(super) fn look_later(&mut self, slot: u32) {
+        let state = &mut self.slots[slot as usize];
+        let Some(front) = state.chunks.front() else {
+            state.look_at = None;
+            return;
+        };
+        let timeout_us = front.piece.work.timeout_us;
+        let others = state.chunks.iter().map(Running::left).sum::<u64>() > 1 || front.cut > 1;
+        state.look_at = match timeout_us {
+            0 if others => Some(state.heard_at.saturating_add(LOOK_US)),
+            0 => None,
+            limit => Some(state.heard_at.saturating_add(limit)),
+        };
+    }
+
+    pub(super) fn look_where_due(&mut self) {
+        let now = self.now;
+        for slot in 0..self.slots.len() as u32 {
+            let state = &mut self.slots[slot as usize];
+            if !matches!(state.life, Life::Ready | Life::Recycling) {
+                continue;
+            }
+            let overdue =
+                |chunk: &Running<P>| chunk.interrupted.is_some_and(|(_, kill_at)| now >= kill_at);
+            if state.chunks.iter().any(overdue) {
+                self.kill(slot, Kill::Cancel);
+            } else if state.look_at.is_some_and(|at| now >= at) {
+                state.look_at = None;
+                state.asks.push_back(super::slot::Ask::Look);
+                self.out.push(NodeOutput::Look { slot });
+            }
+        }
+    }
+
+    /// What runs there runs since `started_us`.
+    pub(super) fn looked(&mut self, slot: u32, position: Position, started_us: u64) {
+        let now = self.now;
+        let state = &self.slots[slot as usize];
+        let Some(chunk) = state
+            .chunks
+            .iter()
+            .find(|chunk| chunk.index_of(position).is_some())
+        else {
+            return self.look_at(slot, now + LOOK_US);
+        };
+        let index = chunk.index_of(position).unwrap_or(0);
+        if chunk.is_reported(index) || index >= chunk.cut {
+            return self.look_at(slot, now + LOOK_US);
+        }
+        let elapsed = now.saturating_sub(started_us);
+        let due = |after: u64| now.saturating_add(after.saturating_sub(elapsed));
+        match chunk.piece.work.timeout_us {
+            0 => {}
+            limit if elapsed >= limit => return self.kill(slot, Kill::Timeout(position)),
+            limit => return self.look_at(slot, due(limit)),
+        }
+        if elapsed < LOOK_US {
+            return self.look_at(slot, due(LOOK_US));
+        }
+        let unsent = !chunk.open(0, index).is_empty();
+        let later = state.chunks.iter().filter(|later| later.id > chunk.id);
+        let waits = index + 1 < chunk.cut || later.map(Running::left).sum::<u64>() > 0;
+        let usual_us = self.element_ns(&chunk.piece).unwrap_or(0) / 1_000;
+        let long = (2 * usual_us).max(2 * LOOK_US);
+        if unsent {
+            self.out.push(NodeOutput::Flush { slot });
+        }
+        if waits && elapsed < long {
+            self.look_at(slot, due(long));
+        } else if waits {
+            self.stop(slot, position + 1);
+        }
+    }
+
+    fn look_at(&mut self, slot: u32, at: u64) {
+        self.slots[slot as usize].look_at = Some(at);
+    }
+}
