@@ -1,0 +1,109 @@
+"""`python -m scaler.node.executor`: one process that runs tasks, one after the other.
+
+Started by the agent (`starting.py`), which speaks to it over a socketpair and a page of memory that they share. It
+starts in little more time than an interpreter: what is not needed before the first task is imported later.
+
+Arguments, each `name=value`: port, line (descriptors), parent (process id of the agent), inline_limit (bytes),
+collect_interval (s), trim_threshold (bytes), path (more of `sys.path`), preload.
+"""
+
+from __future__ import annotations
+
+import _thread
+import faulthandler
+import gc
+import os
+import sys
+import types
+from collections.abc import Callable
+
+from scaler._core import ExecutorPort, end_with_parent
+from scaler.node.chunks import Chunks
+from scaler.node.housekeeping import Housekeeping
+from scaler.node.interrupts import Interrupts
+from scaler.node.objects import Objects
+from scaler.node.outbox import Outbox
+from scaler.node.printing import flush_standard_streams, label_standard_streams
+
+
+class Executor:
+    def __init__(
+        self, port: ExecutorPort, interrupts: Interrupts, inline_limit: int, housekeeping: Housekeeping
+    ) -> None:
+        self.port = port
+        self.outbox = Outbox(port, inline_limit)
+        self.objects = Objects()
+        self.chunks = Chunks(port, self.outbox, interrupts, self.objects)
+        self.housekeeping = housekeeping
+
+    def serve(self) -> None:
+        """Until the agent says stop, or is gone."""
+        _thread.start_new_thread(self._flush_when_asked, ())
+        handlers: dict[str, Callable[..., None]] = {
+            "function": self.chunks.functions.put,
+            "forget_function": self.chunks.functions.forget,
+            "object": self.objects.put,
+            "forget_object": self.objects.forget,
+            "chunk": self._run,
+        }
+        while (order := self.port.receive()) is not None and order[0] != "stop":
+            handlers[order[0]](*order[1:])
+
+    def _run(self, *chunk: int) -> None:
+        self.chunks.run(*chunk)  # type: ignore[arg-type]
+        flush_standard_streams()
+        self.housekeeping.after_chunk()
+
+    def _flush_when_asked(self) -> None:
+        while self.port.wait_flush():
+            self.outbox.flush()
+
+
+def main(arguments: list[str]) -> int:
+    interrupts = Interrupts()
+    settings = dict(argument.split("=", 1) for argument in arguments)
+    end_with_parent(int(settings["parent"]))
+    faulthandler.enable(2)
+    descriptors = int(settings["port"]), int(settings["line"])
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    sys.path.extend(part for part in settings.get("path", "").split(os.pathsep) if part not in sys.path)
+    port = interrupts.port = ExecutorPort(*descriptors)
+    housekeeping = Housekeeping(float(settings["collect_interval"]), int(settings["trim_threshold"]))
+    executor = Executor(port, interrupts, int(settings["inline_limit"]), housekeeping)
+    label_standard_streams(lambda: executor.chunks.position)
+    _leave_main()
+    if (preload := settings.get("preload")) and (error := _preload(preload)):
+        port.ready(error)
+        return 1
+    # What is here now lives as long as the process: no collection need look at it again.
+    gc.collect()
+    gc.freeze()
+    port.ready()
+    executor.serve()
+    flush_standard_streams()
+    return 0
+
+
+def _leave_main() -> None:
+    """What a user's pickle looks up in `__main__` must not find this program's names."""
+    sys.modules["__main__"] = types.ModuleType("__main__")
+
+
+def _preload(text: str) -> str:
+    """Runs it, and returns what went wrong."""
+    from scaler.node.preload import run_preload
+
+    try:
+        run_preload(text)
+    except BaseException as error:
+        import traceback
+
+        traceback.print_exc()
+        return f"preload {text!r} failed: {type(error).__name__}: {error}"
+    return ""
+
+
+if __name__ == "__main__":
+    _status = main(sys.argv[1:])
+    sys.exit(_status)

@@ -1,0 +1,197 @@
+"""What executors write to standard output and error, read by the agent, shown with the task's id.
+
+A thread of the agent reads the pipes. Each line is written to the agent's own stream as
+
+    [task 3f2a91c4:17] text
+
+with the first digits of the session and the task's number in it. `printing.py` has the executor's side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from scaler.node.printing import SEPARATOR, START
+
+_READ_BYTES = 1 << 16
+# A line is shown in parts when it is longer.
+_LONGEST_LINE = 1 << 16
+# The head of a record: three numbers of at most 16 digits.
+_LONGEST_HEAD = 3 * 17 + 1
+
+# (session, sequence), None where it is not known.
+Task = tuple[int, int] | None
+
+
+def label(task: Task) -> bytes:
+    return b"" if task is None else b"[task %s:%d] " % (f"{task[0]:016x}"[:8].encode(), task[1])
+
+
+@dataclass
+class Lines:
+    """One pipe's bytes, cut into lines that each belong to one task."""
+
+    _waiting: bytearray = field(default_factory=bytearray)
+    _line: bytearray = field(default_factory=bytearray)
+    _owner: Task = None
+
+    def feed(self, data: bytes, running: Task) -> bytes:
+        """Labelled whole lines. running: the task that owns what is in no record."""
+        self._waiting += data
+        shown = bytearray()
+        while self._waiting:
+            start = self._waiting.find(START)
+            if start:
+                plain = bytes(self._waiting[: start if start > 0 else None])
+                del self._waiting[: len(plain)]
+                shown += self._text(plain, running)
+                continue
+            record = self._record()
+            if record is None:
+                break
+            shown += self._text(*record)
+        return bytes(shown)
+
+    def end(self) -> bytes:
+        """What is left when the pipe has ended."""
+        rest, self._waiting = bytes(self._waiting), bytearray()
+        return bytes(self._text(rest, self._owner)) + self._cut_line()
+
+    def _record(self) -> tuple[bytes, Task] | None:
+        """The record at the beginning; None when some of it is still to come."""
+        head = bytes(self._waiting[1:_LONGEST_HEAD]).split(SEPARATOR, 3)
+        try:
+            numbers = [int(number, 16) for number in head[:3]]
+        except ValueError:
+            numbers = []
+        if len(head) < 4 or len(numbers) < 3:
+            if len(self._waiting) < _LONGEST_HEAD and numbers:
+                return None
+            # No record: the user's own bytes happen to begin like one.
+            byte = bytes(self._waiting[:1])
+            del self._waiting[:1]
+            return byte, self._owner
+        session, sequence, length = numbers
+        begin = 1 + sum(len(part) + 1 for part in head[:3])
+        if len(self._waiting) < begin + length:
+            return None
+        text = bytes(self._waiting[begin : begin + length])
+        del self._waiting[: begin + length]
+        return text, (session, sequence)
+
+    def _text(self, text: bytes, task: Task) -> bytes:
+        if not text:
+            return b""
+        shown = b""
+        if self._line and task != self._owner:
+            shown = self._cut_line()
+        self._owner = task
+        *whole, rest = text.split(b"\n")
+        for line in whole:
+            shown += label(task) + bytes(self._line) + line + b"\n"
+            self._line.clear()
+        self._line += rest
+        return shown + self._cut_line() if len(self._line) > _LONGEST_LINE else shown
+
+    def _cut_line(self) -> bytes:
+        if not self._line:
+            return b""
+        shown = label(self._owner) + bytes(self._line) + b"\n"
+        self._line.clear()
+        return shown
+
+
+@dataclass
+class _Pipe:
+    descriptor: int
+    pid: int
+    target: int
+    lines: Lines = field(default_factory=Lines)
+
+
+class OutputReader:
+    """The thread that reads all executors' pipes."""
+
+    def __init__(
+        self, running: Callable[[], list[tuple[int, int, int, int]]], targets: tuple[int, int] = (1, 2)
+    ) -> None:
+        """running: `Loop.positions`. targets: where what was stdout and stderr goes."""
+        self._running = running
+        self._targets = targets
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = os.pipe()
+        self._selector.register(self._wake_read, selectors.EVENT_READ)
+        self._new: list[_Pipe] = []
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._read, name="output", daemon=True)
+        self._thread.start()
+
+    def add(self, pid: int, stdout: int, stderr: int) -> None:
+        """Takes over both descriptors."""
+        with self._lock:
+            self._new += [_Pipe(stdout, pid, self._targets[0]), _Pipe(stderr, pid, self._targets[1])]
+        os.write(self._wake_write, b"x")
+
+    def close(self) -> None:
+        """Shows what is there, closes all pipes and ends the thread."""
+        self._stopping = True
+        os.write(self._wake_write, b"x")
+        self._thread.join()
+        for descriptor in (self._wake_read, self._wake_write):
+            os.close(descriptor)
+        self._selector.close()
+
+    def _read(self) -> None:
+        while not self._stopping:
+            for key, _ in self._selector.select():
+                if key.data is None:
+                    os.read(self._wake_read, 4096)
+                    self._register_new()
+                else:
+                    self._read_pipe(key.data)
+        self._register_new()
+        for key in list(self._selector.get_map().values()):
+            if key.data is not None:
+                while self._read_pipe(key.data):
+                    continue
+
+    def _register_new(self) -> None:
+        with self._lock:
+            new, self._new = self._new, []
+        for pipe in new:
+            os.set_blocking(pipe.descriptor, False)
+            self._selector.register(pipe.descriptor, selectors.EVENT_READ, pipe)
+
+    def _read_pipe(self, pipe: _Pipe) -> bool:
+        """False when nothing is left to read: the pipe's end, or, while stopping, for now."""
+        try:
+            data = os.read(pipe.descriptor, _READ_BYTES)
+        except BlockingIOError:
+            if not self._stopping:
+                return True
+            data = b""
+        shown = pipe.lines.feed(data, self._task_of(pipe.pid, data)) if data else pipe.lines.end()
+        _write_all(pipe.target, shown)
+        if data:
+            return True
+        self._selector.unregister(pipe.descriptor)
+        os.close(pipe.descriptor)
+        return False
+
+    def _task_of(self, pid: int, data: bytes) -> Task:
+        if data.startswith(START):
+            return None
+        return next((at[2:] for at in self._running() if at[1] == pid), None)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    # Nobody may be there to read any more; tasks go on all the same.
+    with contextlib.suppress(OSError):
+        while data:
+            data = data[os.write(descriptor, data) :]

@@ -1,0 +1,154 @@
+"""A scheduler: its loop, the sockets that it listens on, and, unless another is named, an object storage beside it."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from scaler._core import Loop
+from scaler.node.executors import SWEEP_SECONDS, Executors
+from scaler.outward import OutwardLink
+from scaler.part import Ending
+from scaler.running_loop import Handlers, RunningLoop, log
+from scaler.scheduler.settings import SchedulerSettings
+from scaler.storage.host import Storage, key_for
+from scaler.storage.settings import StorageSettings
+from scaler.transport.addresses import IpcAddress, TcpAddress, parse_address
+from scaler.transport.errors import AddressInUseError
+from scaler.transport.keys import ClusterKey
+from scaler.transport.listen import Listener
+
+logger = logging.getLogger("scaler.scheduler")
+
+# Free ports are looked for that often: another process may take one between our look and our bind.
+_TRIES = 20
+
+
+def run_scheduler(settings: SchedulerSettings, ending: Ending, on_ready: Callable[[dict[str, Any]], None]) -> int:
+    """Runs a scheduler in the main thread until it is told to end; its exit status.
+
+    on_ready: called with {"address": …, "object_storage": …, "cluster": …} when it listens.
+    AddressError, AddressInUseError, ClusterKeyError, ConfigurationError: it cannot start.
+    """
+    key = key_for(settings.address, settings.key_file, settings.insecure)
+    host = _start(settings, key, ending)
+    return host.run(on_ready)
+
+
+def _start(settings: SchedulerSettings, key: ClusterKey | None, ending: Ending) -> SchedulerHost:
+    address = parse_address(settings.address)
+    if not isinstance(address, TcpAddress) or address.port or settings.object_storage:
+        return SchedulerHost(settings, key, ending)
+    for attempt in range(_TRIES):
+        chosen = replace(settings, address=str(address.with_port(_port_with_free_neighbour(address))))
+        try:
+            return SchedulerHost(chosen, key, ending)
+        except AddressInUseError:
+            if attempt == _TRIES - 1:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+class SchedulerHost:
+    def __init__(self, settings: SchedulerSettings, key: ClusterKey | None, ending: Ending) -> None:
+        self._settings = settings
+        self._ending = ending
+        self._storage: Storage | None = None
+        self._listener: Listener | None = None
+        self._status = 0
+        try:
+            storage = settings.object_storage or self._start_storage(key)
+            told = settings.advertised_object_storage or storage
+            ticket_key, self._cluster = (key.ticket_key, key.cluster) if key is not None else (None, "")
+            node = None if settings.node is None else settings.node.for_loop()
+            self._loop = Loop(scheduler=settings.for_loop(told, ticket_key, self._cluster), node=node)
+            self._listener = Listener(self._loop, "scheduler", settings.address, key, compression=settings.compression)
+            access = {"key": key, "insecure": settings.insecure or None, "compression": settings.compression}
+            self._store = OutwardLink(self._loop, "store", "scheduler", storage, **access)
+        except BaseException:
+            self._close()
+            raise
+        self._told = {"address": self._listener.address, "object_storage": told, "cluster": self._cluster}
+
+    def _start_storage(self, key: ClusterKey | None) -> str:
+        settings = self._settings
+        self._storage = Storage(
+            StorageSettings(
+                neighbour(settings.address),
+                compression=settings.compression,
+                memory_limit=settings.storage_memory,
+                directory=settings.storage_directory,
+            ),
+            key,
+            self._storage_ended,
+        )
+        return self._storage.address
+
+    def run(self, on_ready: Callable[[dict[str, Any]], None]) -> int:
+        node = self._settings.node
+        executors = None if node is None else Executors(self._loop, node.executor)
+        self._ending.watch(on_stop=self._loop.stop)
+        running = RunningLoop(self._loop, "scheduler")
+        try:
+            on_ready(self._told)
+            handlers: Handlers = {
+                "connect": lambda link, attempt: self._store.connect(attempt),
+                "welcome": lambda *told: None,
+                "refused": self._refused,
+                "log": log,
+                "exit": self._exit,
+            }
+            if executors is None:
+                running.serve(handlers)
+            else:
+                running.serve({**handlers, "start_executor": executors.start}, SWEEP_SECONDS, executors.sweep)
+        finally:
+            self._loop.stop()
+            if executors is not None:
+                executors.close()
+            self._close()
+        return self._status
+
+    def _refused(self, link: str, code: int, text: str) -> None:
+        logger.error("object storage does not want this scheduler: %s", text)
+
+    def _exit(self, reason: str) -> None:
+        logger.info("the scheduler ends: %s", reason)
+        self._ending.stop()
+
+    def _storage_ended(self) -> None:
+        if self._storage is not None and self._storage.error is not None:
+            logger.error("object storage has ended: %r", self._storage.error)
+            self._status = 1
+            self._ending.stop()
+
+    def _close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        if self._storage is not None:
+            self._store_closed()
+
+    def _store_closed(self) -> None:
+        storage, self._storage = self._storage, None
+        if storage is not None:
+            storage.close()
+
+
+def neighbour(address: str) -> str:
+    """Where the object storage of the scheduler at `address` listens: the next port, or a path beside it."""
+    target = parse_address(address)
+    if isinstance(target, IpcAddress):
+        return f"ipc://{target.path}.objects"
+    return str(target.with_port(target.port + 1))
+
+
+def _port_with_free_neighbour(address: TcpAddress) -> int:
+    host = "" if address.is_wildcard else address.host
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+    return min(port, 65534)

@@ -1,0 +1,65 @@
+"""Settings of a scheduler's host."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scaler.node.settings import NodeSettings
+from scaler.storage.settings import half_of_memory
+
+
+@dataclass(frozen=True)
+class SchedulerSettings:
+    """Times in seconds, sizes in bytes.
+
+    object_storage: empty for a server of its own, on the next port. advertised_object_storage: what peers are told
+    instead. storage_memory, storage_directory: of its own server. node: a node in the same process and loop, or none.
+    memory_limit: 0 for half of the machine's. resync: how long a scheduler waits at its start for what a forgotten
+    one knew; 0 where nobody can have known one. key_file: empty for the usual places.
+    """
+
+    address: str
+    object_storage: str = ""
+    advertised_object_storage: str = ""
+    key_file: str = ""
+    insecure: bool = False
+    compression: str = "auto"
+    client_timeout: float = 60.0
+    worker_timeout: float = 60.0
+    resync: float = 5.0
+    protected: bool = False
+    allocate: str = "even_load"
+    memory_limit: int = 0
+    max_attempts: int = 3
+    result_budget: int = 256 << 20
+    heartbeat: float = 2.0
+    storage_memory: int = 0
+    storage_directory: str = ""
+    node: NodeSettings | None = None
+
+    @staticmethod
+    def of(settings: Mapping[str, Any]) -> SchedulerSettings:
+        """From a plain dict, in which `node` is one too."""
+        node = settings.get("node")
+        return SchedulerSettings(**{**settings, "node": None if node is None else NodeSettings.of(node)})
+
+    def for_loop(self, storage: str, ticket_key: bytes | None, cluster: str) -> dict[str, Any]:
+        """As `scaler._core.Loop` takes them. storage: the address that peers are told."""
+        return {
+            "incarnation": int.from_bytes(os.urandom(8), "little") or 1,
+            "ticket_key": ticket_key,
+            "cluster": cluster,
+            "storage": storage,
+            "client_timeout": self.client_timeout,
+            "worker_timeout": self.worker_timeout,
+            "resync": self.resync,
+            "protected": self.protected,
+            "allocate": self.allocate,
+            "memory_limit": self.memory_limit or half_of_memory(),
+            "max_attempts": self.max_attempts,
+            "result_budget": self.result_budget,
+            "heartbeat": self.heartbeat,
+        }

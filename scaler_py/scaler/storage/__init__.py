@@ -1,0 +1,1 @@
+"""Object storage: the host of the store's loop."""

@@ -1,0 +1,41 @@
+"""Settings of an object storage server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+def half_of_memory() -> int:
+    """Half of the machine's RAM, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+@dataclass(frozen=True)
+class StorageSettings:
+    """memory_limit: bytes in RAM, 0 for half of the machine's. directory: where more goes; empty: nowhere.
+
+    key_file: empty for the usual places.
+    """
+
+    address: str
+    key_file: str = ""
+    insecure: bool = False
+    compression: str = "auto"
+    memory_limit: int = 0
+    directory: str = ""
+
+    @staticmethod
+    def of(settings: Mapping[str, Any]) -> StorageSettings:
+        return StorageSettings(**settings)
+
+    def for_loop(self, ticket_key: bytes | None) -> dict[str, Any]:
+        """As `scaler._core.Loop` takes them."""
+        return {
+            "incarnation": int.from_bytes(os.urandom(8), "little") or 1,
+            "ticket_key": ticket_key,
+            "memory_limit": self.memory_limit or half_of_memory(),
+            "directory": self.directory,
+        }
