@@ -1,0 +1,256 @@
+//! A node's agent as a process runs it: the `Node` machine, its executors, and the link to the storage.
+
+use std::collections::BTreeMap;
+
+use scaler_engine::dialer::DialerEvent;
+use scaler_engine::node::{Node, NodeConfig, NodeOutput};
+use scaler_engine::wire::{Hello, Message, NodeInfo, Role};
+
+use crate::context::{Context, Event};
+use crate::data::Data;
+use crate::executor::{Answer, Executor};
+use crate::network::{Arrival, Part, Wire};
+use crate::outward::{hello, Outward};
+use crate::queue::Time;
+use crate::story::About;
+
+/// Chunks of an executor that may yet report, by number.
+type Chunks = BTreeMap<u32, (u64, u64)>;
+
+struct Seat {
+    executor: Executor,
+    chunks: Chunks,
+}
+
+pub struct Agent {
+    pub index: usize,
+    /// The process that it is in.
+    part: Part,
+    pub node: Node<Data>,
+    seats: Vec<Option<Seat>>,
+    store: Outward,
+    /// The node is done: why.
+    pub exit: Option<String>,
+}
+
+/// How the node of `index` introduces itself.
+pub fn introduction(context: &Context, index: usize) -> Hello {
+    let shape = &context.profile.nodes[index];
+    let info = NodeInfo {
+        name: format!("node {index}"),
+        manager: String::new(),
+        group: String::new(),
+        slots: shape.slots,
+        capabilities: shape.capabilities.clone(),
+        python_minor: 11,
+        queue_size: shape.queue_size,
+    };
+    Hello { node: Some(info), ..hello(Role::Node, 0) }
+}
+
+impl Agent {
+    pub fn new(context: &mut Context, index: usize, part: Part) -> Self {
+        let (shape, profile) = (&context.profile.nodes[index], &context.profile);
+        let config = NodeConfig {
+            name: format!("node {index}"),
+            slots: shape.slots,
+            recycle: shape.recycle,
+            death_timeout_us: profile.death_timeout,
+            grace_us: profile.grace,
+            heartbeat_us: profile.heartbeat,
+            object_bytes: profile.object_bytes,
+            ..NodeConfig::default()
+        };
+        let seats = (0..shape.slots).map(|_| None).collect();
+        let node = Node::new(config, context.now());
+        let store = Outward::new(context, part, Part::Store, hello(Role::Objects, 0));
+        Agent { index, part, node, seats, store, exit: None }
+    }
+
+    pub fn store_arrival(&mut self, context: &mut Context, wire: Wire, arrival: &Arrival) -> bool {
+        self.store.arrival(context, wire, arrival)
+    }
+
+    fn executors(&mut self) -> impl Iterator<Item = &mut Executor> {
+        self.seats.iter_mut().flatten().map(|seat| &mut seat.executor)
+    }
+
+    /// Something is due at an executor; whether the agent has something to read now.
+    pub fn executor_due(&mut self, context: &mut Context, id: u64) -> bool {
+        let Some(executor) = self.executors().find(|executor| executor.id == id) else { return false };
+        executor.step(context);
+        executor.readable(context.now())
+    }
+
+    /// Executors that live, by slot.
+    pub fn living(&self) -> Vec<u32> {
+        let lives = |seat: &Option<Seat>| seat.as_ref().is_some_and(|seat| !seat.executor.gone());
+        (0..self.seats.len()).filter(|slot| lives(&self.seats[*slot])).map(|slot| slot as u32).collect()
+    }
+
+    pub fn with_executor(&mut self, slot: u32, does: impl FnOnce(&mut Executor)) {
+        if let Some(seat) = &mut self.seats[slot as usize] {
+            does(&mut seat.executor);
+        }
+    }
+
+    /// The process is gone, its executors with it.
+    pub fn died(&mut self, context: &mut Context) {
+        let now = context.now();
+        context.oracle.node_died(now, self.index);
+    }
+
+    /// What has arrived from executors and storage.
+    pub fn take_in(&mut self, context: &mut Context) {
+        self.read_executors(context);
+        while let Some(event) = self.store.event() {
+            self.store_event(context, event);
+        }
+        self.node.tick(context.now());
+    }
+
+    fn read_executors(&mut self, context: &mut Context) {
+        let now = context.now();
+        for slot in 0..self.seats.len() {
+            while let Some(answer) = self.seats[slot].as_mut().and_then(|seat| seat.executor.read(now)) {
+                self.executor_says(context, slot, answer);
+            }
+        }
+    }
+
+    fn executor_says(&mut self, context: &mut Context, slot: usize, answer: Answer) {
+        let now = context.now();
+        match answer {
+            Answer::Message(message) => {
+                self.note_report(context, slot, &message);
+                self.node.executor_message(now, slot as u32, message);
+            }
+            Answer::Ended { status } => {
+                let Some(seat) = self.seats[slot].take() else { return };
+                self.node.executor_ended(now, slot as u32, status, seat.executor.line.position);
+            }
+        }
+    }
+
+    /// Tells the oracle whose outcome has reached the agent.
+    fn note_report(&mut self, context: &mut Context, slot: usize, message: &Message<Data>) {
+        let Some(seat) = &mut self.seats[slot] else { return };
+        let (chunk, index, count) = match message {
+            Message::ChunkResult(result) => (result.chunk, result.index, result.count),
+            Message::LargeValue { chunk, index, size, offset, payload, .. }
+                if offset + scaler_engine::wire::Payload::len(payload) as u64 >= *size =>
+            {
+                (*chunk, *index, 1)
+            }
+            Message::ChunkEnd { chunk, .. } => {
+                seat.chunks.retain(|number, _| number > chunk);
+                return;
+            }
+            _ => return,
+        };
+        if let Some((session, first)) = seat.chunks.get(&chunk) {
+            let id = seat.executor.id;
+            context.oracle.reported(*session, first + u64::from(index), u64::from(count), id);
+        }
+    }
+
+    fn store_event(&mut self, context: &mut Context, event: DialerEvent<Data>) {
+        let now = context.now();
+        match event {
+            DialerEvent::Welcomed { .. } => {}
+            DialerEvent::Fresh { .. } => self.node.store_reset(now),
+            DialerEvent::Message(message) => self.node.store(now, message),
+            DialerEvent::Refused { code, reason } => {
+                context.broken(format!("node {} was refused by the store: {code:?} {reason}", self.index));
+            }
+        }
+    }
+
+    /// Does what the node wants done; what it says to the scheduler comes back.
+    pub fn carry_out(&mut self, context: &mut Context, to_scheduler: &mut Vec<Message<Data>>) {
+        let mut outputs = Vec::new();
+        loop {
+            self.node.drain(&mut outputs);
+            if outputs.is_empty() {
+                return;
+            }
+            for output in outputs.drain(..) {
+                self.output(context, output, to_scheduler);
+            }
+        }
+    }
+
+    fn output(&mut self, context: &mut Context, output: NodeOutput<Data>, to_scheduler: &mut Vec<Message<Data>>) {
+        let now = context.now();
+        match output {
+            NodeOutput::ToScheduler(message) => to_scheduler.push(message),
+            NodeOutput::ToStore(message) => self.store.send(message),
+            NodeOutput::StartExecutor { slot } => self.start_executor(context, slot),
+            NodeOutput::ToExecutor { slot, message } => self.order(context, slot, message),
+            NodeOutput::Kill { slot } => {
+                let index = self.index;
+                context.tell(self.part, About::Part, || format!("node {index} kills the executor of slot {slot}"));
+                self.with_executor(slot, |executor| executor.die(context, -9, true));
+            }
+            NodeOutput::Stop { slot, at } => {
+                self.with_executor(slot, |executor| executor.line.stop = at);
+                self.tell_position(now, slot);
+            }
+            NodeOutput::Look { slot } => self.tell_position(now, slot),
+            NodeOutput::Interrupt { slot, at } => self.with_executor(slot, |executor| {
+                executor.line.cancel = at;
+                executor.interrupt(context);
+            }),
+            NodeOutput::Flush { slot } => self.with_executor(slot, |executor| {
+                executor.line.flush += 1;
+                executor.flush(context);
+            }),
+            NodeOutput::Log { level, text } => {
+                context.tell(self.part, About::Part, || format!("log {level:?}: {text}"));
+            }
+            NodeOutput::Exit { reason } => {
+                context.tell(self.part, About::All, || format!("exits: {reason}"));
+                self.exit.get_or_insert(reason);
+            }
+        }
+    }
+
+    fn tell_position(&mut self, now: Time, slot: u32) {
+        if let Some(seat) = &self.seats[slot as usize] {
+            let line = seat.executor.line;
+            self.node.position(now, slot, line.position, line.started_us);
+        }
+    }
+
+    fn start_executor(&mut self, context: &mut Context, slot: u32) {
+        if self.seats[slot as usize].is_some() {
+            return context.broken(format!("node {} starts a second executor in slot {slot}", self.index));
+        }
+        let executor = Executor::start(context, self.part, self.index);
+        self.seats[slot as usize] = Some(Seat { executor, chunks: Chunks::new() });
+    }
+
+    fn order(&mut self, context: &mut Context, slot: u32, message: Message<Data>) {
+        context.story.message(context.queue.now(), self.part, "orders", 0, &message);
+        let Some(seat) = &mut self.seats[slot as usize] else {
+            return context.broken(format!("node {} orders {message:?} of no executor", self.index));
+        };
+        if let Message::Chunk(chunk) = &message {
+            seat.chunks.insert(chunk.chunk, (chunk.session, chunk.first));
+        }
+        seat.executor.order(context, message);
+    }
+
+    pub fn pump(&mut self, context: &mut Context, store_listens: bool) {
+        self.store.pump(context, store_listens);
+    }
+
+    pub fn next_wakeup(&self) -> Option<Time> {
+        [self.node.next_wakeup(), self.store.next_wakeup()].into_iter().flatten().min()
+    }
+
+    /// An event for the executor with this number.
+    pub fn event(&self, executor: u64) -> Event {
+        Event::Executor { node: self.index, executor }
+    }
+}

@@ -1,0 +1,34 @@
+//! Mistakes planted in the engine: a simulator that finds nothing proves nothing. Only with the feature `planted`.
+
+/// A mistake of the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    ForgetAcknowledgement,
+    SkipGiveBack,
+    CountUnstarted,
+    DeliverCancelled,
+    ResendWithoutSequence,
+}
+
+pub const BUGS: [(&str, Bug); 5] = [
+    ("forget-acknowledgement", Bug::ForgetAcknowledgement),
+    ("skip-give-back", Bug::SkipGiveBack),
+    ("count-unstarted", Bug::CountUnstarted),
+    ("deliver-cancelled", Bug::DeliverCancelled),
+    ("resend-without-sequence", Bug::ResendWithoutSequence),
+];
+
+impl Bug {
+    pub fn named(name: &str) -> Option<Bug> {
+        BUGS.iter().find(|(known, _)| *known == name).map(|(_, bug)| *bug)
+    }
+
+    /// As the links of the world have it.
+    #[cfg(feature = "planted")]
+    pub fn of_links(bug: Option<Bug>) -> scaler_engine::link::Bugs {
+        scaler_engine::link::Bugs {
+            forget_acknowledgement: bug == Some(Bug::ForgetAcknowledgement),
+            resend_without_sequence: bug == Some(Bug::ResendWithoutSequence),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What the clients of a seed want: arrays of elements, what each element does when it runs, and what is cancelled when.
+
+use scaler_engine::wire::{CallStyle, Form, Options, Sequence};
+
+use crate::profile::Profile;
+use crate::queue::{Time, MILLISECOND, SECOND};
+use crate::random::Random;
+
+/// What an element does when it runs. Runs are counted over its whole life, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Gives its value.
+    Value,
+    /// Its first runs raise, the others give its value.
+    Raises { runs: u32 },
+    /// Its first runs end the executor, the others give its value.
+    Kills { runs: u32 },
+    /// Runs until someone ends it; `stubborn`: not even for an interrupt.
+    Stuck { stubborn: bool },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Element {
+    pub behaviour: Behaviour,
+    pub duration: Time,
+    /// Bytes of its argument and of its value.
+    pub argument: usize,
+    pub value: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct BlockPlan {
+    pub count: u32,
+    pub form: Form,
+}
+
+#[derive(Clone, Debug)]
+pub struct ArrayPlan {
+    pub first: Sequence,
+    pub function: u64,
+    pub options: Options,
+    pub blocks: Vec<BlockPlan>,
+    /// An object that all elements share: its number and size.
+    pub shared: Option<(u64, usize)>,
+    /// No node will ever have what it asks for.
+    pub hopeless: bool,
+}
+
+impl ArrayPlan {
+    pub fn count(&self) -> u64 {
+        self.blocks.iter().map(|block| u64::from(block.count)).sum()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub enum Action {
+    Submit(ArrayPlan),
+    Cancel { first: Sequence, count: u64 },
+    Query { first: Sequence },
+    Clear,
+}
+
+/// One client's session, actions in order of time.
+#[derive(Clone, Debug)]
+pub struct SessionPlan {
+    pub actions: Vec<(Time, Action)>,
+    pub elements: Vec<Element>,
+    pub arrays: Vec<ArrayPlan>,
+}
+
+struct Temper {
+    odd_of_thousand: u64,
+    kinds: Vec<Behaviour>,
+    least: Time,
+    most: Time,
+    value: usize,
+}
+
+fn options(profile: &Profile, random: &mut Random) -> (Options, bool) {
+    let mut options = Options { style: CallStyle::One, ..Options::default() };
+    options.priority = *random.pick(&[0, 0, 0, 1, 5, -3]);
+    options.depth = *random.pick(&[0, 0, 0, 0, 1]);
+    options.retries = *random.pick(&[0, 0, 1, 3]);
+    options.python_minor = *random.pick(&[0, 0, 11]);
+    let hopeless = random.chance(30);
+    if hopeless {
+        options.capabilities = vec![("unobtainium".to_string(), -1)];
+    } else if random.chance(400) {
+        let node = random.pick(&profile.nodes).clone();
+        for (name, amount) in node.capabilities {
+            if random.chance(600) {
+                let asked = if amount < 0 || random.chance(300) { -1 } else { random.between(1, amount as u64) as i64 };
+                options.capabilities.push((name, asked));
+            }
+        }
+    }
+    (options, hopeless)
+}
+
+fn temper(profile: &Profile, count: u64, options: &mut Options, random: &mut Random) -> Temper {
+    let long = count <= 4;
+    let (least, most) = match random.below(if long { 4 } else { 3 }) {
+        0 => (1, 30),
+        1 => (100, 3 * MILLISECOND),
+        2 => (5 * MILLISECOND, if count > 60 { 10 * MILLISECOND } else { 50 * MILLISECOND }),
+        _ => (300 * MILLISECOND, 2 * SECOND),
+    };
+    let mut kinds = Vec::new();
+    if random.chance(300) {
+        kinds.push(Behaviour::Raises { runs: *random.pick(&[1, 2, u32::MAX]) });
+    }
+    if random.chance(250) {
+        kinds.push(Behaviour::Kills { runs: *random.pick(&[1, 1, 2, u32::MAX]) });
+    }
+    if random.chance(100) {
+        kinds.push(Behaviour::Stuck { stubborn: random.chance(500) });
+        options.timeout_us = random.between(60 * MILLISECOND, 400 * MILLISECOND).max(2 * most);
+    } else if random.chance(100) {
+        options.timeout_us = random.between(5 * SECOND, 20 * SECOND);
+    }
+    let large = profile.inline_limit * 3;
+    let value = if random.chance(150) { large } else { 20 };
+    Temper { odd_of_thousand: *random.pick(&[10, 50, 300, 1000]), kinds, least, most, value }
+}
+
+fn element(temper: &Temper, random: &mut Random) -> Element {
+    let odd = !temper.kinds.is_empty() && random.chance(temper.odd_of_thousand);
+    let behaviour = if odd { *random.pick(&temper.kinds) } else { Behaviour::Value };
+    let plain = random.chance(700);
+    Element {
+        behaviour,
+        duration: random.between(temper.least, temper.most),
+        argument: 20,
+        value: if plain { 20 } else { temper.value },
+    }
+}
+
+fn blocks(count: u64, random: &mut Random) -> Vec<BlockPlan> {
+    let most = *random.pick(&[1, 3, 16, 64, 300]);
+    let mut blocks = Vec::new();
+    let mut left = count as u32;
+    while left > 0 {
+        let count = (random.between(1, most) as u32).min(left);
+        let form = if count == 1 { *random.pick(&[Form::Single, Form::Reference]) } else { *random.pick(&[Form::List, Form::Table]) };
+        blocks.push(BlockPlan { count, form });
+        left -= count;
+    }
+    blocks
+}
+
+fn array(profile: &Profile, first: Sequence, elements: &mut Vec<Element>, random: &mut Random) -> ArrayPlan {
+    let count = match random.below(10) {
+        0..=3 => random.between(1, 4),
+        4..=7 => random.between(5, 40),
+        8 => random.between(40, 120),
+        _ => random.between(100, 250),
+    };
+    let (mut options, hopeless) = options(profile, random);
+    let temper = temper(profile, count, &mut options, random);
+    elements.extend((0..count).map(|_| element(&temper, random)));
+    let mut blocks = blocks(count, random);
+    if blocks.iter().any(|block| block.form == Form::Reference) && random.chance(600) {
+        blocks.iter_mut().filter(|block| block.form == Form::Reference).for_each(|block| block.form = Form::Single);
+    }
+    let mut at = first as usize;
+    for block in &blocks {
+        if block.form == Form::Reference {
+            elements[at].argument = profile.inline_limit * 2;
+        }
+        at += block.count as usize;
+    }
+    let shared = random.chance(120).then(|| (random.below(2), profile.inline_limit * random.between(1, 4) as usize));
+    ArrayPlan { first, function: random.below(3), options, blocks, shared, hopeless }
+}
+
+impl SessionPlan {
+    pub fn draw(profile: &Profile, seed: u64, client: usize) -> SessionPlan {
+        let mut random = Random::stream(seed, &format!("session {client}"));
+        let random = &mut random;
+        let span = profile.faults_until.max(SECOND);
+        let mut plan = SessionPlan { actions: Vec::new(), elements: Vec::new(), arrays: Vec::new() };
+        let mut at = random.between(0, 50 * MILLISECOND);
+        for _ in 0..random.between(1, 6) {
+            let array = array(profile, plan.elements.len() as u64, &mut plan.elements, random);
+            plan.actions.push((at, Action::Submit(array.clone())));
+            plan.arrays.push(array);
+            let (first, count) = plan.arrays.last().map_or((0, 0), |array| (array.first, array.count()));
+            if random.chance(300) {
+                let from = first + random.below(count);
+                let most = first + count - from;
+                let cancelled = if random.chance(500) { 1 } else { random.between(1, most) };
+                plan.actions.push((at + random.spread(10, 500 * MILLISECOND), Action::Cancel { first: from, count: cancelled }));
+            }
+            if random.chance(150) {
+                plan.actions.push((at + random.spread(10, 500 * MILLISECOND), Action::Query { first }));
+            }
+            at += random.spread(10, span / 2);
+        }
+        if random.chance(60) {
+            plan.actions.push((random.below(at + 1), Action::Clear));
+        }
+        plan.actions.sort_by_key(|(at, _)| *at);
+        plan.renumber();
+        plan.cancel_the_hopeless(span);
+        plan
+    }
+
+    /// A cancel that came to lie before its submission would name what is not there.
+    fn renumber(&mut self) {
+        let mut known = 0;
+        self.actions.retain(|(_, action)| match action {
+            Action::Submit(array) => {
+                known = array.first + array.count();
+                true
+            }
+            Action::Cancel { first, count } => first + count <= known,
+            Action::Query { first } => *first < known,
+            Action::Clear => true,
+        });
+    }
+
+    fn cancel_the_hopeless(&mut self, span: Time) {
+        let last = self.actions.last().map_or(0, |(at, _)| *at).max(span);
+        for array in self.arrays.iter().filter(|array| array.hopeless) {
+            self.actions.push((last + SECOND, Action::Cancel { first: array.first, count: array.count() }));
+        }
+    }
+}
