@@ -1,0 +1,348 @@
+//! What an object storage holds, its limits, and what goes to disk.
+//!
+//! Objects are put and got in parts. A put is taken whole or not at all: its memory is set aside with its first part.
+//! What does not fit into memory goes straight to a file, where there may be files, and is read from there; memory is
+//! never shuffled. A getter that does not read gets no further parts.
+
+mod gets;
+mod puts;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::wire::{LinkId, Message, ObjectKey, Payload, RefusalCode, Role, SessionId};
+use gets::Get;
+use puts::Put;
+
+#[derive(Clone, Debug, Default)]
+pub struct StoreConfig {
+    /// Bytes of objects in memory.
+    pub memory_limit: u64,
+    /// Whether there is a directory for what does not fit.
+    pub spills: bool,
+}
+
+/// A file of one object, by a number of the store's own; never used twice.
+pub type FileId = u64;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoreOutput<P: Payload> {
+    Send {
+        link: LinkId,
+        message: Message<P>,
+    },
+    /// Stop acknowledging what comes on the link, or go on.
+    Hold {
+        link: LinkId,
+        hold: bool,
+    },
+    End {
+        link: LinkId,
+        code: RefusalCode,
+        reason: String,
+    },
+    /// Answered by `file_done(Written | Failed)`. Writes to one file come in order; the first makes the file.
+    WriteFile {
+        file: FileId,
+        offset: u64,
+        payload: P,
+    },
+    /// Answered by `file_done(Read | Failed)`.
+    ReadFile {
+        file: FileId,
+        offset: u64,
+        length: u64,
+    },
+    /// The file may be gone already. No answer.
+    DeleteFile {
+        file: FileId,
+    },
+}
+
+/// How a file operation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FileDone<P> {
+    Written {
+        file: FileId,
+        bytes: u64,
+    },
+    Read {
+        file: FileId,
+        offset: u64,
+        payload: P,
+    },
+    /// Any operation on it; nothing more of it is used.
+    Failed {
+        file: FileId,
+        error: String,
+    },
+}
+
+/// Where an object's bytes are.
+enum Place<P> {
+    Memory(Vec<P>),
+    File(FileId),
+}
+
+struct Object<P> {
+    size: u64,
+    place: Place<P>,
+}
+
+struct Peer<P> {
+    role: Role,
+    /// The only session whose objects it may touch; 0 = any.
+    session: SessionId,
+    puts: BTreeMap<u32, Put<P>>,
+    gets: VecDeque<Get>,
+    /// Bytes on their way to it.
+    backlog: u64,
+    held: bool,
+}
+
+/// What a store holds, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StoreStatus {
+    pub objects: u64,
+    pub memory_bytes: u64,
+    pub file_bytes: u64,
+}
+
+/// See the module's text and `ARCHITECTURE.md`.
+pub struct Store<P: Payload> {
+    config: StoreConfig,
+    objects: BTreeMap<ObjectKey, Object<P>>,
+    peers: BTreeMap<LinkId, Peer<P>>,
+    /// Puts that wait for their last write, by file.
+    writing: BTreeMap<FileId, (LinkId, u32)>,
+    /// Gets that wait for a read, by file and offset.
+    reading: BTreeMap<(FileId, u64), Vec<(LinkId, u32)>>,
+    /// Objects by file.
+    files: BTreeMap<FileId, ObjectKey>,
+    last_file: FileId,
+    /// Of objects in memory and of puts that will be.
+    memory: u64,
+    file_bytes: u64,
+    /// Written bytes that no disk has confirmed.
+    unwritten: u64,
+    out: Vec<StoreOutput<P>>,
+}
+
+impl<P: Payload> Store<P> {
+    pub fn new(config: StoreConfig) -> Self {
+        Store {
+            config,
+            objects: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            writing: BTreeMap::new(),
+            reading: BTreeMap::new(),
+            files: BTreeMap::new(),
+            last_file: 0,
+            memory: 0,
+            file_bytes: 0,
+            unwritten: 0,
+            out: Vec::new(),
+        }
+    }
+
+    /// A peer said hello, or hello again after it forgot (then what it had under way is dropped).
+    pub fn joined(&mut self, link: LinkId, role: Role, session: SessionId) {
+        self.left(link);
+        let session = if matches!(role, Role::Client | Role::Objects) {
+            session
+        } else {
+            0
+        };
+        let peer = Peer {
+            role,
+            session,
+            puts: BTreeMap::new(),
+            gets: VecDeque::new(),
+            backlog: 0,
+            held: false,
+        };
+        self.peers.insert(link, peer);
+    }
+
+    /// A peer is gone for good: its half-done puts go too.
+    pub fn left(&mut self, link: LinkId) {
+        let Some(peer) = self.peers.remove(&link) else {
+            return;
+        };
+        for (_, put) in peer.puts {
+            self.drop_put(put);
+        }
+        for waiting in self.reading.values_mut() {
+            waiting.retain(|&(reader, _)| reader != link);
+        }
+        self.release_held();
+    }
+
+    /// Bytes that the link still carries to the peer.
+    pub fn backlog(&mut self, link: LinkId, bytes: u64) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.backlog = bytes;
+            self.serve(link);
+        }
+    }
+
+    pub fn handle(&mut self, _now: u64, link: LinkId, message: Message<P>) {
+        let Some(peer) = self.peers.get(&link) else {
+            return;
+        };
+        let scheduler = peer.role == Role::Scheduler;
+        match message {
+            Message::Put {
+                request,
+                key,
+                size,
+                offset,
+                payload,
+            } => self.put(link, request, key, size, offset, payload),
+            Message::Get { request, key } => self.get(link, request, key),
+            Message::Delete { keys } if scheduler => keys.iter().for_each(|key| self.delete(key)),
+            Message::DeleteSession { session } if scheduler => self.delete_session(session),
+            Message::Heartbeat => {}
+            Message::Delete { .. } | Message::DeleteSession { .. } => {
+                self.end(
+                    link,
+                    RefusalCode::Malformed,
+                    "only the scheduler deletes objects",
+                );
+            }
+            _ => self.end(
+                link,
+                RefusalCode::Malformed,
+                "not a message for object storage",
+            ),
+        }
+    }
+
+    pub fn file_done(&mut self, _now: u64, done: FileDone<P>) {
+        match done {
+            FileDone::Written { file, bytes } => self.written(file, bytes),
+            FileDone::Read {
+                file,
+                offset,
+                payload,
+            } => self.read(file, offset, payload),
+            FileDone::Failed { file, error } => self.file_failed(file, &error),
+        }
+        self.release_held();
+    }
+
+    pub fn drain(&mut self, out: &mut Vec<StoreOutput<P>>) {
+        out.append(&mut self.out);
+    }
+
+    pub fn status(&self) -> StoreStatus {
+        StoreStatus {
+            objects: self.objects.len() as u64,
+            memory_bytes: self.memory,
+            file_bytes: self.file_bytes,
+        }
+    }
+
+    fn send(&mut self, link: LinkId, message: Message<P>) {
+        self.out.push(StoreOutput::Send { link, message });
+    }
+
+    fn end(&mut self, link: LinkId, code: RefusalCode, reason: &str) {
+        self.left(link);
+        self.out.push(StoreOutput::End {
+            link,
+            code,
+            reason: reason.into(),
+        });
+    }
+
+    fn may_touch(&self, link: LinkId, key: &ObjectKey) -> bool {
+        self.peers
+            .get(&link)
+            .is_some_and(|peer| peer.session == 0 || peer.session == key.session)
+    }
+
+    fn delete(&mut self, key: &ObjectKey) {
+        let Some(object) = self.objects.remove(key) else {
+            return;
+        };
+        match object.place {
+            Place::Memory(_) => self.memory -= object.size,
+            Place::File(file) => {
+                self.file_bytes -= object.size;
+                self.delete_file(file);
+            }
+        }
+    }
+
+    /// Whoever reads it learns that it is missing.
+    fn delete_file(&mut self, file: FileId) {
+        self.files.remove(&file);
+        self.out.push(StoreOutput::DeleteFile { file });
+        let under_way: Vec<_> = self
+            .reading
+            .range((file, 0)..=(file, u64::MAX))
+            .map(|(&place, _)| place)
+            .collect();
+        for place in under_way {
+            for (link, request) in self.reading.remove(&place).unwrap_or_default() {
+                self.missing(link, request);
+            }
+        }
+    }
+
+    fn delete_session(&mut self, session: SessionId) {
+        let first = ObjectKey {
+            session,
+            hash: [0; 16],
+        };
+        let last = ObjectKey {
+            session,
+            hash: [u8::MAX; 16],
+        };
+        let keys: Vec<_> = self
+            .objects
+            .range(first..=last)
+            .map(|(key, _)| *key)
+            .collect();
+        keys.iter().for_each(|key| self.delete(key));
+    }
+
+    fn file_failed(&mut self, file: FileId, error: &str) {
+        if let Some((link, request)) = self.writing.get(&file).copied() {
+            self.put_failed(link, request, error);
+        } else if let Some(key) = self.files.get(&file).copied() {
+            self.delete(&key);
+        }
+    }
+
+    /// Panics where the sums are not what they sum.
+    pub fn sanity_check(&self) {
+        let puts = || self.peers.values().flat_map(|peer| peer.puts.values());
+        let in_memory = |object: &&Object<P>| matches!(object.place, Place::Memory(_));
+        let objects: u64 = self
+            .objects
+            .values()
+            .filter(in_memory)
+            .map(|object| object.size)
+            .sum();
+        let memory = objects + puts().map(Put::memory).sum::<u64>();
+        assert_eq!(self.memory, memory, "bytes in memory");
+        let filed = |object: &&Object<P>| matches!(object.place, Place::File(_));
+        let objects: u64 = self
+            .objects
+            .values()
+            .filter(filed)
+            .map(|object| object.size)
+            .sum();
+        let file_bytes = objects + puts().map(Put::file_bytes).sum::<u64>();
+        assert_eq!(self.file_bytes, file_bytes, "bytes in files");
+        assert!(
+            self.files
+                .values()
+                .all(|key| self.objects.contains_key(key)),
+            "a file of no object"
+        );
+    }
+}
