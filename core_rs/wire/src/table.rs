@@ -6,8 +6,16 @@ use crate::reader::Reader;
 use crate::writer::{Code, Record, Writer};
 use crate::*;
 
+/// Names of fields, and how each is written, in order.
+pub type Fields = &'static [(&'static str, &'static str)];
+
 macro_rules! records {
-    ($($name:ident $(<$payload:ident>)? { $($field:ident: $how:ident),* $(,)? })*) => {$(
+    ($($name:ident $(<$payload:ident>)? { $($field:ident: $how:ident),* $(,)? })*) => {
+        /// What is written as an array of its own within a message, or as a message's fields.
+        pub const RECORDS: &[(&str, Fields)] =
+            &[$((stringify!($name), &[$((stringify!($field), stringify!($how))),*])),*];
+
+        $(
         impl<P: Payload> Record<P> for $name $(<$payload>)? {
             const FIELDS: u32 = [$(stringify!($field)),*].len() as u32;
 
@@ -23,11 +31,16 @@ macro_rules! records {
                 Ok($name { $($field),* })
             }
         }
-    )*};
+        )*
+    };
 }
 
 macro_rules! codes {
-    ($($name:ident: $text:literal { $($variant:ident),* $(,)? })*) => {$(
+    ($($name:ident: $text:literal { $($variant:ident),* $(,)? })*) => {
+        /// Enumerations; the first name is number 0.
+        pub const CODES: &[(&str, &[&str])] = &[$((stringify!($name), &[$(stringify!($variant)),*])),*];
+
+        $(
         impl Code for $name {
             const NAME: &'static str = $text;
 
@@ -39,13 +52,16 @@ macro_rules! codes {
                 [$($name::$variant),*].into_iter().find(|value| value.code() as u64 == code)
             }
         }
-    )*};
+        )*
+    };
 }
 
 macro_rules! messages {
     ($($kind:literal $name:ident $(($record:ident))? $({ $($field:ident: $how:ident),* })?;)*) => {
-        /// Number and name of every kind of message.
-        pub const KINDS: &[(u8, &str)] = &[$(($kind, stringify!($name))),*];
+        /// Number, name and fields of every kind of message. One whose fields are a record's has none here; the
+        /// record has its name.
+        pub const MESSAGES: &[(u8, &str, Fields)] =
+            &[$(($kind, stringify!($name), &[$($((stringify!($field), stringify!($how))),*)?])),*];
 
         impl<P> Message<P> {
             /// Its name, as in `docs/protocol.md`.
