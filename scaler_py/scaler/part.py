@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from scaler.transport.errors import ConfigurationError
+from scaler.transport.errors import ThreeLineError
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 # From the request to end at once until the process is gone, whatever hangs.
@@ -96,11 +96,11 @@ def serve_part(run: Callable[[dict[str, Any], Ending, Announce], int]) -> NoRetu
         os.set_inheritable(descriptor, False)
     ending = Ending(options.settings_fd)
     settings = json.loads(_first_line(options.settings_fd))
-    _log_to_standard_error(settings.pop("logging_level", "WARNING"))
+    _set_up_logging(settings.pop("logging", None), settings.pop("logging_level", "WARNING"))
     announce = _Announcement(options.ready_fd)
     try:
         status = run(settings, ending, announce.ready)
-    except ConfigurationError as error:
+    except ThreeLineError as error:
         announce.failed(type(error).__name__, error.what, error.where, error.mend)
         sys.exit(2)
     except BaseException as error:
@@ -140,5 +140,11 @@ def _first_line(descriptor: int) -> bytes:
     return text
 
 
-def _log_to_standard_error(level: str) -> None:
+def _set_up_logging(chosen: dict[str, Any] | None, level: str) -> None:
+    """chosen: level, paths and config_file, of a part whose command was told where to log."""
+    if chosen is not None:
+        from scaler.config.logs import set_up_logging
+
+        set_up_logging(chosen["level"], chosen["paths"], chosen["config_file"])
+        return
     logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")

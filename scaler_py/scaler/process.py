@@ -89,7 +89,7 @@ def start_part(module: str, settings: dict[str, Any], *, timeout: float = 60.0) 
     """Starts `python -m <module>` and waits until it is ready.
 
     It gets a session of its own: Ctrl-C is for whoever started it, who decides what becomes of it. Its standard output
-    and error are ours. PartStartError, or the ConfigurationError that the part found.
+    and error are ours. PartStartError, or the ThreeLineError that the part found.
     """
     settings_read, lifeline = os.pipe()
     ready_read, ready_write = os.pipe()
@@ -157,7 +157,7 @@ def _error(told: dict[str, Any]) -> Exception:
     from scaler.transport import errors
 
     kind = getattr(errors, told["error"], None)
-    if isinstance(kind, type) and issubclass(kind, errors.ConfigurationError):
+    if isinstance(kind, type) and issubclass(kind, errors.ThreeLineError):
         return kind(told["what"], told["where"], told["mend"])
     return PartStartError(told["what"])
 

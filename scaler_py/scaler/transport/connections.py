@@ -42,7 +42,7 @@ class Connections:
         self._port = port
 
     def observe(self) -> tuple[list[int], int]:
-        """Reads what happened: descriptors of connections that ended after they had spoken, and a count of strangers."""
+        """Reads what happened: descriptors of connections that ended after they had spoken, and how many strangers."""
         ended: list[int] = []
         strangers = 0
         failed = False

@@ -10,6 +10,7 @@ from enum import Enum, auto
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from scaler.transport import leaving
 from scaler.transport.addresses import TcpAddress, is_loopback
 from scaler.transport.keys import Key
 from scaler.transport.pairs import END, PairEnd
@@ -93,6 +94,7 @@ class DealerBridge:
         return self._pair.detach_other()
 
     def start(self) -> None:
+        leaving.add(self)
         self._thread.start()
 
     def close(self) -> None:

@@ -138,6 +138,13 @@ def default_key_file() -> Path:
     return config_folder() / "cluster.key"
 
 
+def key_source() -> str:
+    """Where `find_key` looks first, for people."""
+    if os.environ.get("SCALER_KEY"):
+        return "the environment variable SCALER_KEY"
+    return str(default_key_file())
+
+
 def config_folder() -> Path:
     if chosen := os.environ.get("SCALER_CONFIG_DIR"):
         return Path(chosen).expanduser()

@@ -1,0 +1,41 @@
+"""`scaler_cluster ADDRESS -n N`: workers on this machine, by hand."""
+
+import sys
+from collections.abc import Sequence
+
+from scaler.cli.command import run_command
+from scaler.config.command_line import CommandLine
+from scaler.config.table import CLUSTER
+
+
+def main() -> None:
+    sys.exit(run_command(_main))
+
+
+def _main(arguments: Sequence[str]) -> int:
+    description = "Runs workers on this machine for the scheduler at ADDRESS."
+    typed = CommandLine("scaler_cluster", description, [CLUSTER]).read(arguments)
+
+    # Only now: help does without the rest.
+    from scaler.config import load
+    from scaler.config.logs import set_up_logging
+    from scaler.config.models import ClusterOptions
+    from scaler.managers.launching import agent_settings
+    from scaler.node.agent import run_agent
+    from scaler.part import Ending
+
+    given = load.gather(typed, [CLUSTER])
+    options = load.validate(ClusterOptions, given, [CLUSTER])
+    set_up_logging(options.logging_level, options.logging_paths, options.logging_config_file)
+    load.speak(given)
+    settings = agent_settings(options, options.scheduler_address, options.num_of_workers)
+    slots = settings.node.slots
+
+    def announce(told: dict[str, str]) -> None:
+        print(f"{slots} workers of {told['name']} serve {options.scheduler_address}", flush=True)
+
+    return run_agent(settings, Ending(), announce)
+
+
+if __name__ == "__main__":
+    main()

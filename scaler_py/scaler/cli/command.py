@@ -1,0 +1,28 @@
+"""What all commands share: errors in three lines, and their exit codes."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from scaler.transport.errors import AddressInUseError, ConfigurationError, ThreeLineError
+
+FAILED = 1
+MISUSED = 2
+
+
+def run_command(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None) -> int:
+    """Runs a command's `main`; what the user can mend is said in three lines, never as a traceback.
+
+    Exit code 2 for what was typed or configured wrongly, 1 for what failed, 130 for Ctrl-C.
+    """
+    try:
+        return main(sys.argv[1:] if arguments is None else arguments)
+    except ThreeLineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        misused = isinstance(error, ConfigurationError) and not isinstance(error, AddressInUseError)
+        return MISUSED if misused else FAILED
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone: nothing is left to say, or anywhere to say it.
+        sys.stderr.close()
+        return FAILED

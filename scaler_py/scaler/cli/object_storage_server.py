@@ -1,0 +1,48 @@
+"""`scaler_object_storage_server ADDRESS`: an object storage alone."""
+
+import sys
+from collections.abc import Sequence
+
+from scaler.cli.command import run_command
+from scaler.config.command_line import CommandLine
+from scaler.config.table import OBJECT_STORAGE
+
+
+def main() -> None:
+    sys.exit(run_command(_main))
+
+
+def _main(arguments: Sequence[str]) -> int:
+    description = "Runs an object storage server. A scheduler starts one of its own unless it is told of another."
+    typed = CommandLine("scaler_object_storage_server", description, [OBJECT_STORAGE]).read(arguments)
+
+    # Only now: help does without the rest.
+    from scaler.cli.announcing import say_open
+    from scaler.config import load
+    from scaler.config.logs import set_up_logging
+    from scaler.config.models import ObjectStorageOptions
+    from scaler.part import Ending
+    from scaler.storage.host import run_storage
+    from scaler.storage.settings import StorageSettings
+
+    given = load.gather(typed, [OBJECT_STORAGE])
+    options = load.validate(ObjectStorageOptions, given, [OBJECT_STORAGE])
+    set_up_logging(options.logging_level, options.logging_paths, options.logging_config_file)
+    load.speak(given)
+    settings = StorageSettings(
+        options.bind_address,
+        key_file=options.key_file or "",
+        insecure=options.insecure,
+        compression=options.compression,
+        memory_limit=int(options.memory_limit),
+        directory=options.directory or "",
+    )
+    if options.insecure:
+        say_open(options.bind_address)
+    return run_storage(
+        settings, Ending(), lambda told: print(f"object storage listens at {told['address']}", flush=True)
+    )
+
+
+if __name__ == "__main__":
+    main()

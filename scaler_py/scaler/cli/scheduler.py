@@ -1,0 +1,67 @@
+"""`scaler_scheduler ADDRESS`: a scheduler, and an object storage beside it unless another is named."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from scaler.cli.command import run_command
+from scaler.config.command_line import CommandLine
+from scaler.config.table import SCHEDULER
+
+
+def main() -> None:
+    sys.exit(run_command(_main))
+
+
+def _main(arguments: Sequence[str]) -> int:
+    description = "Runs a scheduler. Clients and worker managers connect to its address."
+    typed = CommandLine("scaler_scheduler", description, [SCHEDULER]).read(arguments)
+
+    # Only now: help does without the rest.
+    from scaler.config import load
+    from scaler.config.logs import set_up_logging
+    from scaler.config.models import SchedulerOptions
+    from scaler.config.policy import parse_policy
+    from scaler.part import Ending
+    from scaler.scheduler.host import run_scheduler
+    from scaler.scheduler.settings import SchedulerSettings
+
+    given = load.gather(typed, [SCHEDULER])
+    options = load.validate(SchedulerOptions, given, [SCHEDULER])
+    where = given.origins.get("policy_content", "policy_content")
+    policy = parse_policy(options.policy_engine_type, options.policy_content, where)
+    set_up_logging(options.logging_level, options.logging_paths, options.logging_config_file)
+    given.words.extend(policy.words)
+    load.speak(given)
+    settings = SchedulerSettings(
+        options.bind_address,
+        object_storage=options.object_storage_address or "",
+        advertised_object_storage=options.advertised_object_storage_address or "",
+        key_file=options.key_file or "",
+        insecure=options.insecure,
+        compression=options.compression,
+        client_timeout=options.client_timeout_seconds,
+        worker_timeout=options.worker_timeout_seconds,
+        resync=options.resync_seconds,
+        protected=options.protected,
+        allocate=policy.allocate,
+        memory_limit=int(options.memory_limit),
+        max_attempts=options.max_attempts,
+        result_budget=int(options.result_budget),
+        heartbeat=options.heartbeat_interval_seconds,
+    )
+    return run_scheduler(settings, Ending(), lambda told: _announce(told, options.insecure))
+
+
+def _announce(told: dict[str, Any], insecure: bool) -> None:
+    from scaler.cli.announcing import say_open, say_reachable
+
+    print(f"scheduler listens at {told['address']}, object storage at {told['object_storage']}", flush=True)
+    if insecure:
+        say_open(told["address"])
+    else:
+        say_reachable(told["address"], told["cluster"])
+
+
+if __name__ == "__main__":
+    main()

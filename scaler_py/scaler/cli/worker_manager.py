@@ -1,0 +1,123 @@
+"""`scaler_worker_manager DRIVER ADDRESS`: workers on whatever infrastructure the driver knows."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from scaler.cli.command import MISUSED, run_command
+from scaler.config.command_line import CommandLine, Typed, UsageError
+from scaler.config.options import Component
+from scaler.config.table import BAREMETAL_NATIVE, WORKER_MANAGER
+
+if TYPE_CHECKING:
+    from scaler.managers.loading import Driver
+
+_PROGRAM = "scaler_worker_manager"
+_HELP = """\
+usage: scaler_worker_manager DRIVER ADDRESS [options]
+
+Starts and ends workers for the scheduler at ADDRESS, on the infrastructure that DRIVER knows.
+
+  baremetal_native (native)   processes on this machine
+  aws_raw_ecs (ecs)           Fargate tasks            pip install scaler-plugin-ecs
+  aws_hpc (batch)             AWS Batch jobs           pip install scaler-plugin-batch
+  orb_aws_ec2 (orb)           EC2 instances            pip install scaler-plugin-orb
+  symphony                    IBM Spectrum Symphony    pip install scaler-plugin-symphony
+
+  scaler_worker_manager DRIVER --help   the options of a driver
+  scaler_worker_manager --list          the drivers that are installed here
+  scaler_worker_manager -c FILE         the driver, and what else is not typed, from a TOML file
+
+example: scaler_worker_manager baremetal_native tcp://127.0.0.1:8516 --mode fixed --max-task-concurrency 8
+"""
+
+
+def main() -> None:
+    sys.exit(run_command(_main))
+
+
+def _main(arguments: Sequence[str]) -> int:
+    if not arguments:
+        print(_HELP, end="", file=sys.stderr)
+        return MISUSED
+    if arguments[0] in {"--help", "-h"}:
+        print(_HELP, end="")
+        return 0
+    if arguments[0] == "--list":
+        return _list()
+    if arguments[0] in {"--version", "-v"}:
+        CommandLine(_PROGRAM, "", []).read(["--version"])
+    driver, rest = _driver_of(arguments)
+    return _run(driver, rest)
+
+
+def _driver_of(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
+    if not arguments[0].startswith("-"):
+        if "://" in arguments[0]:
+            mend = f"{_PROGRAM} baremetal_native {arguments[0]}; {_PROGRAM} --list shows the drivers"
+            raise UsageError("The driver is missing.", arguments[0], mend)
+        return arguments[0], arguments[1:]
+    from scaler.config.load import driver_of
+
+    flag, equals, inline = arguments[0].partition("=")
+    path = inline if equals else arguments[1] if len(arguments) > 1 else ""
+    if flag not in {"--config", "-c"} or not path:
+        raise UsageError("The driver is missing.", _PROGRAM, f"{_PROGRAM} --help")
+    return driver_of(path), arguments
+
+
+def _list() -> int:
+    from scaler.managers.loading import list_drivers
+
+    for each in list_drivers():
+        found = each.problem or f"{each.family}, interface {each.api_version}"
+        print(f"{each.name:<20} {each.distribution} {each.version}: {found}")
+    return 0
+
+
+def _components(name: str) -> tuple[list[Component], "Driver | None"]:
+    """The options of a manager; the driver is imported for those that are not the host's."""
+    from scaler.managers.loading import full_name, load_driver
+
+    if full_name(name) == "baremetal_native":
+        return [BAREMETAL_NATIVE, WORKER_MANAGER], None
+    driver = load_driver(name)
+    from scaler.config.fields import component_of
+
+    return [component_of(driver.info.options, WORKER_MANAGER.table), WORKER_MANAGER], driver
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    components, driver = _components(name)
+    command_line = CommandLine(f"{_PROGRAM} {name}", f"Starts and ends workers by the driver {name}.", components)
+    if driver is not None and arguments and arguments[0] in (commands := driver.hook.commands() or {}):
+        from scaler.managers.running import bare_context
+
+        return commands[arguments[0]](arguments[1:], bare_context(driver))
+    return _manage(name, command_line.read(arguments), components)
+
+
+def _manage(name: str, typed: Typed, components: list[Component]) -> int:
+    # Only now: help does without the rest.
+    from scaler.config import load
+    from scaler.config.logs import set_up_logging
+    from scaler.config.models import WorkerManagerOptions
+    from scaler.managers.loading import full_name, load_driver
+    from scaler.managers.running import run_manager
+    from scaler.part import Ending
+
+    driver = load_driver(name)
+    given = load.gather_manager(typed, full_name(name), components)
+    options = load.validate(WorkerManagerOptions, given, components)
+    own = load.validate(driver.info.options, given, components)
+    set_up_logging(options.logging_level, options.logging_paths, options.logging_config_file)
+    load.speak(given)
+
+    def announce(workers: int) -> None:
+        print(f"{workers} workers serve {options.scheduler_address}", flush=True)
+
+    return run_manager(driver, options, own, Ending, announce)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Fields of option models, and how a model becomes a table of plain options."""
+
+import types
+import typing
+from enum import Enum
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from scaler.config.options import Component, Kind, Option
+from scaler.transport.addresses import parse_address
+from scaler.transport.errors import AddressError
+
+
+class OptionModel(BaseModel):
+    """Base of all option models, drivers' own too: unknown names are errors, values cannot change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+def option(
+    default: Any = ...,
+    help: str = "",
+    *,
+    short: str = "",
+    positional: bool = False,
+    metavar: str = "",
+    environment: bool = True,
+    older: tuple[str, ...] = (),
+    hidden: bool = False,
+    default_text: str = "",
+    **constraints: Any,
+) -> Any:
+    """A field of an option model. Without `default` it is required. `constraints` are pydantic's (gt, ge, le …).
+
+    short: like "-osa". older: names that other versions had, and their short flags.
+    """
+    extra = {
+        "short": short,
+        "positional": positional,
+        "metavar": metavar,
+        "environment": environment,
+        "older": list(older),
+        "hidden": hidden,
+        "default_text": default_text,
+    }
+    return Field(default, description=help, json_schema_extra=extra, **constraints)
+
+
+def component_of(model: type[BaseModel], table: str) -> Component:
+    """The plain table of a model's options: positional ones first, then its own, then those of its bases."""
+    options = [_option(name, field) for name, field in model.model_fields.items()]
+    distance = {name: index for index, each in reversed(list(enumerate(model.__mro__))) for name in _own(each)}
+    options.sort(key=lambda option: (option.kind != "positional", distance[option.name]))
+    return Component(table, tuple(options))
+
+
+def _own(model: type) -> dict[str, Any]:
+    return model.__dict__.get("__annotations__", {})
+
+
+def _option(name: str, field: FieldInfo) -> Option:
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    kind, choices = _kind_of(field.annotation)
+    if extra.get("positional"):
+        kind = "positional"
+    older = extra.get("older", [])
+    return Option(
+        name=name,
+        kind=kind,
+        help=field.description or "",
+        short=str(extra.get("short", "")),
+        default=str(extra.get("default_text") or "") or _text(field.default),
+        choices=choices,
+        required=field.is_required(),
+        metavar=str(extra.get("metavar") or "") or name.upper(),
+        environment=bool(extra.get("environment", True)),
+        older=tuple(map(str, older)) if isinstance(older, list) else (),
+        hidden=bool(extra.get("hidden", False)),
+    )
+
+
+def _kind_of(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
+    if get_origin(annotation) is Annotated:
+        return _kind_of(get_args(annotation)[0])
+    if get_origin(annotation) in {typing.Union, types.UnionType}:
+        inner = [each for each in get_args(annotation) if each is not type(None)]
+        return _kind_of(inner[0]) if len(inner) == 1 else ("value", ())
+    if annotation is bool:
+        return "flag", ()
+    if get_origin(annotation) is Literal:
+        return "value", tuple(map(str, get_args(annotation)))
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return "value", tuple(str(member.value) for member in annotation)
+    if get_origin(annotation) is list:
+        return "list", ()
+    return "value", ()
+
+
+def _text(default: Any) -> str:
+    if default is PydanticUndefined or default is None or default in ("", (), False):
+        return ""
+    if isinstance(default, Enum):
+        return str(default.value)
+    if isinstance(default, float):
+        return f"{default:g}"
+    return " ".join(map(str, default)) if isinstance(default, (list, tuple)) else str(default)
+
+
+def _address(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return str(parse_address(value))
+        except AddressError as error:
+            raise ValueError(f"{error.what} {error.mend}".strip()) from None
+    return value
+
+
+def _capabilities(value: object) -> object:
+    """`linux,cpu=4` → [("cpu", 4), ("linux", -1)]."""
+    if isinstance(value, str):
+        value = dict(_capability(part) for part in value.split(",") if part.strip())
+    if isinstance(value, dict):
+        if any(not isinstance(name, str) or not name.strip() for name in value):
+            raise ValueError("a capability needs a name")
+        return sorted((name.strip(), amount) for name, amount in value.items())
+    return value
+
+
+def _capability(part: str) -> tuple[str, int]:
+    name, equals, amount = part.partition("=")
+    if not name.strip():
+        raise ValueError(f"a capability needs a name: {part.strip()!r}")
+    try:
+        return name.strip(), int(amount) if equals else -1
+    except ValueError:
+        raise ValueError(f"the amount of {name.strip()!r} is no whole number: {amount.strip()!r}") from None
+
+
+def _paths(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+AddressText = Annotated[str, BeforeValidator(_address)]
+Capabilities = Annotated[list[tuple[str, int]], BeforeValidator(_capabilities)]
+Paths = Annotated[list[str], BeforeValidator(_paths)]

@@ -1,0 +1,112 @@
+"""From what was typed to a checked model, or to an error of three lines."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from scaler.config.command_line import Typed
+from scaler.config.options import Component
+from scaler.config.sources import Given, combine, read_tables, table_values
+from scaler.transport.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails
+
+    Model = TypeVar("Model", bound=BaseModel)
+
+log = logging.getLogger("scaler.config")
+
+
+def gather(typed: Typed, components: Sequence[Component]) -> Given:
+    """All values of a component whose table is a single one."""
+    table = Given()
+    if typed.config is not None:
+        title = components[0].table
+        found = read_tables(typed.config).get(title, {})
+        if not isinstance(found, Mapping):
+            raise ConfigurationError(f"There is more than one [{title}].", typed.config, "leave one")
+        table = table_values(typed.config, found, title, components)
+    given = combine(typed.values, table, components)
+    given.words[:0] = typed.words
+    return given
+
+
+def gather_manager(typed: Typed, driver: str, components: Sequence[Component]) -> Given:
+    """Like `gather` for the one [[worker_manager]] of that driver, whose `type` says so."""
+    table = Given()
+    if typed.config is not None:
+        title = components[0].table
+        entries = [entry for entry in manager_entries(typed.config) if _type_of(typed.config, entry) == driver]
+        if len(entries) != 1:
+            found = "no" if not entries else "more than one"
+            mend = f'write one with type = "{driver}"' if not entries else "leave one of that type"
+            raise ConfigurationError(f"There is {found} [[worker_manager]] of type {driver!r}.", typed.config, mend)
+        values = {key: value for key, value in entries[0].items() if key != "type"}
+        table = table_values(typed.config, values, title, components)
+    given = combine(typed.values, table, components)
+    given.words[:0] = typed.words
+    return given
+
+
+def manager_entries(path: str) -> list[Mapping[str, Any]]:
+    """The `[[worker_manager]]` tables of a file; a single `[worker_manager]` counts as one."""
+    found = read_tables(path).get("worker_manager", [])
+    entries = [found] if isinstance(found, Mapping) else found
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise ConfigurationError("worker_manager is no table.", path, "write [[worker_manager]] above its keys")
+    return entries
+
+
+def driver_of(path: str) -> str:
+    """The driver of a file's only worker manager."""
+    entries = manager_entries(path)
+    if len(entries) != 1:
+        raise ConfigurationError(
+            f"The file has {len(entries)} worker managers.", path, "say which: scaler_worker_manager DRIVER -c FILE"
+        )
+    return _type_of(path, entries[0])
+
+
+def _type_of(path: str, entry: Mapping[str, Any]) -> str:
+    kind = entry.get("type")
+    if not isinstance(kind, str) or not kind:
+        raise ConfigurationError("A [[worker_manager]] has no type.", path, 'like: type = "baremetal_native"')
+    return kind
+
+
+def validate(model: "type[Model]", given: Given, components: Sequence[Component]) -> "Model":
+    """The model of the values that are its own. ConfigurationError for the first that is wrong or missing."""
+    from pydantic import ValidationError
+
+    values = {name: value for name, value in given.values.items() if name in model.model_fields}
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, given, components) from None
+
+
+def speak(given: Given) -> None:
+    """Logs what there is to say about old names and overridden values."""
+    for word in given.words:
+        log.warning("%s", word)
+
+
+def _explain(error: "ValidationError", given: Given, components: Sequence[Component]) -> ConfigurationError:
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    option = next((each for component in components for each in component.options if each.name == name), None)
+    if first["type"] == "missing" and option is not None:
+        also = f", or {name} in the configuration file" + (f", or {option.variable}" if option.variable else "")
+        return ConfigurationError(f"{option.typed} is missing: {option.help}.", "", f"type {option.typed}{also}")
+    mend = option.help if option is not None else ""
+    if option is not None and option.choices:
+        mend = "one of " + ", ".join(option.choices)
+    return ConfigurationError(_wrong(first, given.values.get(name)), given.origins.get(name, name), mend)
+
+
+def _wrong(found: "ErrorDetails", value: Any) -> str:
+    message = found["msg"].removeprefix("Value error, ")
+    if found["type"] == "value_error":
+        return message if message.endswith((".", "!")) else message[0].upper() + message[1:] + "."
+    return f"{value!r} will not do: {message[0].lower() + message[1:]}."

@@ -1,0 +1,199 @@
+"""The options of the host's components: the one place that says what they are.
+
+`python -m scaler.config.generate` writes `table.py` from them; a test compares.
+"""
+
+from typing import Literal
+
+from pydantic import ByteSize
+
+from scaler.config.fields import AddressText, Capabilities, OptionModel, Paths, option
+
+Level = Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"]
+
+
+class LoggingOptions(OptionModel):
+    logging_level: Level = option("INFO", "least level that is logged", short="-ll", metavar="LEVEL")
+    logging_paths: Paths = option(
+        ["/dev/stdout"], "where the log goes; '-' is the standard output", short="-lp", metavar="PATH"
+    )
+    logging_config_file: str | None = option(
+        None, "a logging configuration in Python's .conf form; replaces the two above", short="-lcf", metavar="FILE"
+    )
+
+
+class LinkOptions(OptionModel):
+    key_file: str | None = option(
+        None,
+        "cluster key or join token to use",
+        metavar="FILE",
+        default_text="~/.config/scaler/cluster.key, made on first use",
+    )
+    insecure: bool = option(False, "run without keys and encryption; whoever reaches the port is trusted")
+    compression: Literal["auto", "off", "lz4", "zstd"] = option("auto", "of what goes to other machines")
+
+
+class SchedulerOptions(LinkOptions, LoggingOptions):
+    bind_address: AddressText = option(
+        help="where to listen, like tcp://127.0.0.1:8516",
+        positional=True,
+        metavar="ADDRESS",
+        environment=False,
+        older=("scheduler_address",),
+    )
+    object_storage_address: AddressText | None = option(
+        None,
+        "where object storage is",
+        short="-osa",
+        metavar="ADDRESS",
+        default_text="one of its own is started on the next port",
+    )
+    advertised_object_storage_address: AddressText | None = option(
+        None,
+        "what clients and workers are told instead of the storage address",
+        short="-aosa",
+        metavar="ADDRESS",
+        default_text="the storage address",
+    )
+    protected: bool = option(False, "refuse a client's shutdown()", short="-p")
+    client_timeout_seconds: float = option(
+        60.0, "after this much silence a client's tasks are cancelled", short="-ct", metavar="SECONDS", gt=0
+    )
+    worker_timeout_seconds: float = option(
+        60.0, "after this much silence a worker's tasks go elsewhere", short="-wt", metavar="SECONDS", gt=0
+    )
+    policy_content: str = option(
+        "allocate=even_load; scaling=no",
+        "how tasks are placed (allocate=even_load or capability) and workers are scaled (scaling=no)",
+        short="-pc",
+        metavar="POLICY",
+    )
+    policy_engine_type: Literal["simple", "waterfall_v1"] = option(
+        "simple", "how policy_content is read", short="-et", hidden=True
+    )
+    memory_limit: ByteSize = option(
+        ByteSize(0),
+        "memory for queued tasks, like 4GiB, before clients are held back",
+        metavar="BYTES",
+        default_text="half of this machine's",
+        ge=0,
+    )
+    result_budget: ByteSize = option(
+        ByteSize(256 << 20), "undelivered results of one client before its tasks are held back", metavar="BYTES", gt=0
+    )
+    max_attempts: int = option(3, "lost workers after which a task fails", metavar="N", ge=1)
+    resync_seconds: float = option(
+        5.0, "how long a new scheduler waits for clients and workers of its predecessor", metavar="SECONDS", ge=0
+    )
+    heartbeat_interval_seconds: float = option(2.0, "of clients and workers", short="-his", metavar="SECONDS", gt=0)
+
+
+class ObjectStorageOptions(LinkOptions, LoggingOptions):
+    bind_address: AddressText = option(
+        help="where to listen, like tcp://127.0.0.1:8517",
+        positional=True,
+        metavar="ADDRESS",
+        environment=False,
+        older=("object_storage_address",),
+    )
+    memory_limit: ByteSize = option(
+        ByteSize(0),
+        "memory for objects, like 4GiB",
+        metavar="BYTES",
+        default_text="half of this machine's",
+        ge=0,
+    )
+    directory: str | None = option(
+        None, "folder for objects that memory has no room for", metavar="FOLDER", default_text="none: refuse them"
+    )
+
+
+class WorkerOptions(LinkOptions, LoggingOptions):
+    """What an agent and its executors need to know, whoever starts them."""
+
+    object_storage_address: AddressText | None = option(
+        None,
+        "where workers reach object storage",
+        short="-osa",
+        metavar="ADDRESS",
+        default_text="as the scheduler says",
+    )
+    per_worker_capabilities: Capabilities = option(
+        [], "what each worker offers, like linux,gpu=2", short="-pwc", metavar="NAMES"
+    )
+    per_worker_task_queue_size: int = option(
+        1000, "most tasks sent to one worker ahead of time", short="-wtqs", metavar="N", gt=0
+    )
+    heartbeat_interval_seconds: float = option(
+        2.0, "of the workers and of the manager", short="-his", metavar="SECONDS", gt=0
+    )
+    task_timeout_seconds: float = option(
+        0.0, "a task that runs longer is ended; 0 for never", short="-tts", metavar="SECONDS", ge=0, default_text="0"
+    )
+    death_timeout_seconds: float = option(
+        300.0, "workers without a scheduler for so long end themselves", short="-dts", metavar="SECONDS", gt=0
+    )
+    per_worker_memory_limit: ByteSize = option(
+        ByteSize(0),
+        "a worker that takes more is ended and its task fails",
+        short="-wml",
+        metavar="BYTES",
+        default_text="none",
+        ge=0,
+    )
+    garbage_collect_interval_seconds: float = option(
+        30.0, "between collections in the processes that run tasks", short="-gc", metavar="SECONDS", gt=0
+    )
+    trim_memory_threshold_bytes: ByteSize = option(
+        ByteSize(1 << 30), "a worker above it gives freed memory back", short="-tm", metavar="BYTES", ge=0
+    )
+    tasks_per_process: int = option(
+        0, "a process that ran so many tasks is replaced; 0 for never", metavar="N", ge=0, default_text="0"
+    )
+    preload: str | None = option(
+        None, "pkg.mod:func or pkg.mod:func(literal, …), called once in each process that runs tasks", metavar="CALL"
+    )
+
+
+class WorkerManagerOptions(WorkerOptions):
+    scheduler_address: AddressText = option(
+        help="the scheduler, like tcp://127.0.0.1:8516", positional=True, metavar="ADDRESS"
+    )
+    worker_scheduler_address: AddressText | None = option(
+        None,
+        "the scheduler's address as workers reach it",
+        short="-wsa",
+        metavar="ADDRESS",
+        default_text="the one above",
+        older=("public_scheduler_address", "-psa"),
+    )
+    worker_manager_id: str | None = option(
+        None, "unique name of this manager", short="-wmi", metavar="NAME", default_text="the driver's name"
+    )
+    max_task_concurrency: int | None = option(
+        None,
+        "most workers at a time",
+        short="-mtc",
+        metavar="N",
+        default_text="number of CPUs",
+        gt=0,
+        older=("max_workers", "-mw", "num_of_workers", "-n"),
+    )
+    shutdown_timeout_seconds: float = option(
+        10.0, "how long running tasks may take to finish at the end", metavar="SECONDS", ge=0
+    )
+
+
+class ClusterOptions(WorkerOptions):
+    scheduler_address: AddressText = option(
+        help="the scheduler, like tcp://127.0.0.1:8516", positional=True, metavar="ADDRESS"
+    )
+    num_of_workers: int | None = option(
+        None,
+        "workers on this machine",
+        short="-n",
+        metavar="N",
+        default_text="number of CPUs",
+        gt=0,
+        older=("max_task_concurrency", "-mtc"),
+    )

@@ -1,0 +1,53 @@
+"""Options of other versions that mean nothing here: accepted everywhere, hidden from help, answered by one line."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Retired:
+    name: str
+    short: str
+    takes_value: bool
+    answer: str
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+
+_LOOPS = "the loops are the core's own and need no choice"
+_KEYS = "every tcp connection is encrypted with the cluster's key; see scaler_keys"
+_MONITOR = "the monitor comes with scaler_top"
+_SCALING = "it comes with dynamic scaling"
+_BALANCE = "tasks move as soon as a worker is idle"
+
+RETIRED: tuple[Retired, ...] = (
+    Retired("event_loop", "-el", True, _LOOPS),
+    Retired("io_threads", "-it", True, _LOOPS),
+    Retired("worker_io_threads", "-wit", True, _LOOPS),
+    Retired("scheduler_io_threads", "", True, _LOOPS),
+    Retired("network_backend", "", True, _LOOPS),
+    Retired("backend", "", True, _LOOPS),
+    Retired("identity", "", True, "the log names the part by its address"),
+    Retired("max_number_of_tasks_waiting", "-mt", True, "--memory-limit holds clients back before memory runs out"),
+    Retired("object_retention_seconds", "-ot", True, "objects live as long as somebody refers to them"),
+    Retired("load_balance_seconds", "-ls", True, _BALANCE),
+    Retired("load_balance_trigger_times", "-lbt", True, _BALANCE),
+    Retired("hard_processor_suspend", "-hps", False, "a task that waits for others gives its worker back by itself"),
+    Retired("tls_cert", "-tc", True, _KEYS),
+    Retired("tls_key", "-tk", True, _KEYS),
+    Retired("monitor_address", "-ma", True, _MONITOR),
+    Retired("status_report_interval_seconds", "-sri", True, _MONITOR),
+    Retired("object_report_limit", "-orl", True, _MONITOR),
+    Retired("scale_down_cooldown_seconds", "-sdc", True, _SCALING),
+    Retired("adapter_webhook_urls", "-awu", True, "worker managers connect to the scheduler themselves"),
+    Retired("worker_names", "-wn", True, "workers are named by their machine"),
+    Retired("no_random_worker_ids", "-nrwi", False, "workers are named by their machine"),
+)
+
+BY_NAME = {each.name: each for each in RETIRED}
+
+
+def answer(name: str) -> str:
+    """The line that says what replaced an option."""
+    return f"{name} has no effect: {BY_NAME[name].answer}"

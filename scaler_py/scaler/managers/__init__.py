@@ -1,0 +1,1 @@
+"""Worker managers: one generic host, and drivers that know an infrastructure each."""
