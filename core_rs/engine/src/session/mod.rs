@@ -9,12 +9,12 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::ranges::RangeSet;
 use crate::wire::{
     FunctionId, Message, ObjectKey, OutcomeKind, Payload, QueryKind, Segment, Sequence, SessionId,
     Submit,
 };
 use arrays::{Array, Tail};
-use crate::ranges::RangeSet;
 
 /// Values of so many elements come in one segment at most; verdicts without values may be on more.
 const MOST_VALUES: u32 = 8_192;

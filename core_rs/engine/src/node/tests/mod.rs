@@ -1,0 +1,9 @@
+mod cancelling;
+mod chunks;
+mod deaths;
+mod epochs;
+mod histories;
+mod nonsense;
+mod rig;
+mod storage;
+mod watching;
