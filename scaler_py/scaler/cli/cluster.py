@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from scaler.cli.command import run_command
 from scaler.config.command_line import CommandLine
@@ -31,7 +32,7 @@ def _main(arguments: Sequence[str]) -> int:
     settings = agent_settings(options, options.scheduler_address, options.num_of_workers)
     slots = settings.node.slots
 
-    def announce(told: dict[str, str]) -> None:
+    def announce(told: dict[str, Any]) -> None:
         print(f"{slots} workers of {told['name']} serve {options.scheduler_address}", flush=True)
 
     return run_agent(settings, Ending(), announce)

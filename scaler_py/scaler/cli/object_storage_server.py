@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from scaler.cli.command import run_command
 from scaler.config.command_line import CommandLine
@@ -39,9 +40,11 @@ def _main(arguments: Sequence[str]) -> int:
     )
     if options.insecure:
         say_open(options.bind_address)
-    return run_storage(
-        settings, Ending(), lambda told: print(f"object storage listens at {told['address']}", flush=True)
-    )
+
+    def announce(told: dict[str, Any]) -> None:
+        print(f"object storage listens at {told['address']}", flush=True)
+
+    return run_storage(settings, Ending(), announce)
 
 
 if __name__ == "__main__":

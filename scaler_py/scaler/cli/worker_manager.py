@@ -93,7 +93,7 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     if driver is not None and arguments and arguments[0] in (commands := driver.hook.commands() or {}):
         from scaler.managers.running import bare_context
 
-        return commands[arguments[0]](arguments[1:], bare_context(driver))
+        return int(commands[arguments[0]](arguments[1:], bare_context(driver)))
     return _manage(name, command_line.read(arguments), components)
 
 

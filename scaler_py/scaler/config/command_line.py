@@ -31,8 +31,12 @@ class CommandLine(argparse.ArgumentParser):
     def __init__(
         self, program: str, description: str, components: Sequence[Component], *, takes_config: bool = True
     ) -> None:
+        positional = [
+            each.metavar for component in components for each in component.options if each.kind == "positional"
+        ]
         super().__init__(
             prog=program,
+            usage=" ".join([program, *positional, "[options]"]),
             description=description,
             allow_abbrev=False,
             formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=110),

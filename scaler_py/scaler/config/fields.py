@@ -1,5 +1,6 @@
 """Fields of option models, and how a model becomes a table of plain options."""
 
+import inspect
 import types
 import typing
 from enum import Enum
@@ -37,7 +38,7 @@ def option(
 
     short: like "-osa". older: names that other versions had, and their short flags.
     """
-    extra = {
+    extra: dict[str, Any] = {
         "short": short,
         "positional": positional,
         "metavar": metavar,
@@ -58,7 +59,7 @@ def component_of(model: type[BaseModel], table: str) -> Component:
 
 
 def _own(model: type) -> dict[str, Any]:
-    return model.__dict__.get("__annotations__", {})
+    return inspect.get_annotations(model)
 
 
 def _option(name: str, field: FieldInfo) -> Option:
@@ -94,7 +95,7 @@ def _kind_of(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
         return "value", tuple(map(str, get_args(annotation)))
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return "value", tuple(str(member.value) for member in annotation)
-    if get_origin(annotation) is list:
+    if get_origin(annotation) is list and get_args(annotation) == (str,):
         return "list", ()
     return "value", ()
 

@@ -12,7 +12,10 @@ _STDOUT = ("-", "/dev/stdout")
 
 
 def set_up_logging(level: str, paths: Sequence[str], config_file: str | None = None) -> None:
-    """level: a name of `logging`. paths: files ("~" and variables expanded; turned over at midnight), "-" for stdout."""
+    """level: a name of `logging`. paths: "-" for stdout, or files ("~" and variables expanded; turned over at midnight).
+
+    config_file: a configuration of the `logging` module, instead of the other two.
+    """
     if config_file is not None:
         logging.config.fileConfig(os.path.expanduser(os.path.expandvars(config_file)), disable_existing_loggers=False)
         return

@@ -110,7 +110,7 @@ class UnitState(StrEnum):
 
 @dataclass(frozen=True)
 class Unit:
-    """A worker group or a job as the infrastructure sees it. `detail` is for people: why it failed, what it waits for."""
+    """A worker group or a job as the infrastructure sees it. `detail` is for people: why it failed or waits."""
 
     id: str
     infrastructure_id: str
@@ -138,7 +138,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Resource:
-    """Something that a driver made besides units, and what became of it ("deleted", "would be deleted", "failed: …")."""
+    """Something that a driver made besides units, and what became of it ("deleted", "would be deleted", an error)."""
 
     kind: str
     id: str
@@ -179,12 +179,12 @@ class HookSpec:
 
     @hookspec(firstresult=True)
     def start(self, context: Context, requests: Sequence[WorkerGroup] | Sequence[Job]) -> Sequence[Unit]:
-        """Starts them and returns a unit each, failed ones too. A request whose id is there already is not started again."""
+        """Starts them and returns a unit each, failed ones too. What is there already under its id is left alone."""
         raise NotImplementedError
 
     @hookspec(firstresult=True)
     def heartbeat(self, context: Context) -> Sequence[Unit]:
-        """Every unit that carries the owner's tag, as the infrastructure sees it now; ended ones as long as it knows them."""
+        """Every unit with the owner's tag, as the infrastructure sees it now; ended ones as long as it knows them."""
         raise NotImplementedError
 
     @hookspec(firstresult=True)

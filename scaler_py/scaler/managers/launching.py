@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from scaler.config.models import WorkerManagerOptions, WorkerOptions
@@ -10,8 +11,20 @@ from scaler.node.settings import AgentSettings, NodeSettings, available_cpus
 from scaler.node.starting import ExecutorSettings
 
 
-def agent_settings(options: WorkerOptions, scheduler: str, slots: int | None, **names: str) -> AgentSettings:
-    """Settings of one agent of `slots` workers, one a CPU where None. names: its `name`, `manager` and `group`."""
+@dataclass(frozen=True)
+class Names:
+    """How an agent is called, and which manager's group it is; empty for one started by hand."""
+
+    name: str = ""
+    manager: str = ""
+    group: str = ""
+
+
+NO_NAMES = Names()
+
+
+def agent_settings(options: WorkerOptions, scheduler: str, slots: int | None, names: Names = NO_NAMES) -> AgentSettings:
+    """Settings of one agent of `slots` workers, one a CPU where None."""
     executor = ExecutorSettings(
         collect_interval=options.garbage_collect_interval_seconds,
         trim_threshold=int(options.trim_memory_threshold_bytes),
@@ -28,7 +41,9 @@ def agent_settings(options: WorkerOptions, scheduler: str, slots: int | None, **
         recycle=options.tasks_per_process,
         heartbeat=options.heartbeat_interval_seconds,
         executor=executor,
-        **names,
+        name=names.name,
+        manager=names.manager,
+        group=names.group,
     )
     return AgentSettings(
         scheduler,
@@ -40,10 +55,10 @@ def agent_settings(options: WorkerOptions, scheduler: str, slots: int | None, **
     )
 
 
-def launch(options: WorkerManagerOptions, slots: int | None, **names: str) -> Launch:
+def launch(options: WorkerManagerOptions, slots: int | None, names: Names) -> Launch:
     """How a manager's agents are started, as plain values."""
     scheduler = options.worker_scheduler_address or options.scheduler_address
-    settings: dict[str, Any] = dataclasses.asdict(agent_settings(options, scheduler, slots, **names))
+    settings: dict[str, Any] = dataclasses.asdict(agent_settings(options, scheduler, slots, names))
     settings["logging"] = {
         "level": options.logging_level,
         "paths": options.logging_paths,

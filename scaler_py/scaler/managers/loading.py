@@ -116,7 +116,7 @@ def _register(name: str, module: types.ModuleType) -> Driver:
     info: DriverInfo = plugins.hook.describe()
     if info.api_version != API_VERSION:
         raise ConfigurationError(
-            f"The driver {name!r} is for version {info.api_version} of the driver interface; this host has {API_VERSION}.",
+            f"The driver {name!r} is for interface {info.api_version}; this host has {API_VERSION}.",
             module.__name__,
             f"install a version of {KNOWN.get(name, 'its package')} that fits",
         )

@@ -9,7 +9,7 @@ from functools import partial
 from scaler.config.models import WorkerManagerOptions
 from scaler.managers.api import ConfigurationError, Context, OptionModel, Owner, WorkerGroup
 from scaler.managers.fixed import FixedManager
-from scaler.managers.launching import launch
+from scaler.managers.launching import Names, launch
 from scaler.managers.loading import Driver
 from scaler.node.settings import available_cpus
 from scaler.part import Ending
@@ -70,4 +70,4 @@ def _group(options: WorkerManagerOptions, manager: str, slots: int, prefix: str,
     name = f"{prefix}-{socket.gethostname()}-{os.getpid()}-{number}" if prefix else ""
     group = f"{manager}-{os.getpid()}-{number}"
     capabilities = dict(options.per_worker_capabilities)
-    return WorkerGroup(group, slots, capabilities, launch(options, slots, name=name, manager=manager, group=group))
+    return WorkerGroup(group, slots, capabilities, launch(options, slots, Names(name, manager, group)))
