@@ -250,7 +250,7 @@ impl<P: Payload> Dialer<P> {
 
     /// The next frame for the connection; `None` when there is none to send now.
     pub fn poll_transmit(&mut self, now: u64) -> Option<Frame<P>> {
-        let frame = match self.state {
+        match self.state {
             _ if self.wants_close => None,
             State::Greeting { said: false } => {
                 self.state = State::Greeting { said: true };
@@ -258,8 +258,7 @@ impl<P: Payload> Dialer<P> {
             }
             State::Open => self.poll_link(now),
             State::Greeting { said: true } | State::Closed | State::Refused => None,
-        };
-        frame
+        }
     }
 
     fn hello_frame(&mut self) -> Frame<P> {

@@ -275,7 +275,7 @@ pub enum OutcomeKind {
     Exception = 4,
     /// No payload. Any number of elements.
     Cancelled = 5,
-    /// The system's own verdict on any number of elements; the payload is a [`Failure`] in msgpack.
+    /// The system's own verdict on any number of elements, in [`Segment::failure`]. No payload.
     Failure = 6,
 }
 
@@ -395,9 +395,9 @@ pub enum Message<P> {
     },
     /// 15: cancels all of the session's tasks and lets go of all its objects.
     Clear,
-    /// 16: the session is over.
+    /// 16: the session is over. Takes no credit, and what still waits for credit is dropped.
     Goodbye,
-    /// 17: end the cluster.
+    /// 17: end the cluster. Takes no credit.
     Shutdown { request: u32 },
     /// 18: the client holds a handle on an object that it stored.
     HoldObject { key: ObjectKey, size: u64 },
