@@ -2,11 +2,14 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaler.cli.command import run_command
 from scaler.config.command_line import CommandLine
 from scaler.config.table import CLUSTER
+
+if TYPE_CHECKING:
+    from scaler.config.models import ClusterOptions
 
 
 def main() -> None:
@@ -21,14 +24,19 @@ def _main(arguments: Sequence[str]) -> int:
     from scaler.config import load
     from scaler.config.logs import set_up_logging
     from scaler.config.models import ClusterOptions
-    from scaler.managers.launching import agent_settings
-    from scaler.node.agent import run_agent
-    from scaler.part import Ending
 
     given = load.gather(typed, [CLUSTER])
     options = load.validate(ClusterOptions, given, [CLUSTER])
     set_up_logging(options.logging_level, options.logging_paths, options.logging_config_file)
     load.speak(given)
+    return _run(options)
+
+
+def _run(options: "ClusterOptions") -> int:
+    from scaler.managers.launching import agent_settings
+    from scaler.node.agent import run_agent
+    from scaler.part import Ending
+
     settings = agent_settings(options, options.scheduler_address, options.num_of_workers)
     slots = settings.node.slots
 

@@ -2,11 +2,14 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaler.cli.command import run_command
 from scaler.config.command_line import CommandLine
 from scaler.config.table import OBJECT_STORAGE
+
+if TYPE_CHECKING:
+    from scaler.config.models import ObjectStorageOptions
 
 
 def main() -> None:
@@ -18,18 +21,23 @@ def _main(arguments: Sequence[str]) -> int:
     typed = CommandLine("scaler_object_storage_server", description, [OBJECT_STORAGE]).read(arguments)
 
     # Only now: help does without the rest.
-    from scaler.cli.announcing import say_open
     from scaler.config import load
     from scaler.config.logs import set_up_logging
     from scaler.config.models import ObjectStorageOptions
-    from scaler.part import Ending
-    from scaler.storage.host import run_storage
-    from scaler.storage.settings import StorageSettings
 
     given = load.gather(typed, [OBJECT_STORAGE])
     options = load.validate(ObjectStorageOptions, given, [OBJECT_STORAGE])
     set_up_logging(options.logging_level, options.logging_paths, options.logging_config_file)
     load.speak(given)
+    return _run(options)
+
+
+def _run(options: "ObjectStorageOptions") -> int:
+    from scaler.cli.announcing import say_open
+    from scaler.part import Ending
+    from scaler.storage.host import run_storage
+    from scaler.storage.settings import StorageSettings
+
     settings = StorageSettings(
         options.bind_address,
         key_file=options.key_file or "",

@@ -2,11 +2,14 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaler.cli.command import run_command
 from scaler.config.command_line import CommandLine
 from scaler.config.table import SCHEDULER
+
+if TYPE_CHECKING:
+    from scaler.config.models import SchedulerOptions
 
 
 def main() -> None:
@@ -22,9 +25,6 @@ def _main(arguments: Sequence[str]) -> int:
     from scaler.config.logs import set_up_logging
     from scaler.config.models import SchedulerOptions
     from scaler.config.policy import parse_policy
-    from scaler.part import Ending
-    from scaler.scheduler.host import run_scheduler
-    from scaler.scheduler.settings import SchedulerSettings
 
     given = load.gather(typed, [SCHEDULER])
     options = load.validate(SchedulerOptions, given, [SCHEDULER])
@@ -33,6 +33,14 @@ def _main(arguments: Sequence[str]) -> int:
     set_up_logging(options.logging_level, options.logging_paths, options.logging_config_file)
     given.words.extend(policy.words)
     load.speak(given)
+    return _run(options, policy.allocate)
+
+
+def _run(options: "SchedulerOptions", allocate: str) -> int:
+    from scaler.part import Ending
+    from scaler.scheduler.host import run_scheduler
+    from scaler.scheduler.settings import SchedulerSettings
+
     settings = SchedulerSettings(
         options.bind_address,
         object_storage=options.object_storage_address or "",
@@ -44,7 +52,7 @@ def _main(arguments: Sequence[str]) -> int:
         worker_timeout=options.worker_timeout_seconds,
         resync=options.resync_seconds,
         protected=options.protected,
-        allocate=policy.allocate,
+        allocate=allocate,
         memory_limit=int(options.memory_limit),
         max_attempts=options.max_attempts,
         result_budget=int(options.result_budget),

@@ -6,7 +6,7 @@ import typing
 from enum import Enum
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -105,6 +105,8 @@ def _text(default: Any) -> str:
         return ""
     if isinstance(default, Enum):
         return str(default.value)
+    if isinstance(default, ByteSize):
+        return default.human_readable().replace(".0", "")
     if isinstance(default, float):
         return f"{default:g}"
     return " ".join(map(str, default)) if isinstance(default, (list, tuple)) else str(default)

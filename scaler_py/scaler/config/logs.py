@@ -12,7 +12,7 @@ _STDOUT = ("-", "/dev/stdout")
 
 
 def set_up_logging(level: str, paths: Sequence[str], config_file: str | None = None) -> None:
-    """level: a name of `logging`. paths: "-" for stdout, or files ("~" and variables expanded; turned over at midnight).
+    """level: a name of `logging`. paths: "-" for stdout, or files ("~" and variables expanded; new at midnight).
 
     config_file: a configuration of the `logging` module, instead of the other two.
     """

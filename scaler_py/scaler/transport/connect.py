@@ -72,15 +72,9 @@ def dial(
     candidates = _resolve_until(target, address, deadline)
     local = any(map(is_this_machine, candidates))
     found = None if insecure else _key_for(address, key, key_file, local)
-    cluster = found.cluster if found is not None else ""
-    path = runtime.socket_path(cluster, target.port) if local else None
-    remote = _RemoteAttempt(address, candidates, role, found, compression)
-
-    def attempt() -> Connection | None:
-        connection = _local_connection(path, cluster) if path is not None else None
-        return connection or remote.attempt(deadline)
-
-    return _until(deadline, address, attempt)
+    path = runtime.socket_path(found.cluster if found is not None else "", target.port) if local else None
+    attempt = _Attempt(address, candidates, path, role, found, compression)
+    return _until(deadline, address, lambda: attempt.once(deadline))
 
 
 def _until(deadline: float, address: str, attempt: Callable[[], Connection | None]) -> Connection:
@@ -96,29 +90,45 @@ def _until(deadline: float, address: str, attempt: Callable[[], Connection | Non
     return connection
 
 
-class _RemoteAttempt:
-    """Tries a part's numeric addresses by tcp, one after the other."""
+class _Attempt:
+    """Tries a part's Unix socket and its numeric addresses, one after the other."""
 
     def __init__(
-        self, address: str, candidates: list[TcpAddress], role: str, key: Key | None, compression: str
+        self,
+        address: str,
+        candidates: list[TcpAddress],
+        path: str | None,
+        role: str,
+        key: Key | None,
+        compression: str,
     ) -> None:
+        """path: of the Unix socket; None where the part is on another machine."""
         self._address = address
         self._candidates = candidates
+        self._path = path
         self._role = role
         self._key = key
         self._compression = compression
         self._closed = 0
 
-    def attempt(self, deadline: float) -> Connection | None:
+    def once(self, deadline: float) -> Connection | None:
         """None when nobody is there yet. NotAdmittedError when somebody is and will not have us."""
+        if (local := self._locally()) is not None:
+            return local
         for candidate in self._candidates:
             patience = max(deadline - time.monotonic(), _SHORTEST_PATIENCE)
             if not _accepts(candidate, patience):
                 continue
-            connection = self._handshake(candidate, patience)
+            # The part may have come up between our two looks; it opens its Unix socket first.
+            connection = self._locally() or self._handshake(candidate, patience)
             if connection is not None:
                 return connection
         return None
+
+    def _locally(self) -> Connection | None:
+        if self._path is None:
+            return None
+        return _local_connection(self._path, self._key.cluster if self._key is not None else "")
 
     def _handshake(self, candidate: TcpAddress, patience: float) -> Connection | None:
         # Only here: local connections do without zmq, which takes longer to import than they take to make.

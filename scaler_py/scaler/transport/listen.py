@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from scaler.transport import runtime
 from scaler.transport.addresses import IpcAddress, TcpAddress, parse_address
+from scaler.transport.errors import AddressInUseError
 from scaler.transport.keys import ClusterKey
 
 if TYPE_CHECKING:
@@ -40,7 +41,11 @@ class Listener:
             self.address = str(target)
         else:
             self._local = self._listen_both(loop, part, target, key, compression)
-        loop.listen(part, self._local.detach())
+        try:
+            loop.listen(part, self._local.detach())
+        except BaseException:
+            self.close()
+            raise
         if self._bridge is not None:
             self._bridge.start()
 
@@ -52,16 +57,19 @@ class Listener:
         def adopt(descriptor: int, host: str) -> None:
             loop.adopt(part, descriptor, host)
 
-        bridge = RouterBridge(adopt, target, key, compression)
+        cluster = key.cluster if key is not None else ""
+        # The Unix socket first, where the port is known: a local peer that finds the port open finds that one too.
+        local = _listen_locally(cluster, target) if target.port else None
         try:
-            path = runtime.socket_path(key.cluster if key is not None else "", bridge.address.port)
-            local = runtime.LocalListener(path)
+            self._bridge = RouterBridge(adopt, target, key, compression)
+            self.address = str(self._bridge.address)
+            return local or _listen_locally(cluster, self._bridge.address)
         except BaseException:
-            bridge.close()
+            if self._bridge is not None:
+                self._bridge.close()
+            if local is not None:
+                local.close()
             raise
-        self._bridge = bridge
-        self.address = str(bridge.address)
-        return local
 
     @property
     def local_path(self) -> str:
@@ -73,3 +81,14 @@ class Listener:
         if self._bridge is not None:
             self._bridge.close()
         self._local.close()
+
+
+def _listen_locally(cluster: str, target: TcpAddress) -> runtime.LocalListener:
+    try:
+        return runtime.LocalListener(runtime.socket_path(cluster, target.port))
+    except AddressInUseError as error:
+        raise AddressInUseError(
+            f"Port {target.port} is in use by another part of this cluster.",
+            f"{target} ({error.where})",
+            "end that one, or choose another port",
+        ) from None

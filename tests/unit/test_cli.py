@@ -1,0 +1,210 @@
+"""Commands: help without heavy imports, errors in three lines, exit codes, and the drivers that can be had."""
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from scaler.cli import command, keys, object_storage_server, scheduler, worker_manager
+from scaler.config.command_line import UsageError
+from scaler.managers import loading
+from scaler.managers.api import Context, DriverInfo, Family, HookSpec, OptionModel, Owner
+from scaler.transport.errors import AddressInUseError, ConfigurationError, NobodyThereError
+
+MODULES = ["scheduler", "object_storage_server", "cluster", "worker_manager", "keys"]
+
+
+@pytest.mark.parametrize("arguments", [[name, "--help"] for name in MODULES] + [["worker_manager", "native", "--help"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        f"from scaler.cli.{arguments[0]} import _main\n"
+        "try:\n"
+        f"    _main({arguments[1:]!r})\n"
+        "except SystemExit as ended:\n"
+        "    assert ended.code == 0, ended.code\n"
+        "heavy = {'pydantic', 'zmq', 'cloudpickle', 'msgpack', 'pluggy', 'rich', 'scaler._core', 'asyncio'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=_environment(), check=False
+    )
+    assert found.returncode == 0, found.stderr
+    assert "usage: scaler_" in found.stdout
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigurationError("What.", "here", "do this"), 2),
+        (UsageError("What.", "here", "do this"), 2),
+        (AddressInUseError("What.", "here", "do this"), 1),
+        (NobodyThereError("What.", "here", "do this"), 1),
+    ],
+)
+def test_errors_are_three_lines(error: Exception, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def main(arguments: object) -> int:
+        raise error
+
+    assert command.run_command(main, []) == code
+    assert capsys.readouterr().err == "error: What.\n  where: here\n  to do: do this\n"
+
+
+def test_interrupt_ends_quietly(capsys: pytest.CaptureFixture[str]) -> None:
+    def main(arguments: object) -> int:
+        raise KeyboardInterrupt
+
+    assert command.run_command(main, []) == 130
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("module", [scheduler, object_storage_server])
+def test_wrong_address_ends_a_command_with_three_lines(module: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run_command(module._main, ["127.0.0.1:8516"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert "tcp://127.0.0.1:8516" in lines[0]
+
+
+def test_manager_without_arguments_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run_command(worker_manager._main, []) == 2
+    assert "usage: scaler_worker_manager DRIVER ADDRESS" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["tcp://127.0.0.1:8516"], "scaler_worker_manager baremetal_native tcp://127.0.0.1:8516"),
+        (["aws_raw_ecs", "tcp://a:1"], "pip install scaler-plugin-ecs"),
+        (["batch", "tcp://a:1"], "pip install scaler-plugin-batch"),
+        (["baremetal_nativ", "tcp://a:1"], "did you mean baremetal_native?"),
+        (["native", "tcp://a:1"], "--mode fixed --max-task-concurrency"),
+        (["native", "tcp://a:1", "--mode", "Fixed"], "one of fixed, dynamic"),
+        (["native", "tcp://a:1", "-mtc", "-1"], "greater than 0"),
+        (["--mode", "fixed"], "The driver is missing"),
+    ],
+)
+def test_manager_says_what_to_do(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run_command(worker_manager._main, arguments) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert len(error.splitlines()) <= 3
+
+
+def test_list_names_the_native_driver(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run_command(worker_manager._main, ["--list"]) == 0
+    assert "baremetal_native" in capsys.readouterr().out
+
+
+def test_broken_driver_is_listed_with_the_reason_and_harms_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = EntryPoint("broken", "no_such_module_anywhere", loading.GROUP)
+    monkeypatch.setattr(loading, "entry_points", lambda group: [broken])
+    listed = {each.name: each for each in loading.list_drivers()}
+    assert "No module named" in listed["broken"].problem
+    assert listed["baremetal_native"].family == "capacity"
+    assert not listed["baremetal_native"].problem
+
+
+class _Options(OptionModel):
+    size: int = 3
+
+
+def _driver_module(name: str, **functions: object) -> ModuleType:
+    module = ModuleType(name)
+    module.__dict__.update(functions)
+    sys.modules[name] = module
+    return module
+
+
+def describe() -> DriverInfo:
+    return DriverInfo("mine", Family.CAPACITY, _Options)
+
+
+def start(context: Context, requests: object) -> list[object]:
+    return [context.options.size]
+
+
+def heartbeat(context: Context) -> list[object]:
+    return []
+
+
+def shutdown(context: Context, ids: object) -> None:
+    return None
+
+
+def cleanup(context: Context, scope: object, dry_run: bool) -> list[object]:
+    return []
+
+
+_WHOLE = {each.__name__: each for each in (describe, start, heartbeat, shutdown, cleanup)}
+
+
+def test_driver_is_a_module_of_plain_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    _driver_module("mine_whole", **_WHOLE)
+    monkeypatch.setattr(loading, "entry_points", lambda group: [EntryPoint("mine", "mine_whole", group)])
+    driver = loading.load_driver("mine")
+    context = Context(Owner("", "m"), _Options(size=5), __import__("logging").getLogger("x"))
+    assert driver.info.name == "mine"
+    assert driver.hook.start(context=context, requests=[]) == [5]
+    assert driver.hook.commands() is None
+
+
+def test_incomplete_driver_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    _driver_module("mine_part", describe=describe)
+    monkeypatch.setattr(loading, "entry_points", lambda group: [EntryPoint("mine", "mine_part", group)])
+    with pytest.raises(ConfigurationError, match="lacks start, heartbeat, shutdown, cleanup"):
+        loading.load_driver("mine")
+
+
+def test_driver_whose_hook_takes_other_arguments_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(context: Context, wishes: object) -> list[object]:
+        return []
+
+    _driver_module("mine_wrong", **{**_WHOLE, "start": wrong})
+    monkeypatch.setattr(loading, "entry_points", lambda group: [EntryPoint("mine", "mine_wrong", group)])
+    with pytest.raises(ConfigurationError, match="wishes"):
+        loading.load_driver("mine")
+
+
+def test_driver_for_another_interface_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def future() -> DriverInfo:
+        return DriverInfo("mine", Family.CAPACITY, _Options, api_version=99)
+
+    _driver_module("mine_future", **{**_WHOLE, "describe": future})
+    monkeypatch.setattr(loading, "entry_points", lambda group: [EntryPoint("mine", "mine_future", group)])
+    with pytest.raises(ConfigurationError, match="interface 99"):
+        loading.load_driver("mine")
+
+
+def test_every_hook_is_documented() -> None:
+    hooks = [value for name, value in vars(HookSpec).items() if not name.startswith("_")]
+    assert len(hooks) == 9
+    assert all(hook.__doc__ for hook in hooks)
+
+
+def test_keys_command_says_where_and_never_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SCALER_KEY", raising=False)
+    monkeypatch.delenv("SCALER_KEY_FILE", raising=False)
+    monkeypatch.setenv("SCALER_CONFIG_DIR", str(tmp_path))
+    assert command.run_command(keys._main, ["show"]) == 2
+    assert "scaler_keys create" in capsys.readouterr().err
+    assert command.run_command(keys._main, ["create"]) == 0
+    assert command.run_command(keys._main, ["show"]) == 0
+    shown = capsys.readouterr().out
+    secret = (tmp_path / "cluster.key").read_text().split(":")[1].strip()
+    assert str(tmp_path / "cluster.key") in shown
+    assert secret not in shown
+    assert command.run_command(keys._main, ["export"]) == 0
+    assert capsys.readouterr().out.startswith("scaler1:")
+    assert command.run_command(keys._main, ["exprot"]) == 2
+    assert "did you mean export?" in capsys.readouterr().err
