@@ -1,4 +1,4 @@
-"""Clusters on this machine that a program starts for itself: scheduler, workers and object storage as processes of ours.
+"""Clusters on this machine that a program starts for itself: scheduler, workers and object storage as its children.
 
 Scheduler and node share a process and a loop there; object storage has a loop of its own beside it.
 """

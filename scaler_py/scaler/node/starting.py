@@ -92,4 +92,5 @@ def _command() -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in _HIDDEN}
+    ours = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
+    return {**ours, "SCALER_IN_TASK": "1"}

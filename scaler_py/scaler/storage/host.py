@@ -10,13 +10,13 @@ from scaler._core import Loop
 from scaler.part import Ending
 from scaler.running_loop import RunningLoop, log
 from scaler.storage.settings import StorageSettings
-from scaler.transport.keys import ClusterKey, find_cluster_key
+from scaler.transport.keys import ClusterKey, find_cluster_key, insecure_by_environment
 from scaler.transport.listen import Listener
 
 
 def key_for(address: str, key_file: str, insecure: bool) -> ClusterKey | None:
     """The key that a part listens with; None on a local path, and where the user wants none."""
-    if insecure or address.startswith("ipc://"):
+    if insecure or address.startswith("ipc://") or (insecure_by_environment() and not key_file):
         return None
     return find_cluster_key(None, key_file or None)
 
