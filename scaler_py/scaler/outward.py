@@ -12,9 +12,11 @@ from scaler.transport.errors import ThreeLineError
 
 logger = logging.getLogger("scaler")
 
-# How long one try waits for somebody to be there, and the pause after one that failed otherwise, in seconds.
+# How long one try waits for somebody to be there, in seconds.
 _PATIENCE = 5.0
-_PAUSE = 1.0
+# Pauses after connections that came to nothing: doubled from the first to the longest, in seconds.
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 1.0
 # Failures in a row that are told; the loop's own time-out ends it all.
 _TOLD = 3
 
@@ -26,7 +28,10 @@ class AttachingLoop(Protocol):
 
 
 class OutwardLink:
-    """One link: dials its address whenever the loop asks for it, until `close`."""
+    """Dials one address, once for each request of the loop, until `close`.
+
+    Scheduler and node of one loop ask separately for theirs to object storage.
+    """
 
     def __init__(self, loop: AttachingLoop, link: str, role: str, address: str, **access: Any) -> None:
         """link: the loop's name for it. role, access: as `dial` takes them. address: empty while it is not known."""
@@ -35,38 +40,38 @@ class OutwardLink:
         self._role = role
         self._address = address
         self._access = access
-        self._wanted = False
+        self._waiting: list[int] = []
         self._closed = threading.Event()
         self._lock = threading.Lock()
 
-    def connect(self, attempt: int = 0) -> None:
-        """The loop's request. Returns at once."""
+    def connect(self, attempt: int) -> None:
+        """The loop's request. attempt: how many connections in a row have come to nothing. Returns at once."""
         with self._lock:
-            if self._wanted:
-                return
-            self._wanted = True
             if self._address:
-                self._start()
+                self._start(attempt)
+            else:
+                self._waiting.append(attempt)
 
     def learn(self, advertised: str, reached_by: str) -> None:
-        """The address, as a peer told it that we reached by another one. Ignored where we were given one."""
+        """The address, as a peer told it that we reached by another one. Ignored where we know one."""
         with self._lock:
             if self._address or not advertised:
                 return
             self._address = reachable_address(advertised, reached_by)
-            if self._wanted:
-                self._start()
+            waiting, self._waiting = self._waiting, []
+            for attempt in waiting:
+                self._start(attempt)
 
     def close(self) -> None:
         self._closed.set()
 
-    def _start(self) -> None:
-        threading.Thread(target=self._dial, name=f"connect {self._link}", daemon=True).start()
+    def _start(self, attempt: int) -> None:
+        threading.Thread(target=self._dial, args=(attempt,), name=f"connect {self._link}", daemon=True).start()
 
-    def _dial(self) -> None:
+    def _dial(self, attempt: int) -> None:
+        if attempt:
+            self._closed.wait(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt))
         connection = self._connection()
-        with self._lock:
-            self._wanted = False
         if connection is None:
             return
         if self._closed.is_set():
@@ -83,5 +88,5 @@ class OutwardLink:
                 failures += 1
                 if failures <= _TOLD:
                     logger.warning("no connection to %s: %s", self._link, error)
-                self._closed.wait(_PAUSE)
+                self._closed.wait(_LONGEST_PAUSE)
         return None
