@@ -1,8 +1,8 @@
 """cloudpickle, with one difference: a class that came here by value goes back by name.
 
 cloudpickle brings such a class back as the very class it left as, but writes all its attributes over it, methods with
-copies of their globals among them. So where a class of `__main__` is not this process's own, it travels as its name and,
-for those whose `__main__` has no such class, its value.
+copies of their globals among them. So where a class of `__main__` is not this process's own, it travels as its name
+and, for those whose `__main__` has no such class, its value.
 """
 
 from __future__ import annotations

@@ -37,6 +37,10 @@ class RefusedError(ScalerError, ConnectionError):
     """The scheduler answered and does not want us (other protocol, malformed message, limit, closing)."""
 
 
+class SchedulerProtectedError(ScalerError, ValueError):
+    """The scheduler does not let clients end it; the client goes on."""
+
+
 class ClientQuitException(ScalerError, RuntimeError):
     """The client is used after `disconnect()` or `shutdown()`."""
 
@@ -121,7 +125,7 @@ class RemoteError(ScalerError):
 TaskExceptionNotSerializableError = RemoteError
 
 
-class RemoteTraceback(Exception):  # noqa: N818 - shown as the cause, not raised
+class RemoteTraceback(Exception):
     """Stands in for the traceback on the worker: `__cause__` of an exception that a task raised."""
 
     def __init__(self, text: str) -> None:

@@ -1,8 +1,8 @@
 """Exceptions on their way home: own type, attributes, and the remote traceback.
 
-A packed exception is a pickle of (type name, text, traceback text, pickled exception or None): the first three are plain,
-so that what cannot be unpickled can at least be told. The exception itself is taken apart, not pickled: many classes'
-own pickles call the class with other arguments than it wants.
+A packed exception is a pickle of (type name, text, traceback text, pickled exception or None): the first three are
+plain, so that what cannot be unpickled can at least be told. The exception itself is taken apart, not pickled: many
+classes' own pickles call the class with other arguments than it wants.
 """
 
 from __future__ import annotations

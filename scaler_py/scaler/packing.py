@@ -1,17 +1,18 @@
 """Values as bytes: what client and executor put into the payloads that everybody between passes on unopened.
 
 A value is a pickle (protocol 5; plain where nothing in it refers to `__main__`, by cloudpickle otherwise). Where it has
-large buffers (arrays), they lie beside the pickle in a *container*, so that they are copied once, and mapped rather than
-copied when the reader may: it begins with a zero byte, and no pickle does.
+large buffers (arrays), they lie beside the pickle in a *container*, so that they are copied once, and mapped rather
+than copied when the reader may: it begins with a zero byte, and no pickle does.
 
     0   u8   0
     4   u32  number of buffers n
-    8   n × (u64 offset, u64 length; the top bit of the length: read-only)
+    8   n x (u64 offset, u64 length; the top bit of the length: read-only)
     …   u64 offset of the pickle, which reaches to the container's end
     …   the buffers, each at a multiple of 64; then the pickle
 
-Several values are a *block* in one of three forms (docs/protocol.md): a list that is one pickle, a table of pickles, or a
-single one. A list is only for plain immutable types: two elements that shared a list must not share it on the other side.
+Several values are a *block* in one of three forms (docs/protocol.md): a list that is one pickle, a table of pickles,
+or a single one. A list is only for plain immutable types: two elements that shared a list must not share it on the
+other side.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pickle
 import struct
 import sys
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from scaler._core import FORM_LIST, FORM_SINGLE, FORM_TABLE
@@ -99,7 +100,7 @@ def dumps(value: object) -> bytes:
         data = _pickle(value, 5, buffer_callback=buffers.append)
     except Exception:
         return dumps_by_value(value)
-    if b"__main__" in data or _by_value_modules():
+    if refers_to_main(data):
         return dumps_by_value(value)
     return _with_buffers(value, data, buffers, _pickle) if buffers else data
 
@@ -119,8 +120,10 @@ def dumps_by_value(value: object) -> bytes:
         raise PackingError(f"value{path} cannot be pickled: {text}", path=path) from error
 
 
-def _by_value_modules() -> bool:
-    """Whether the user has told cloudpickle of modules that the workers do not have."""
+def refers_to_main(data: bytes) -> bool:
+    """Whether a plain pickle may name what workers do not have: `__main__`, or modules registered with cloudpickle."""
+    if b"__main__" in data:
+        return True
     module = sys.modules.get("cloudpickle.cloudpickle")
     return module is not None and bool(getattr(module, "_PICKLE_BY_VALUE_MODULES", None))
 
@@ -219,7 +222,7 @@ def unpack_values(form: int, payload: Buffer, count: int) -> list[Any]:
         return [loads(payload)]
     ends = table_ends(payload, count)
     view = memoryview(payload)
-    return [loads(view[start:end]) for start, end in zip(ends, ends[1:], strict=False)]
+    return [loads(view[start:end]) for start, end in pairwise(ends)]
 
 
 def single_value(form: int, payload: Buffer, count: int, index: int) -> Any:

@@ -1,0 +1,116 @@
+"""A map's elements as blocks: neighbours that travel together, in lists or tables, within the limits of a block.
+
+How many elements are packed at a time follows from how large the last ones were: few at first, so that the first
+results come early and large elements are not gathered, then as many as fill a block.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from scaler._core import FORM_LIST, FORM_SINGLE, FORM_TABLE
+from scaler.client.calls import references_among
+from scaler.errors import PackingError
+from scaler.packing import ObjectReference, dumps, is_plain, pack_table
+
+MOST_ELEMENTS = 1024
+MOST_BYTES = 64 << 10
+FIRST_ELEMENTS = 32
+GROWTH = 8
+
+
+@dataclass(slots=True)
+class Block:
+    """`references`: (element, counted from the block's first; what it stands for)."""
+
+    count: int
+    form: int
+    payload: bytes
+    references: list[tuple[int, ObjectReference]]
+
+
+@dataclass(slots=True)
+class Unpacked:
+    """One element that cannot be pickled: it fails alone."""
+
+    error: PackingError
+
+
+class BlockMaker:
+    """starred: elements are tuples of positional arguments, not the one argument."""
+
+    def __init__(self, elements: Iterable[Any], starred: bool) -> None:
+        self._elements = iter(elements)
+        self._starred = starred
+        self._size = FIRST_ELEMENTS
+        self._index = 0
+
+    def __iter__(self) -> Iterator[Block | Unpacked]:
+        while values := list(islice(self._elements, self._size)):
+            if is_plain(values):
+                yield from self._lists(values)
+            else:
+                yield from self._tables(values)
+            self._index += len(values)
+
+    def _lists(self, values: list[Any]) -> Iterator[Block]:
+        payload = pickle.dumps(values, 5)
+        self._adapt(len(values), len(payload))
+        if len(payload) <= MOST_BYTES:
+            form = FORM_LIST
+            if len(values) == 1:
+                form, payload = FORM_SINGLE, pickle.dumps(values[0], 5)
+            yield Block(len(values), form, payload, [])
+        elif len(values) == 1:
+            yield Block(1, FORM_SINGLE, pickle.dumps(values[0], 5), [])
+        else:
+            pieces = min(len(values), -(-len(payload) // MOST_BYTES) + 1)
+            step = -(-len(values) // pieces)
+            for at in range(0, len(values), step):
+                yield from self._lists(values[at : at + step])
+
+    def _tables(self, values: list[Any]) -> Iterator[Block | Unpacked]:
+        blobs: list[bytes] = []
+        references: list[tuple[int, ObjectReference]] = []
+        size = total = 0
+        for offset, value in enumerate(values):
+            try:
+                blob = dumps(value)
+            except PackingError as error:
+                if blobs:
+                    yield _table(blobs, references)
+                    blobs, references, size = [], [], 0
+                yield Unpacked(self._named(error, self._index + offset))
+                continue
+            if blobs and size + len(blob) + 4 > MOST_BYTES:
+                yield _table(blobs, references)
+                blobs, references, size = [], [], 0
+            if ObjectReference.made:
+                used = references_among(value if self._starred else (value,))
+                references += [(len(blobs), reference) for reference in used]
+            blobs.append(blob)
+            size += len(blob) + 4
+            total += len(blob) + 4
+        if blobs:
+            yield _table(blobs, references)
+        self._adapt(len(values), total)
+
+    def _named(self, error: PackingError, index: int) -> PackingError:
+        text = str(error).removeprefix("value")
+        named = PackingError(f"element {index}: argument{text}", index=index, path=error.path)
+        named.__cause__ = error.__cause__
+        return named
+
+    def _adapt(self, count: int, size: int) -> None:
+        fitting = MOST_BYTES * 3 // 4 * count // max(1, size)
+        self._size = max(1, min(MOST_ELEMENTS, self._size * GROWTH, fitting))
+
+
+def _table(blobs: list[bytes], references: list[tuple[int, ObjectReference]]) -> Block:
+    if len(blobs) == 1:
+        return Block(1, FORM_SINGLE, blobs[0], references)
+    return Block(len(blobs), FORM_TABLE, pack_table(blobs), references)

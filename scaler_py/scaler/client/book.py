@@ -1,0 +1,217 @@
+"""Which elements wait for an outcome: runs of neighbouring sequence numbers.
+
+A submitted task has a future from the start; up to 1,024 neighbours are a `TaskRun`, a list of futures. A map's
+elements have futures only where someone asked: a `MapRun` keeps its outcomes as they come, in ranges. So a batch of
+results costs a look-up a run and an attribute a future. Everything here is guarded by the client's lock.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+
+from scaler.client.futures import ScalerFuture
+from scaler.client.outcomes import Outcome
+
+# Futures in one run of tasks: what the slowest of them keeps from being forgotten is this long a list.
+TASKS_A_RUN = 1024
+
+# Told for each future that someone may have looked at by the library's means.
+Settle = Callable[[ScalerFuture, Outcome], None]
+
+
+class TaskRun:
+    """Tasks `first .. first + len(futures)`; those with an outcome are None."""
+
+    __slots__ = ("__weakref__", "first", "futures", "left")
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.futures: list[ScalerFuture | None] = []
+        self.left = 0
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.futures)
+
+    @property
+    def _outcome(self) -> bool | None:
+        """For waiting: whether all that were submitted have an outcome."""
+        return None if self.left else True
+
+    def resolve(self, start: int, end: int, outcome: Outcome, settle: Settle | None) -> None:
+        """Elements `start .. end` (sequence numbers) have this outcome, but for those that had one before."""
+        at, upto = start - self.first, end - self.first
+        futures = self.futures[at:upto]
+        self.futures[at:upto] = [None] * len(futures)
+        for future in futures:
+            if future is not None:
+                if settle is None:
+                    future._outcome = outcome
+                else:
+                    settle(future, outcome)
+        self.left -= len(futures) - futures.count(None)
+
+    def unfinished(self) -> Iterator[tuple[int, int]]:
+        for offset, future in enumerate(self.futures):
+            if future is not None:
+                yield self.first + offset, self.first + offset + 1
+
+
+class MapRun:
+    """A map's elements, numbered from `first`; `count` grows while they are submitted, until `closed`."""
+
+    def __init__(self, first: int, reserved: int) -> None:
+        self.first = first
+        self.reserved = reserved
+        self.count = 0
+        self.left = 0
+        self.closed = False
+        self.cancelled = 0
+        # Ranges with an outcome, by index, in the order in which they came.
+        self.arrivals: list[tuple[int, int, Outcome]] = []
+        self._by_start: list[tuple[int, int]] = []
+        self.futures: dict[int, ScalerFuture] = {}
+        # All elements below `prefix` have an outcome.
+        self.prefix = 0
+        self._ends: dict[int, int] = {}
+        self.first_failure: int | None = None
+
+    @property
+    def end(self) -> int:
+        return self.first + self.reserved
+
+    @property
+    def _outcome(self) -> bool | None:
+        """For waiting: whether all elements are submitted and have an outcome."""
+        return True if self.closed and not self.left else None
+
+    def add(self, count: int) -> None:
+        self.count += count
+        self.left += count
+
+    def resolve(self, start: int, end: int, outcome: Outcome, settle: Settle | None) -> None:
+        """Elements `start .. end` (sequence numbers) have this outcome; all without one before."""
+        at, upto = start - self.first, end - self.first
+        self._by_start.append((at, len(self.arrivals)))
+        self.arrivals.append((at, upto, outcome))
+        self.left -= upto - at
+        self._ends[at] = upto
+        while self.prefix in self._ends:
+            self.prefix = self._ends.pop(self.prefix)
+        if outcome.cancelled:
+            self.cancelled += upto - at
+        if outcome.failed and (self.first_failure is None or at < self.first_failure):
+            self.first_failure = at
+        if self.futures:
+            self._resolve_futures(at, upto, outcome, settle)
+
+    def _resolve_futures(self, at: int, upto: int, outcome: Outcome, settle: Settle | None) -> None:
+        if upto - at < len(self.futures):
+            asked = [self.futures[index] for index in range(at, upto) if index in self.futures]
+        else:
+            asked = [future for index, future in self.futures.items() if at <= index < upto]
+        for future in asked:
+            if settle is None:
+                future._outcome = outcome
+            else:
+                settle(future, outcome)
+
+    def outcome_of(self, index: int) -> Outcome | None:
+        """None while there is none."""
+        self._by_start.sort()  # what came since the last look is at its end: little to do
+        place = bisect_right(self._by_start, (index, len(self.arrivals))) - 1
+        if place < 0:
+            return None
+        at, upto, outcome = self.arrivals[self._by_start[place][1]]
+        return outcome if at <= index < upto else None
+
+    def unfinished(self) -> Iterator[tuple[int, int]]:
+        at = 0
+        for start, end, _ in sorted(self.arrivals, key=lambda arrival: arrival[0]):
+            if at < start:
+                yield self.first + at, self.first + start
+            at = end
+        if at < self.count:
+            yield self.first + at, self.first + self.count
+
+
+class Book:
+    """All runs of a client, by their first sequence number."""
+
+    def __init__(self) -> None:
+        self.next = 0
+        self.unfinished = 0
+        self._runs: list[TaskRun | MapRun] = []
+        self._starts: list[int] = []
+        self._open: TaskRun | None = None
+
+    def task_run(self) -> TaskRun:
+        """The run to whose futures the task `next` is to be appended."""
+        run = self._open
+        if run is None or len(run.futures) >= TASKS_A_RUN or run.first + len(run.futures) != self.next:
+            self._shut()
+            run = self._open = TaskRun(self.next)
+            self._enter(run)
+        return run
+
+    def _shut(self) -> None:
+        """No more tasks enter the open run."""
+        run, self._open = self._open, None
+        if run is not None:
+            self._forget(run)
+
+    def map_run(self, count: int) -> MapRun:
+        """Reserves so many numbers."""
+        run = MapRun(self.next, count)
+        self.next += count
+        self._enter(run)
+        return run
+
+    def _enter(self, run: TaskRun | MapRun) -> None:
+        self._runs.append(run)
+        self._starts.append(run.first)
+
+    def close(self, run: MapRun) -> None:
+        """All its elements are submitted."""
+        run.closed = True
+        self._forget(run)
+
+    def resolve(
+        self, first: int, count: int, outcome: Outcome, excepted: Sequence[int] = (), settle: Settle | None = None
+    ) -> None:
+        """Elements `first .. first + count` have this outcome, but those at the offsets `excepted`, which had one."""
+        at = first
+        for offset in excepted:
+            self._resolve_all(at, first + offset, outcome, settle)
+            at = first + offset + 1
+        self._resolve_all(at, first + count, outcome, settle)
+
+    def _resolve_all(self, start: int, end: int, outcome: Outcome, settle: Settle | None) -> None:
+        while start < end:
+            place = bisect_right(self._starts, start) - 1
+            if place < 0 or start >= self._runs[place].end:
+                return  # not ours: the core hands out each outcome once, so this is nobody's
+            run = self._runs[place]
+            upto = min(end, run.end)
+            before = run.left
+            run.resolve(start, upto, outcome, settle)
+            self.unfinished -= before - run.left
+            self._forget(run)
+            start = upto
+
+    def _forget(self, run: TaskRun | MapRun) -> None:
+        if run.left or run is self._open or (isinstance(run, MapRun) and not run.closed):
+            return
+        place = bisect_right(self._starts, run.first) - 1
+        if place >= 0 and self._runs[place] is run:
+            del self._runs[place], self._starts[place]
+
+    def all_unfinished(self) -> list[tuple[int, int]]:
+        """(start, end) of every range without an outcome."""
+        return [part for run in self._runs for part in run.unfinished()]
+
+    def pending_runs(self) -> list[TaskRun | MapRun]:
+        """Those with unfinished elements. New tasks go into others."""
+        self._shut()
+        return [run for run in self._runs if run.left]

@@ -1,0 +1,476 @@
+"""The client, as its users know it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal, overload
+
+from scaler._core import STYLE_FULL, STYLE_ONE, STYLE_STAR, VERSION, Channel, ObjectChannel, Options
+from scaler.client.blocks import BlockMaker
+from scaler.client.calls import object_uses, pack_call, references_among
+from scaler.client.connection import Endpoint
+from scaler.client.conversation import QUERY_EXPLAIN, Conversation
+from scaler.client.functions import Function, FunctionCache
+from scaler.client.futures import ScalerFuture
+from scaler.client.map_futures import MapFutures
+from scaler.client.mapping import MapSubmission, lazy_results, length_of, reference_payload
+from scaler.client.object_link import ObjectLink
+from scaler.client.serializer import DefaultSerializer, Sealed, SealedFunction, seal_arguments
+from scaler.errors import ClientQuitException, ObjectStorageException, SchedulerProtectedError
+from scaler.packing import ObjectReference, dumps
+
+# Larger arguments go to object storage, in bytes.
+INLINE_LIMIT = 64 << 10
+REFERENCE_FORM = 3
+
+
+class Client:
+    """Submits tasks to a cluster. For any number of threads.
+
+    address: `tcp://host:port` or `ipc://path` of the scheduler. None: a cluster on this machine, which this process
+    starts once and ends with it.
+    timeout_seconds: how long to wait for a scheduler that does not answer, at first and when it was lost.
+    serializer: with two static methods, for functions, arguments and results; default pickle and cloudpickle.
+    object_storage_address: instead of the one that the scheduler names.
+    key: a join token or cluster key; default the environment's (`SCALER_KEY`, `SCALER_KEY_FILE`), then the user's.
+    insecure: True speaks without encryption to a scheduler that was started with --insecure.
+    compression: between hosts: auto, off, lz4, zstd.
+    inline_limit_bytes: larger arguments travel through object storage.
+
+    Blocks until the scheduler has answered. SchedulerUnreachableError when it does not, AddressError and
+    KeyRefusedError with what to set.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        profiling: bool = False,
+        timeout_seconds: float = 60,
+        heartbeat_interval_seconds: float = 2,
+        serializer: Any = None,
+        stream_output: bool = False,
+        object_storage_address: str | None = None,
+        *,
+        key: Any = None,
+        session: int | None = None,
+        insecure: bool | None = None,
+        compression: str = "auto",
+        inline_limit_bytes: int = INLINE_LIMIT,
+    ) -> None:
+        if stream_output:
+            warnings.warn("stream_output is not supported yet: see the nodes' logs", stacklevel=2)
+        if timeout_seconds <= 0 or heartbeat_interval_seconds <= 0:
+            raise ValueError("timeout_seconds and heartbeat_interval_seconds are seconds, above 0")
+        self._given = (address, profiling, timeout_seconds, heartbeat_interval_seconds, serializer, stream_output)
+        self._options_given = {
+            "object_storage_address": object_storage_address,
+            "insecure": insecure,
+            "compression": compression,
+            "inline_limit_bytes": inline_limit_bytes,
+        }
+        self._serializer = None if serializer is None or _is_default(serializer) else serializer
+        self._inline_limit = inline_limit_bytes
+        self._endpoint = Endpoint(address or _embedded_address(), "client", key, insecure, compression)
+        self._conversation = self._converse(
+            _random_number() if session is None else session,
+            timeout_seconds,
+            heartbeat_interval_seconds,
+            object_storage_address,
+        )
+        wrap = None if self._serializer is None else lambda function: SealedFunction(self._serializer, function)
+        self._functions = FunctionCache(self._forget_function, wrap)
+        weakref.finalize(self, _abandon, self._conversation)
+
+    def _converse(
+        self, session: int, timeout: float, heartbeat: float, object_storage_address: str | None
+    ) -> Conversation:
+        endpoint = self._endpoint
+        properties = _properties()
+
+        def open_link(advertised: str) -> ObjectLink:
+            from scaler.transport.addresses import reachable_address
+
+            if not (object_storage_address or advertised):
+                raise ObjectStorageException(
+                    "This cluster has no object storage, and a value is too large to travel without it.\n"
+                    f"  where: {endpoint.address}\n"
+                    "  to do: start the scheduler with --object-storage-address, or raise inline_limit_bytes"
+                )
+            address = object_storage_address or reachable_address(advertised, endpoint.address)
+            storage = endpoint._replace(address=address, role="objects")
+            return ObjectLink(
+                storage,
+                lambda ticket: ObjectChannel(session, _random_number(), ticket, properties),
+                timeout,
+                heartbeat,
+            )
+
+        fd, ticket = endpoint.first_dial(timeout)
+        channel = Channel(session, _random_number(), ticket, properties)
+        conversation = Conversation(endpoint, session, channel, timeout, heartbeat, open_link)
+        conversation.open(fd)
+        return conversation
+
+    @property
+    def address(self) -> str:
+        return self._endpoint.address
+
+    @property
+    def identity(self) -> bytes:
+        """Names this client in the cluster's logs."""
+        return f"Client|{self._conversation.session:016x}".encode()
+
+    # -- Submitting
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> ScalerFuture:
+        """Runs `fn(*args, **kwargs)` on a worker.
+
+        PackingError, with the path to it, where something cannot be pickled."""
+        function = self._functions.get(fn)
+        if self._serializer is not None or ObjectReference.made:
+            return self._submit_slowly(function, function.options, args, kwargs)
+        blob = pack_call(args, kwargs)
+        if len(blob) > self._inline_limit:
+            return self._submit_stored(function, function.options, blob, [])
+        return self._conversation.submit(function, function.options, blob)
+
+    def submit_verbose(
+        self,
+        fn: Callable[..., Any],
+        args: Iterable[Any],
+        kwargs: dict[str, Any],
+        capabilities: dict[str, int] | None = None,
+        *,
+        priority: int = 0,
+        timeout: float | None = None,
+        retries: int = 0,
+        name: str | None = None,
+        reserialize: bool = False,
+    ) -> ScalerFuture:
+        """As `submit`, with options.
+
+        capabilities: names that the worker must have, with the least amount, -1 for any: {"gpu": -1}.
+        priority: larger first. timeout: seconds after which the task is ended (TaskTimeoutError).
+        retries: how often an exception of the task is tried again. name: for people; default the function's.
+        reserialize: the function, or something in it, was changed in place since it was last submitted."""
+        function = self._functions.get(fn, reserialize)
+        options = _options(function, STYLE_FULL, capabilities, priority, timeout, retries, name)
+        return self._submit_slowly(function, options, tuple(args), dict(kwargs or {}))
+
+    def _submit_slowly(
+        self, function: Function, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> ScalerFuture:
+        references = references_among(args)
+        if self._serializer is not None:
+            args, kwargs = seal_arguments(self._serializer, args, kwargs)
+        blob = pack_call(args, kwargs)
+        if references or len(blob) > self._inline_limit:
+            return self._submit_stored(function, options, blob, references)
+        return self._conversation.submit(function, options, blob)
+
+    def _submit_stored(
+        self, function: Function, options: Options, blob: bytes, references: list[ObjectReference]
+    ) -> ScalerFuture:
+        """One task that needs objects on the node: its arguments, when they are large, and what they refer to."""
+        conversation = self._conversation
+        uses = object_uses(0, references)
+        if len(blob) <= self._inline_limit:
+            return conversation.submit_with_objects(function, options, (1, 2, blob), uses)
+        stored = conversation.objects.start_put(blob)
+        conversation.objects.wait(stored)
+        uses.append((0, conversation.session, stored.hash, stored.size))
+        block = (1, REFERENCE_FORM, reference_payload(conversation.session, stored))
+        return conversation.submit_with_objects(function, options, block, uses)
+
+    @overload
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        capabilities: dict[str, int] | None = None,
+        priority: int = 0,
+        timeout: float | None = None,
+        retries: int = 0,
+        name: str | None = None,
+        reserialize: bool = False,
+        buffersize: None = None,
+    ) -> MapFutures: ...
+
+    @overload
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        capabilities: dict[str, int] | None = None,
+        priority: int = 0,
+        timeout: float | None = None,
+        retries: int = 0,
+        name: str | None = None,
+        reserialize: bool = False,
+        buffersize: int,
+    ) -> Iterator[Any]: ...
+
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        capabilities: dict[str, int] | None = None,
+        priority: int = 0,
+        timeout: float | None = None,
+        retries: int = 0,
+        name: str | None = None,
+        reserialize: bool = False,
+        buffersize: int | None = None,
+    ) -> MapFutures | Iterator[Any]:
+        """Runs `fn(a, b, …)` for the elements of the iterables side by side; the shortest ends it.
+
+        Returns a sequence of futures; `.results()` has the values. Reads the iterables to their end at once, waiting
+        where much is queued. With `buffersize` it returns an iterator of the values instead, and at most so many
+        elements are read ahead of the one that is given out. An element that cannot be pickled fails alone. timeout (seconds),
+        retries, capabilities, priority: of each element, as for `submit_verbose`."""
+        if not iterables:
+            raise TypeError("map needs at least one iterable behind the function")
+        starred = len(iterables) > 1
+        elements = zip(*iterables, strict=False) if starred else iterables[0]
+        function = self._functions.get(fn, reserialize)
+        style = STYLE_STAR if starred else STYLE_ONE
+        options = _options(function, style, capabilities, priority, timeout, retries, name)
+        return self._map(function, options, elements, starred, length_of(iterables), buffersize)
+
+    @overload
+    def starmap(
+        self,
+        fn: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        capabilities: dict[str, int] | None = None,
+        *,
+        priority: int = 0,
+        timeout: float | None = None,
+        retries: int = 0,
+        name: str | None = None,
+        reserialize: bool = False,
+        buffersize: None = None,
+    ) -> MapFutures: ...
+
+    @overload
+    def starmap(
+        self,
+        fn: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        capabilities: dict[str, int] | None = None,
+        *,
+        priority: int = 0,
+        timeout: float | None = None,
+        retries: int = 0,
+        name: str | None = None,
+        reserialize: bool = False,
+        buffersize: int,
+    ) -> Iterator[Any]: ...
+
+    def starmap(
+        self,
+        fn: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        capabilities: dict[str, int] | None = None,
+        *,
+        priority: int = 0,
+        timeout: float | None = None,
+        retries: int = 0,
+        name: str | None = None,
+        reserialize: bool = False,
+        buffersize: int | None = None,
+    ) -> MapFutures | Iterator[Any]:
+        """As `map`, each element an iterable of positional arguments."""
+        function = self._functions.get(fn, reserialize)
+        options = _options(function, STYLE_STAR, capabilities, priority, timeout, retries, name)
+        return self._map(function, options, map(tuple, iterable), True, length_of((iterable,)), buffersize)
+
+    def _map(
+        self,
+        function: Function,
+        options: Options,
+        elements: Iterable[Any],
+        starred: bool,
+        length: int,
+        buffersize: int | None,
+    ) -> MapFutures | Iterator[Any]:
+        if self._serializer is not None:
+            elements = map(self._seal_starred if starred else self._seal_one, elements)
+        if buffersize is not None:
+            return self._map_lazily(function, options, elements, starred, buffersize)
+        conversation = self._conversation
+        with conversation.lock:
+            conversation.check_open()
+            run = conversation.book.map_run(length)
+        try:
+            submission = MapSubmission(conversation, run, function, options, self._inline_limit)
+            submission.send_all(BlockMaker(elements, starred))
+        finally:
+            with conversation.lock:
+                conversation.book.close(run)
+        return MapFutures(conversation, run)
+
+    def _map_lazily(
+        self, function: Function, options: Options, elements: Iterable[Any], starred: bool, buffersize: int
+    ) -> Iterator[Any]:
+        if buffersize < 1:
+            raise ValueError("buffersize is at least 1")
+
+        def submit(element: Any) -> ScalerFuture:
+            blob = dumps(element)
+            references = references_among(element if starred else (element,)) if ObjectReference.made else []
+            if references or len(blob) > self._inline_limit:
+                return self._submit_stored(function, options, blob, references)
+            return self._conversation.submit(function, options, blob)
+
+        return lazy_results(elements, submit, buffersize)
+
+    def _seal_one(self, element: Any) -> Any:
+        return element if isinstance(element, ObjectReference) else Sealed(self._serializer, element)
+
+    def _seal_starred(self, element: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(map(self._seal_one, element))
+
+    def _forget_function(self, function: Function) -> None:
+        with self._conversation.lock:
+            self._conversation.forget(function)
+
+    # -- Objects
+
+    def send_object(self, obj: Any, name: str | None = None) -> ObjectReference:
+        """Stores an object once, for many tasks: the reference, as a positional argument, stands for it.
+
+        It stays while the reference (or a task that uses it) lives. name: for people. PackingError,
+        ObjectStorageException."""
+        sealed = obj if self._serializer is None else Sealed(self._serializer, obj)
+        objects = self._conversation.objects
+        self._conversation.check_open()
+        stored = objects.start_put(dumps(sealed))
+        objects.wait(stored)
+        label = name if name is not None else f"<obj {type(obj).__name__}>"
+        return ObjectReference(label, stored.size, self._conversation.session, stored.hash, stored.handle)
+
+    # -- The whole
+
+    def cancel(self, futures: ScalerFuture | MapFutures | Iterable[ScalerFuture], timeout: float | None = None) -> None:
+        """Cancels these, ending what runs, and waits for the answers."""
+        if isinstance(futures, ScalerFuture | MapFutures):
+            futures.cancel(timeout)
+            return
+        wanted = [future for future in futures if not future.done()]
+        for future in wanted:
+            future._conversation.cancel(future._sequence, 1)
+        for future in wanted:
+            future._conversation.wait_for(future, timeout)
+
+    def explain(self, future: ScalerFuture) -> str:
+        """Why this task is where it is: for people, a line or a few."""
+        if future.done():
+            return f"task {future.task_id} is done"
+        return self._conversation.ask(QUERY_EXPLAIN, future._sequence)
+
+    def clear(self) -> None:
+        """Cancels all of this client's tasks, waits for the answers, and lets go of all its objects."""
+        for run in self._conversation.clear():
+            self._conversation.wait_for(run, None)
+
+    def disconnect(self) -> None:
+        """Cancels this client's tasks and ends it: it cannot be used again. A second time does nothing."""
+        self._conversation.close(_quit)
+
+    def shutdown(self) -> None:
+        """Ends the cluster: scheduler and workers. SchedulerProtectedError where that is not allowed; nothing has
+        changed then."""
+        ended, text = self._conversation.shutdown()
+        if not ended:
+            raise SchedulerProtectedError(
+                f"The scheduler does not let clients end it: {text}\n"
+                f"  where: {self.address}\n"
+                "  to do: end it where it was started, or start it without --protected "
+                "(SchedulerClusterCombo: protected=False)"
+            )
+        self._conversation.close(_shut_down)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> Literal[False]:
+        self.disconnect()
+        return False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles as what makes a client of the same cluster; keys stay behind."""
+        address = self._given[0] or self.address
+        return _client_again, ((address, *self._given[1:]), self._options_given)
+
+    def __repr__(self) -> str:
+        return f"<Client of {self.address}>"
+
+
+def _client_again(given: tuple[Any, ...], options: dict[str, Any]) -> Client:
+    return Client(*given, **options)
+
+
+def _embedded_address() -> str:
+    from scaler.cluster import embedded_address
+
+    address: str = embedded_address()
+    return address
+
+
+def _random_number() -> int:
+    return int.from_bytes(os.urandom(8), "little") or 1
+
+
+def _properties() -> dict[str, str]:
+    return {
+        "version": VERSION,
+        "python": platform.python_version(),
+        "host": socket.gethostname(),
+        "pid": str(os.getpid()),
+        "name": os.path.basename(sys.argv[0]) if sys.argv else "",
+    }
+
+
+def _is_default(serializer: Any) -> bool:
+    return isinstance(serializer, DefaultSerializer) or serializer is DefaultSerializer
+
+
+def _options(
+    function: Function,
+    style: int,
+    capabilities: dict[str, int] | None,
+    priority: int,
+    timeout: float | None,
+    retries: int,
+    name: str | None,
+) -> Options:
+    if timeout is not None and timeout <= 0:
+        raise ValueError(f"timeout={timeout}: seconds above 0, or None for no limit")
+    return function.options_for(
+        style=style,
+        name=name,
+        capabilities=sorted((capabilities or {}).items()),
+        priority=priority,
+        timeout_us=0 if timeout is None else max(1, round(timeout * 1e6)),
+        retries=retries,
+    )
+
+
+def _abandon(conversation: Conversation) -> None:
+    """The client was dropped: when nothing of it is unfinished, it is gone. From a finalizer, so only a flag."""
+    conversation.abandoned = True
+
+
+def _quit() -> ClientQuitException:
+    return ClientQuitException("This client was disconnected: make another one.")
+
+
+def _shut_down() -> ClientQuitException:
+    return ClientQuitException("This client ended its cluster: make another one.")

@@ -1,0 +1,509 @@
+"""A client's conversation with the scheduler: what is submitted, what came of it, and the one lock around both.
+
+Futures refer to the conversation, not to the client: a client that was dropped still brings its futures home.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from scaler._core import (
+    EVENT_ANSWER,
+    EVENT_CLOSING,
+    EVENT_DISCONNECTED,
+    EVENT_REFUSED,
+    EVENT_RESULTS,
+    EVENT_WELCOME,
+    Channel,
+    Options,
+)
+from scaler.client import living
+from scaler.client.book import Book, MapRun, TaskRun
+from scaler.client.connection import Endpoint, unreachable
+from scaler.client.functions import Function
+from scaler.client.futures import ScalerFuture
+from scaler.client.holds import Holds
+from scaler.client.object_link import ObjectLink
+from scaler.client.objects import Objects
+from scaler.client.outcomes import CANCELLED, Outcome, Verdict, make_outcome
+from scaler.client.receiver import Receiver
+from scaler.client.turns import Turns
+from scaler.errors import (
+    ClientForkedError,
+    ClientQuitException,
+    ClientShutdownException,
+    RefusedError,
+    ScalerError,
+)
+
+# Bytes that may wait for credit before the caller of submit or map waits.
+BACKLOG_LIMIT = 8 << 20
+# Without credit the caller looks for some each so many tasks; as many are handed over at least.
+LOOK_EVERY = 64
+# Seconds for which the answer of `running()` is remembered.
+RUNNING_REMEMBERED = 0.1
+QUERY_EXPLAIN, QUERY_STATE = 0, 1
+
+
+class Wish:
+    """Something to wait for that someone else fulfils."""
+
+    def __init__(self) -> None:
+        self._outcome: Any = None
+
+
+class Conversation:
+    """See the module's text. `lock` guards everything but what `Turns` says; names with `_` before them are called
+    with it."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        session: int,
+        channel: Channel,
+        timeout: float,
+        heartbeat: float,
+        open_link: Callable[[str], ObjectLink],
+    ) -> None:
+        """timeout, heartbeat: seconds. open_link: connects to object storage at the address that the scheduler
+        named."""
+        self.endpoint = endpoint
+        self.session = session
+        self.channel = channel
+        self.timeout = timeout
+        self.turns = Turns(channel, self.read, heartbeat)
+        self.lock = self.turns.lock
+        self.holds = Holds(channel, self.lock)
+        self.objects = Objects(session, self.holds, lambda: open_link(self.storage))
+        self.book = Book()
+        self.receiver = Receiver(self, heartbeat)
+        # Set when no more can be submitted: makes the exception that says why.
+        self.refusal: Callable[[], BaseException] | None = None
+        self.welcome = Wish()
+        self.welcomed = False
+        self.cluster = ""
+        self.storage = ""
+        # Futures that have callbacks, or that someone waits for by the library's means.
+        self.observed: set[ScalerFuture] = set()
+        # Of these, those with an outcome that must be told: done by the receive thread, without the lock.
+        self.settling: deque[tuple[ScalerFuture, Outcome | None]] = deque()
+        self.abandoned = False
+        self._answers: dict[int, Wish] = {}
+        self._running: dict[int, tuple[float, bool]] = {}
+        # Neighbouring tasks of one function and options that wait for credit, the first of which is `_first`.
+        self._blobs: list[bytes] = []
+        self._function: Function | None = None
+        self._options: Options | None = None
+        self._first = 0
+        # The core has submissions that wait for credit.
+        self.waits_for_credit = False
+        living.add(self)
+
+    # -- Submitting
+
+    def submit(self, function: Function, options: Options, blob: bytes) -> ScalerFuture:
+        """One task. Leaves at once if there is credit; else with its neighbours, when there is."""
+        future = _new_future(ScalerFuture)
+        future._conversation = self
+        with self.lock:
+            if self.refusal is not None:
+                raise self.refusal()
+            book = self.book
+            future._sequence = sequence = book.next
+            run = book.task_run()
+            run.futures.append(future)
+            run.left += 1
+            book.unfinished += 1
+            book.next = sequence + 1
+            if function is self._function and options is self._options and self._blobs:
+                self._blobs.append(blob)
+            else:
+                self.begin_run(function, options, sequence)
+                self._blobs.append(blob)
+            if self.channel.credit:
+                self.hand_over()
+                self.write()
+            elif not len(self._blobs) % LOOK_EVERY:
+                self.look_for_credit()
+            elif len(self._blobs) == 1:
+                self.receiver.call()
+        return future
+
+    def submit_with_objects(
+        self,
+        function: Function,
+        options: Options,
+        block: tuple[int, int, bytes],
+        objects: list[tuple[int, int, bytes, int]],
+    ) -> ScalerFuture:
+        """One task that needs objects on the node before it starts."""
+        future = ScalerFuture(self, 0)
+        with self.lock:
+            self.check_open()
+            book = self.book
+            future._sequence = book.next
+            run = book.task_run()
+            run.futures.append(future)
+            run.left += 1
+            book.unfinished += 1
+            book.next += 1
+            self.hand_over()
+            self.tell(function)
+            self.channel.submit_blocks(function.id, options, future._sequence, [block], objects)
+            self.waits_for_credit = not self.channel.credit
+            self.write()
+            if self.waits_for_credit:
+                self.wait_for_room()
+        return future
+
+    def check_open(self) -> None:
+        if self.refusal is not None:
+            raise self.refusal()
+
+    def begin_run(self, function: Function, options: Options, first: int) -> None:
+        self.hand_over()
+        self.tell(function)
+        self._function, self._options, self._first = function, options, first
+
+    def tell(self, function: Function) -> None:
+        """Before the function's first use, and again after it was forgotten."""
+        if not function.told:
+            function.id = self.channel.function(function.pickled)
+            function.told = True
+
+    def forget(self, function: Function) -> None:
+        if function.told:
+            self.hand_over()
+            self.channel.forget_function(function.id)
+            function.told = False
+
+    def hand_over(self) -> None:
+        """Gives the gathered tasks to the core, which sends them when there is credit."""
+        blobs = self._blobs
+        if blobs:
+            assert self._function is not None
+            assert self._options is not None
+            self._blobs = []
+            self.channel.submit_many(self._function.id, self._options, self._first, blobs)
+            self.waits_for_credit = not self.channel.credit
+
+    def write(self) -> None:
+        """Sends what may leave; sees to it that someone sends the rest. (Who waits for the socket notices by
+        itself.)"""
+        self.channel.flush()
+        if self.waits_for_credit or self.channel.unsent:
+            self.receiver.call()
+
+    def look_for_credit(self) -> None:
+        if self.turns.barred:
+            return self.wait_for_room()
+        self.read()
+        blobs = self._blobs
+        if sum(map(len, blobs[-LOOK_EVERY:])) * len(blobs) > BACKLOG_LIMIT * LOOK_EVERY or len(blobs) >= 8192:
+            self.hand_over()
+            self.wait_for_room()
+
+    def wait_for_room(self) -> None:
+        """Back-pressure: the caller, who may hold the lock once, waits until little is queued."""
+        if self.channel.backlog <= BACKLOG_LIMIT:
+            return
+        self.lock.release()
+        try:
+            self.turns.wait_for(_Room(self), None)
+        finally:
+            self.lock.acquire()
+        self.check_open()
+
+    def submit_blocks(
+        self,
+        run: MapRun,
+        function: Function,
+        options: Options,
+        blocks: list[tuple[int, int, bytes]],
+        objects: list[tuple[int, int, bytes, int]],
+    ) -> None:
+        """The next elements of a map. Waits while much is queued."""
+        with self.lock:
+            self.check_open()
+            self.hand_over()
+            self.tell(function)
+            first = run.first + run.count
+            count = sum(block[0] for block in blocks)
+            run.add(count)
+            self.book.unfinished += count
+            self.channel.submit_blocks(function.id, options, first, blocks, objects)
+            self.waits_for_credit = not self.channel.credit
+            self.write()
+            if self.waits_for_credit:
+                self.look()
+                self.wait_for_room()
+
+    def fail_element(self, run: MapRun, outcome: Outcome) -> None:
+        """The next element of a map is not submitted: it has its outcome already."""
+        with self.lock:
+            run.add(1)
+            self.book.unfinished += 1
+            self.book.resolve(run.first + run.count - 1, 1, outcome, (), self.settle)
+
+    # -- Reading
+
+    def read(self) -> None:
+        """Takes in what has come, without waiting."""
+        events = self.channel.read()
+        for event in events:
+            kind = event[0]
+            if kind == EVENT_RESULTS:
+                _, first, count, outcome_kind, payload, excepted, failure = event
+                outcome = make_outcome(first, count, outcome_kind, payload, failure, self.objects)
+                self.book.resolve(first, count, outcome, excepted, self.settle if self.observed else None)
+            else:
+                self.other_event(kind, event)
+        if self.channel.credit:
+            self.waits_for_credit = False  # the core has sent what waited
+            if self._blobs:
+                self.hand_over()
+                self.write()
+        if events:
+            self.turns.wake_served()
+            if self.settling or self.turns.barred:
+                self.receiver.call()
+        self.holds.release_gone()
+
+    def other_event(self, kind: int, event: tuple[Any, ...]) -> None:
+        if kind == EVENT_WELCOME:
+            _, self.cluster, self.storage, _, _ = event
+            self.welcomed = True
+            self.receiver.welcomed()
+            self.welcome._outcome = True
+        elif kind == EVENT_ANSWER:
+            answer = self._answers.pop(event[1], None)
+            if answer is not None:
+                answer._outcome = (event[2], event[3])
+        elif kind == EVENT_DISCONNECTED:
+            self.welcomed = False
+            self.turns.barred = True
+            self.receiver.lost()
+        elif kind == EVENT_CLOSING:
+            reason = event[1]
+            self.end(lambda: ClientShutdownException(f"The cluster has ended: {reason}"))
+        elif kind == EVENT_REFUSED:
+            text = f"The scheduler refused this client: {event[2]}\n  where: {self.endpoint.address}"
+            self.end(lambda: RefusedError(text))
+
+    def settle(self, future: ScalerFuture, outcome: Outcome) -> None:
+        if future not in self.observed:
+            future._outcome = outcome
+            return
+        self.observed.discard(future)
+        if "_condition" in future.__dict__:
+            self.settling.append((future, outcome))
+        else:
+            future._outcome = outcome
+            self.settling.append((future, None))
+        self.receiver.call()
+
+    def settle_all(self) -> None:
+        """Without the lock: tells those who look at futures by the library's means, and runs callbacks."""
+        while self.settling:
+            future, outcome = self.settling.popleft()
+            if outcome is not None:
+                future._settle(outcome)
+            if "_done_callbacks" in future.__dict__:
+                future._invoke_callbacks()  # type: ignore[attr-defined]
+
+    # -- What futures ask for
+
+    def wait_for(self, target: Any, timeout: float | None) -> None:
+        """Until target._outcome is not None; TimeoutError after `timeout` seconds."""
+        self.turns.wait_for(target, timeout)
+
+    def look(self) -> None:
+        """Takes in what has come, for who asks without waiting."""
+        with self.lock:
+            if not self.turns.barred:
+                self.read()
+
+    def observe(self, future: ScalerFuture, condition: Any) -> Any:
+        """Gives the future a condition of its own, if it has none."""
+        with self.lock:
+            own = future.__dict__.setdefault("_condition", condition)
+            if future._outcome is None:
+                self.observed.add(future)
+                self.receiver.call()
+            return own
+
+    def call_back(self, future: ScalerFuture, fn: Callable[[Any], object]) -> bool:
+        """Whether the future is pending still; then `fn` is called when it is done."""
+        with self.lock:
+            if future._outcome is not None:
+                return False
+            future._done_callbacks.append(fn)
+            self.observed.add(future)
+            self.receiver.call()
+            return True
+
+    def cancel(self, first: int, count: int) -> None:
+        """Asks for it; each element still gets an outcome."""
+        with self.lock:
+            if self.refusal is None:
+                self.hand_over()
+                self.channel.cancel(first, count)
+                self.write()
+
+    def ask(self, kind: int, sequence: int) -> str:
+        """An answer of the scheduler about a task."""
+        with self.lock:
+            self.check_open()
+            self.hand_over()
+            answer = self._request(self.channel.query(kind, sequence))
+        return self._answer(answer)[1]
+
+    def _request(self, number: int) -> Wish:
+        answer = self._answers[number] = Wish()
+        self.write()
+        return answer
+
+    def _answer(self, answer: Wish) -> tuple[bool, str]:
+        self.wait_for(answer, None)
+        if isinstance(answer._outcome, BaseException):
+            raise answer._outcome
+        ok, text = answer._outcome
+        return ok, text
+
+    def is_running(self, future: ScalerFuture) -> bool:
+        now = time.monotonic()
+        asked, running = self._running.get(future._sequence, (0.0, False))
+        if now - asked > RUNNING_REMEMBERED:
+            try:
+                running = self.ask(QUERY_STATE, future._sequence) == "running"
+            except ScalerError:
+                running = False
+            self._running = {key: known for key, known in self._running.items() if now - known[0] < RUNNING_REMEMBERED}
+            self._running[future._sequence] = time.monotonic(), running
+        return running and future._outcome is None
+
+    # -- Beginning and end
+
+    def open(self, fd: int) -> None:
+        """The first connection. Returns when the scheduler has answered."""
+        with self.lock:
+            self.channel.attach(fd)
+            self.receiver.start()
+        try:
+            self.wait_for(self.welcome, self.timeout)
+        except TimeoutError:
+            self.close(lambda: unreachable(self.endpoint, self.timeout, lost=False))
+            raise unreachable(self.endpoint, self.timeout, lost=False) from None
+        except BaseException:
+            self.close(ClientQuitException)
+            raise
+        if isinstance(self.welcome._outcome, BaseException):
+            raise self.welcome._outcome
+
+    def clear(self) -> list[TaskRun | MapRun]:
+        """Asks for the end of everything; returns what is waited for then."""
+        with self.lock:
+            self.check_open()
+            self.hand_over()
+            pending = self.book.pending_runs()
+            self.channel.clear()
+            self.write()
+            return pending
+
+    def shutdown(self) -> tuple[bool, str]:
+        """Asks for the cluster's end: whether it ends, and if not why."""
+        with self.lock:
+            self.check_open()
+            self.hand_over()
+            answer = self._request(self.channel.shutdown())
+        try:
+            return self._answer(answer)
+        except (ClientShutdownException, ConnectionError):
+            return True, ""  # it ended before it answered
+
+    def end(self, why: Callable[[], BaseException], outcome: Outcome | None = None) -> None:
+        """With the lock: every pending future has its outcome, nothing more can be submitted."""
+        if self.refusal is not None:
+            return
+        self.refusal = why
+        self._blobs = []
+        self.turns.barred = True
+        verdict = Verdict(why) if outcome is None else outcome
+        for start, end in self.book.all_unfinished():
+            self.book.resolve(start, end - start, verdict, (), self.settle)
+        for wish in (self.welcome, *self._answers.values()):
+            if wish._outcome is None:
+                wish._outcome = why()
+        self._answers.clear()
+        self.turns.wake_all()
+        self.receiver.call()
+
+    def close(self, why: Callable[[], BaseException]) -> None:
+        """Says goodbye and ends. Again is fine."""
+        with self.lock:
+            if self.refusal is None and self.channel.attached:
+                self.channel.goodbye()
+                self._write_out(1.0)
+            self.end(why, CANCELLED)
+            self.channel.detach()
+            self.channel.wake()
+        self.receiver.join()
+
+    def _write_out(self, seconds: float) -> None:
+        """Sends what is left, for so long at most."""
+        deadline = time.monotonic() + seconds
+        self.channel.flush()
+        while self.channel.unsent and time.monotonic() < deadline and self.channel.attached:
+            self.channel.wait(max(0.0, deadline - time.monotonic()))
+            self.channel.read()
+
+    def end_at_exit(self) -> None:
+        self.close(lambda: ClientQuitException("The interpreter ends."))
+
+    def forked(self) -> None:
+        """In a child made by fork: the parent's socket is not ours, nor is the state of the lock."""
+        self.turns = Turns(self.channel, self.read, self.turns.longest_wait)
+        self.lock = self.turns.lock
+        self.receiver = Receiver(self, self.turns.longest_wait)
+        self.settling.clear()
+        self.observed.clear()
+        self.end(forked_error)
+        # Lets go of our copy of the socket without a word to the scheduler.
+        self.channel = self.turns.source = NoChannel()  # type: ignore[assignment]
+
+
+def forked_error() -> ClientForkedError:
+    return ClientForkedError(
+        "This client was made before os.fork, in the parent process; a connection cannot be shared.\n"
+        "  to do: make a Client of its own in the child (or start the child with 'spawn')"
+    )
+
+
+class NoChannel:
+    """Stands for a channel that is another process's."""
+
+    attached = credit = unsent = False
+    backlog = 0
+
+    def nothing(self, *_: object) -> None:
+        pass
+
+    detach = wake = flush = read = nothing
+
+
+class _Room:
+    """For waiting: little is queued, or there is no more use in waiting."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self.conversation = conversation
+
+    @property
+    def _outcome(self) -> bool | None:
+        conversation = self.conversation
+        return True if conversation.refusal is not None or conversation.channel.backlog <= BACKLOG_LIMIT // 2 else None
+
+
+_new_future = ScalerFuture.__new__

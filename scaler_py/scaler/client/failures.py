@@ -1,0 +1,84 @@
+"""The system's verdicts as exceptions: what happened, where, what to do."""
+
+from __future__ import annotations
+
+import signal
+from typing import NamedTuple
+
+from scaler import errors
+
+
+class Failure(NamedTuple):
+    """As the scheduler told it. status: exit code, or minus the signal's number."""
+
+    code: int
+    attempts: int
+    status: int
+    nodes: list[str]
+    detail: str
+
+
+_CLASSES: tuple[type[errors.TaskError], ...] = (
+    errors.ProcessorDiedError,
+    errors.WorkerDiedError,
+    errors.TaskTimeoutError,
+    errors.TaskMemoryError,
+    errors.MissingObjects,
+    errors.NodeSetupError,
+    errors.TaskRejectedError,
+    errors.ObjectStorageException,
+)
+
+_WHAT = (
+    "The process that ran the task ended with {status}, in {attempts}.",
+    "The node that ran the task was lost, in {attempts}.",
+    "The task ran longer than its time-out; its process was ended.",
+    "The task used more memory than it may; its process was ended.",
+    "An object that the task needs is not in object storage any more.",
+    "The process that would run the task cannot start.",
+    "The scheduler or the worker could not accept the task.",
+    "Object storage could not be reached, or did not take an object.",
+)
+
+_MEND = (
+    "run the function here with the same arguments; os._exit, a crash in C code or the kernel's memory killer do this",
+    "look at the nodes' logs; `retries=` or more nodes help when machines come and go",
+    "raise `timeout=` of submit_verbose (or --task-timeout-seconds), or split the task",
+    "raise --per-worker-memory-limit, or give the task less at a time",
+    "send the object again with `send_object`: clear() and the end of its client drop it",
+    "mend what `preload` does, or see the node's log",
+    "see the text above; a function must be picklable and importable on the workers",
+    "see that the object storage server runs and that its advertised address can be reached from everywhere",
+)
+
+
+def failure_error(failure: Failure, name: str = "") -> errors.TaskError:
+    """A fresh exception for this verdict."""
+    code = failure.code if 0 <= failure.code < len(_CLASSES) else 6
+    what = _WHAT[code].format(status=status_text(failure.status), attempts=_attempts(failure.attempts))
+    lines = [what + (f" {failure.detail}" if failure.detail else "")]
+    where = ", ".join(part for part in (name, _nodes(failure.nodes)) if part)
+    if where:
+        lines.append(f"  where: {where}")
+    lines.append(f"  to do: {_MEND[code]}")
+    return _CLASSES[code](
+        "\n".join(lines), attempts=failure.attempts, status=failure.status, nodes=tuple(failure.nodes)
+    )
+
+
+def status_text(status: int) -> str:
+    """`exit code 3` or `signal 9 (SIGKILL)`."""
+    if status >= 0:
+        return f"exit code {status}"
+    try:
+        return f"signal {-status} ({signal.Signals(-status).name})"
+    except ValueError:
+        return f"signal {-status}"
+
+
+def _attempts(attempts: int) -> str:
+    return "1 attempt" if attempts == 1 else f"{attempts} attempts"
+
+
+def _nodes(nodes: list[str]) -> str:
+    return f"node {', '.join(nodes)}" if nodes else ""

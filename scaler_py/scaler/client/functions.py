@@ -1,0 +1,105 @@
+"""Functions, each serialised once a client, and again when what it refers to was rebound."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from scaler._core import STYLE_FULL, Options
+from scaler.client.watching import Watch
+from scaler.errors import PackingError
+from scaler.packing import dumps_by_value, refers_to_main
+
+# Functions that a client remembers; the rest are forgotten here, and by the cluster when no task uses them.
+MOST_FUNCTIONS = 512
+# A pickle over this does not fit a message beside other things.
+LARGEST_PICKLE = 4 << 20
+
+
+class Function:
+    """A serialised function. Guarded by the client's lock: `told` and `id`, which is b"" until it was told."""
+
+    __slots__ = ("by_value", "function", "id", "name", "options", "pickled", "told", "used", "watch")
+
+    def __init__(self, function: Callable[..., Any], pickled: bytes, by_value: bool) -> None:
+        self.function = function
+        self.pickled = pickled
+        self.by_value = by_value
+        self.watch = Watch(function) if by_value else None
+        self.name = getattr(function, "__qualname__", None) or type(function).__qualname__
+        self.options = self.options_for(style=STYLE_FULL)
+        self.id = b""
+        self.told = False
+        self.used = True
+
+    def options_for(self, *, style: int, name: str | None = None, **rest: Any) -> Options:
+        """Options of its tasks: the name, and the Python it needs where its code itself travels."""
+        return Options(
+            style=style,
+            name=str(name or self.name),
+            python_minor=sys.version_info.minor if self.by_value else 0,
+            **rest,
+        )
+
+
+def serialise(function: Callable[..., Any]) -> tuple[bytes, bool]:
+    """(pickle, whether it holds code rather than names). PackingError with the path to what cannot be pickled."""
+    try:
+        pickled = pickle.dumps(function, 5)
+        if not refers_to_main(pickled):
+            return pickled, False
+    except Exception:
+        pass  # whatever it was, cloudpickle may know better, and says it if not
+    try:
+        return dumps_by_value(function), True
+    except PackingError as error:
+        name = getattr(function, "__qualname__", None) or type(function).__qualname__
+        text = str(error).removeprefix("value")
+        raise PackingError(f"function {name}{text}", path=error.path) from error.__cause__
+
+
+class FunctionCache:
+    """By the function's identity. `forget` is told what falls out. `wrap`: what travels in the function's place."""
+
+    def __init__(self, forget: Callable[[Function], None], wrap: Callable[[Any], Any] | None = None) -> None:
+        self._functions: dict[int, Function] = {}
+        self._forget = forget
+        self._wrap = wrap
+
+    def get(self, function: Callable[..., Any], reserialise: bool = False) -> Function:
+        known = self._functions.get(id(function))
+        if known is not None and not reserialise and (known.watch is None or known.watch.holds()):
+            known.used = True
+            return known
+        return self._make(function)
+
+    def _make(self, function: Callable[..., Any]) -> Function:
+        if not callable(function):
+            raise TypeError(f"{function!r} cannot be called: the first argument is the function")
+        if self._wrap is None:
+            made = Function(function, *serialise(function))
+        else:
+            made = Function(function, serialise(self._wrap(function))[0], True)
+        if isinstance(function, types.MethodType) and not isinstance(function.__self__, type | types.ModuleType):
+            return made  # made anew at each `x.method`, and x may have changed since
+        if len(self._functions) >= MOST_FUNCTIONS:
+            self._make_room()
+        stale = self._functions.get(id(function))
+        self._functions[id(function)] = made
+        if stale is not None:
+            self._forget(stale)
+        return made
+
+    def _make_room(self) -> None:
+        """Forgets the oldest that was not used since the last time; they are in the order of their making."""
+        for key, known in tuple(self._functions.items()):  # noqa: B007 - used below
+            if not known.used:
+                break
+            known.used = False
+        else:
+            key, known = next(iter(self._functions.items()))
+        if self._functions.pop(key, None) is not None:
+            self._forget(known)

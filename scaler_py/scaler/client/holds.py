@@ -1,0 +1,62 @@
+"""Which objects this client holds, and for how many reasons; the scheduler keeps an object that somebody holds.
+
+Handles end in finalizers, which may run anywhere, so they only leave a note; the notes are read with the client's lock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+
+class HoldingChannel(Protocol):
+    """What is needed of `Channel`."""
+
+    def hold_object(self, hash: bytes, size: int) -> None: ...
+
+    def release_object(self, hash: bytes) -> None: ...
+
+
+class Handle:
+    """One reason to hold an object, while it lives."""
+
+    __slots__ = ("_generation", "_gone", "hash")
+
+    def __init__(self, hash: bytes, generation: int, gone: deque[tuple[int, bytes]]) -> None:
+        self.hash = hash
+        self._generation = generation
+        self._gone = gone
+
+    def __del__(self) -> None:
+        self._gone.append((self._generation, self.hash))
+
+
+class Holds:
+    """lock: the client's. The core counts the holds."""
+
+    def __init__(self, channel: HoldingChannel, lock: AbstractContextManager[Any]) -> None:
+        self.channel = channel
+        self.lock = lock
+        self._gone: deque[tuple[int, bytes]] = deque()
+        # After `clear` the scheduler knows of no holds: the handles of before end silently.
+        self._generation = 0
+
+    def hold(self, hash: bytes, size: int) -> Handle:
+        with self.lock:
+            return self.hold_locked(hash, size)
+
+    def hold_locked(self, hash: bytes, size: int) -> Handle:
+        self.channel.hold_object(hash, size)
+        return Handle(hash, self._generation, self._gone)
+
+    def release_gone(self) -> None:
+        """With the lock: tells the scheduler of the handles that ended."""
+        while self._gone:
+            generation, hash = self._gone.popleft()
+            if generation == self._generation:
+                self.channel.release_object(hash)
+
+    def clear(self) -> None:
+        with self.lock:
+            self._generation += 1

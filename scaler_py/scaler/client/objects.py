@@ -1,0 +1,135 @@
+"""Objects in storage: what `send_object` stored, large arguments, and large results on their way home.
+
+Equal bytes are stored once. The scheduler keeps an object while this client holds it, and while tasks use it. Large
+arguments are held a while longer than their tasks need, for they are often sent again: the last 32 of them, up to 256
+MiB. Bytes that were let go of and come again are stored under another name (a few bytes behind the pickle, which no
+reader minds), for the deletion of the old ones may still be under way.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+from scaler._core import blake3
+from scaler.client.holds import Handle, Holds
+from scaler.client.object_link import ObjectLink, Request
+
+MOST_KEPT = 32
+MOST_KEPT_BYTES = 256 << 20
+# Names of objects let go of that are remembered.
+MOST_REMEMBERED = 4096
+
+
+class Stored:
+    """An object, perhaps still on its way there. Keeps it in storage while it lives."""
+
+    __slots__ = ("handle", "hash", "request", "size")
+
+    def __init__(self, hash: bytes, size: int, request: Request, handle: Handle) -> None:
+        self.hash = hash
+        self.size = size
+        self.request = request
+        self.handle = handle
+
+
+class Objects:
+    """Of one client. open_link: connects to the storage that the scheduler named."""
+
+    def __init__(self, session: int, holds: Holds, open_link: Callable[[], ObjectLink]) -> None:
+        self.session = session
+        self._holds = holds
+        self._open_link = open_link
+        self._lock = threading.Lock()
+        self._link: ObjectLink | None = None
+        self._kept: OrderedDict[bytes, Stored] = OrderedDict()
+        self._kept_bytes = 0
+        # How often bytes of this hash were let go of.
+        self._dropped: OrderedDict[bytes, int] = OrderedDict()
+
+    @property
+    def link(self) -> ObjectLink:
+        with self._lock:
+            if self._link is None:
+                self._link = self._open_link()
+            return self._link
+
+    def start_put(self, data: bytes) -> Stored:
+        """Begins to store a pickle, unless it is there. `wait` for it before anybody is told of it."""
+        hash = blake3(data)[:16]
+        with self._lock:
+            known = self._kept.get(hash)
+            if known is not None:
+                self._kept.move_to_end(hash)
+                return known
+            dropped = self._dropped.get(hash, 0)
+        if dropped:
+            data += dropped.to_bytes(8, "little")
+        # Held first: from its first byte in storage on the object is somebody's.
+        handle = self._holds.hold(blake3(data)[:16] if dropped else hash, len(data))
+        stored = Stored(handle.hash, len(data), self.link.start_put(data), handle)
+        with self._lock:
+            self._kept[hash] = stored
+            self._kept_bytes += stored.size
+            gone = self._make_room()
+        del gone  # outside of the lock: their handles' finalizers run here
+        return stored
+
+    def _make_room(self) -> list[Stored]:
+        gone = []
+        while len(self._kept) > MOST_KEPT or (self._kept_bytes > MOST_KEPT_BYTES and len(self._kept) > 1):
+            hash, stored = self._kept.popitem(last=False)
+            self._kept_bytes -= stored.size
+            gone.append(stored)
+            self._dropped[hash] = self._dropped.pop(hash, 0) + 1
+            while len(self._dropped) > MOST_REMEMBERED:
+                self._dropped.popitem(last=False)
+        return gone
+
+    def wait(self, stored: Stored) -> None:
+        """Until it is in storage. ObjectStorageException when it does not get there."""
+        try:
+            self.link.wait(stored.request)
+        except BaseException:
+            self._forget(stored)
+            raise
+
+    def _forget(self, failed: Stored) -> None:
+        with self._lock:
+            for hash, stored in list(self._kept.items()):
+                if stored is failed:
+                    del self._kept[hash]
+                    self._kept_bytes -= stored.size
+
+    def hold_locked(self, hash: bytes, size: int) -> Handle:
+        """With the client's lock."""
+        return self._holds.hold_locked(hash, size)
+
+    def start_fetch(self, session: int, hash: bytes, size: int) -> Request:
+        return self.link.start_get(session, hash, size)
+
+    def finish_fetch(self, request: Request) -> bytes:
+        """The object's bytes. MissingObjects, ObjectStorageException."""
+        data: bytes = self.link.wait(request)
+        return data
+
+    def idle(self) -> None:
+        """The link's timely work, if there is a link and nobody else does it."""
+        if self._link is not None:
+            self._link.idle()
+
+    def clear(self) -> None:
+        """Everything is let go of."""
+        with self._lock:
+            for hash in self._kept:
+                self._dropped[hash] = self._dropped.pop(hash, 0) + 1
+            gone = list(self._kept.values())
+            self._kept.clear()
+            self._kept_bytes = 0
+        self._holds.clear()
+        del gone
+
+    def close(self) -> None:
+        if self._link is not None:
+            self._link.close()
