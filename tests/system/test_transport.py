@@ -267,9 +267,11 @@ def test_insecure_listener_admits_who_asks_for_it(loop: EchoLoop) -> None:
 
 
 def test_something_else_at_the_port_is_said(key: keys.ClusterKey) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        with pytest.raises(NotAdmittedError, match="does not speak as scaler does"):
-            dial(f"tcp://127.0.0.1:{other.getsockname()[1]}", "client", timeout=0.5)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        pytest.raises(NotAdmittedError, match="does not speak as scaler does"),
+    ):
+        dial(f"tcp://127.0.0.1:{other.getsockname()[1]}", "client", timeout=0.5)
 
 
 def test_scheduler_that_comes_later_is_found(loop: EchoLoop, key: keys.ClusterKey) -> None:

@@ -5,7 +5,6 @@ import os
 import stat
 import struct
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,10 @@ from zmq.utils import z85
 
 
 @pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SCALER_KEY", "SCALER_KEY_FILE", "SCALER_INSECURE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SCALER_CONFIG_DIR", str(tmp_path / "config"))
-    yield
 
 
 def test_public_key_is_the_one_that_zmq_derives() -> None:

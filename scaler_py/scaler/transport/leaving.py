@@ -6,6 +6,7 @@ registers that.
 """
 
 import atexit
+import os
 import weakref
 from typing import Protocol
 
@@ -29,3 +30,5 @@ def finish() -> None:
 
 
 atexit.register(finish)
+# A forked child has neither the bridges' threads nor a say in the parent's connections.
+os.register_at_fork(after_in_child=_bridges.clear)
