@@ -162,7 +162,7 @@ impl<P: Payload> Dialer<P> {
         if self.wants_close {
             return;
         }
-        if frame.link != self.link.id() {
+        if frame.link != self.link.id() && !is_refusal(&frame) {
             self.wants_close = true;
             return;
         }
@@ -328,6 +328,11 @@ impl<P: Payload> Dialer<P> {
     pub fn wants_close(&self) -> bool {
         self.wants_close
     }
+}
+
+/// Whoever could not read our frames knows no link to refuse.
+fn is_refusal<P>(frame: &Frame<P>) -> bool {
+    frame.link == 0 && matches!(handshake_of(frame), Some(Message::Refused { .. }))
 }
 
 fn handshake_of<P>(frame: &Frame<P>) -> Option<&Message<P>> {

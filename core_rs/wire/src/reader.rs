@@ -57,6 +57,21 @@ impl<'a, P> Reader<'a, P> {
         self.at + self.body - self.end
     }
 
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Back to a position in the header where no payload has been read since.
+    pub fn rewind(&mut self, position: usize) {
+        self.at = position;
+    }
+
+    /// Leaves out the rest of the frame.
+    pub fn skip_rest(&mut self) {
+        self.at = self.end;
+        self.body = self.frame.len();
+    }
+
     pub fn finish(&mut self) -> Read<()> {
         self.place = "header";
         if self.at < self.end {

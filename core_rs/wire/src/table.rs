@@ -134,7 +134,39 @@ pub(crate) fn read<P: Payload>(input: &mut Reader<'_, P>) -> Result<Message<P>, 
         });
     }
     let kind = input.u64()?;
+    if kind == HELLO && entries > 1 {
+        return read_hello(entries - 1, input);
+    }
     read_fields(kind, entries - 1, input)
+}
+
+const HELLO: u64 = 0;
+
+/// A hello of another protocol may have any fields after its number, which never moves: so that its sender can be
+/// told what is wrong. They are left out.
+fn read_hello<P: Payload>(
+    fields: usize,
+    input: &mut Reader<'_, P>,
+) -> Result<Message<P>, DecodeError> {
+    let before = input.position();
+    input.place = "Hello.protocol";
+    let protocol = input.u32()?;
+    if protocol == PROTOCOL {
+        input.rewind(before);
+        return read_fields(HELLO, fields, input);
+    }
+    input.skip_rest();
+    Ok(Message::Hello(Hello {
+        protocol,
+        role: Role::Client,
+        incarnation: 0,
+        received: 0,
+        sent: 0,
+        ticket: Vec::new(),
+        session: 0,
+        node: None,
+        properties: Vec::new(),
+    }))
 }
 
 messages! {

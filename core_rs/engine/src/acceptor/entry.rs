@@ -43,6 +43,12 @@ impl<P: Payload> Entry<P> {
         }
     }
 
+    #[cfg(feature = "planted")]
+    pub fn with_bugs(mut self, bugs: crate::link::Bugs) -> Self {
+        self.link.set_bugs(bugs);
+        self
+    }
+
     /// How long it is remembered without a connection.
     pub fn lease_us(&self, settings: &AcceptorSettings) -> u64 {
         match self.role {

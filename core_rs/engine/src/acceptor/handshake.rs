@@ -120,7 +120,7 @@ impl<P: Payload> Acceptor<P> {
                         why: "its peer began anew".to_owned(),
                     });
                 }
-                self.links.insert(id, Entry::new(id, epoch, &hello, now));
+                self.insert_link(id, Entry::new(id, epoch, &hello, now));
                 self.connect(now, connection, id);
                 self.welcome(connection, id);
                 self.events.push_back(AcceptorEvent::Joined {

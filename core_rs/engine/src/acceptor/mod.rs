@@ -133,6 +133,8 @@ pub struct Acceptor<P> {
     /// Links ended for what they sent, and why; the oldest first in `ended_order`.
     ended: BTreeMap<LinkId, String>,
     ended_order: VecDeque<LinkId>,
+    #[cfg(feature = "planted")]
+    bugs: crate::link::Bugs,
 }
 
 impl<P: Payload> Acceptor<P> {
@@ -157,12 +159,20 @@ impl<P: Payload> Acceptor<P> {
             closes: VecDeque::new(),
             ended: BTreeMap::new(),
             ended_order: VecDeque::new(),
+            #[cfg(feature = "planted")]
+            bugs: crate::link::Bugs::default(),
         }
     }
 
     /// Tells peers that come from now on where object storage is.
     pub fn set_storage(&mut self, storage: String) {
         self.settings.storage = storage;
+    }
+
+    /// Plants mistakes in all links that join from now on.
+    #[cfg(feature = "planted")]
+    pub fn set_bugs(&mut self, bugs: crate::link::Bugs) {
+        self.bugs = bugs;
     }
 
     pub fn is_connected(&self, link: LinkId) -> bool {
@@ -464,6 +474,12 @@ impl<P: Payload> Acceptor<P> {
         self.set_lease(id, Some(at));
         self.events
             .push_back(AcceptorEvent::Disconnected { link: id });
+    }
+
+    fn insert_link(&mut self, id: LinkId, entry: Entry<P>) {
+        #[cfg(feature = "planted")]
+        let entry = entry.with_bugs(self.bugs);
+        self.links.insert(id, entry);
     }
 
     fn remove_link(&mut self, id: LinkId) -> Option<Entry<P>> {

@@ -48,7 +48,7 @@ pub struct CannotResume;
 #[cfg(feature = "planted")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bugs {
-    /// Every fourth acknowledgement that is due alone is taken for told and never leaves.
+    /// Frames that are acknowledged together with a later one never give their credit back.
     pub forget_acknowledgement: bool,
     /// What is sent again after a reconnect gets new sequence numbers.
     pub resend_without_sequence: bool,
@@ -90,8 +90,6 @@ pub struct Link<P> {
 
     #[cfg(feature = "planted")]
     bugs: Bugs,
-    #[cfg(feature = "planted")]
-    bare_acknowledgements: u64,
 }
 
 impl<P: Payload> Link<P> {
@@ -117,8 +115,6 @@ impl<P: Payload> Link<P> {
             acknowledge_at: None,
             #[cfg(feature = "planted")]
             bugs: Bugs::default(),
-            #[cfg(feature = "planted")]
-            bare_acknowledgements: 0,
         }
     }
 
@@ -227,6 +223,11 @@ impl<P: Payload> Link<P> {
     }
 
     fn take_back_credit(&mut self, acknowledged: u64) {
+        #[cfg(feature = "planted")]
+        if self.bugs.forget_acknowledgement {
+            self.charged.retain(|sequence| *sequence != acknowledged);
+            return self.prune(acknowledged);
+        }
         while self
             .charged
             .front()
@@ -322,12 +323,7 @@ impl<P: Payload> Link<P> {
         if !(self.acknowledge_now || owed >= ACKNOWLEDGE_OWED || due) {
             return None;
         }
-        let frame = self.outside(Vec::new());
-        #[cfg(feature = "planted")]
-        if self.forgets_acknowledgement() {
-            return None;
-        }
-        Some(frame)
+        Some(self.outside(Vec::new()))
     }
 
     /// When `poll_transmit` has something even if nothing happens before.
@@ -370,11 +366,6 @@ impl<P: Payload> Link<P> {
         self.sent = peer_received + self.kept.len() as u64;
         self.charged = (peer_received + 1..=self.sent).collect();
         self.cursor = 0;
-    }
-
-    fn forgets_acknowledgement(&mut self) -> bool {
-        self.bare_acknowledgements += 1;
-        self.bugs.forget_acknowledgement && self.bare_acknowledgements % 4 == 0
     }
 }
 

@@ -139,3 +139,42 @@ fn a_frame_cut_on_its_way_is_not_delivered_twice() {
     pair.run_for(SECOND);
     assert_eq!(pair.accepted(), [1]);
 }
+
+/// The properties above can fail: each planted mistake breaks one of them.
+#[cfg(feature = "planted")]
+mod planted {
+    use scaler_engine::link::Bugs;
+
+    use super::*;
+
+    #[test]
+    fn frames_sent_again_under_new_numbers_are_delivered_twice() {
+        let mut pair = Pair::connected(Role::Client);
+        pair.dialer.set_bugs(Bugs {
+            resend_without_sequence: true,
+            ..Bugs::default()
+        });
+        pair.dialer.send(numbered(1));
+        pair.transmit();
+        pair.deliver_to_acceptor();
+        pair.reconnect();
+        assert_eq!(pair.accepted(), [1, 1]);
+    }
+
+    #[test]
+    fn a_forgotten_acknowledgement_stops_its_peer() {
+        let mut pair = Pair::connected(Role::Client);
+        pair.dialer.set_bugs(Bugs {
+            forget_acknowledgement: true,
+            ..Bugs::default()
+        });
+        for number in 0..10 {
+            pair.dialer.send(numbered(number));
+            pair.transmit();
+            pair.dialer.send(numbered(100 + number));
+            pair.settle();
+        }
+        pair.run_for(60 * SECOND);
+        assert!(pair.accepted().len() < 20, "{:?}", pair.accepted());
+    }
+}

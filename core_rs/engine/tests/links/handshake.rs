@@ -198,3 +198,24 @@ fn heartbeats_are_answered_and_an_idle_connection_lives() {
     assert!((290..=310).contains(&heartbeats), "{heartbeats}");
     assert!(pair.dialer.link().is_idle());
 }
+
+#[test]
+fn a_hello_that_could_not_be_read_is_refused_and_its_sender_hears_it() {
+    let mut pair = Pair::new(Role::Client);
+    pair.connect();
+    pair.transmit();
+    pair.to_acceptor.clear();
+    pair.acceptor.on_malformed(
+        pair.now,
+        pair.connection.unwrap(),
+        "Hello.role: 99 is no role",
+    );
+    pair.settle();
+    assert!(matches!(
+        &pair.dialer_events[..],
+        [DialerEvent::Refused {
+            code: RefusalCode::Malformed,
+            ..
+        }]
+    ));
+}

@@ -93,6 +93,16 @@ fn an_unknown_code_names_its_field() {
 }
 
 #[test]
+fn a_hello_of_another_protocol_is_read_whatever_follows_its_number() {
+    for rest in [&[][..], &[0xc1, 0xff], &[0x81]] {
+        let hello = [&[0x91, 0x92, 0, 2], rest].concat();
+        let frame = read(&raw_frame(&hello, b"anything")).unwrap();
+        assert!(matches!(&frame.messages[..], [Message::Hello(hello)] if hello.protocol == 2));
+    }
+    assert!(read(&raw_frame(&[0x91, 0x92, 0, 1], b"")).is_err());
+}
+
+#[test]
 fn too_few_and_too_many_fields_are_refused() {
     for message in [
         &[0x91, 0x92, 13, 1][..],

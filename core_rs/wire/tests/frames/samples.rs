@@ -185,7 +185,7 @@ fn capabilities(draw: &mut impl Draw) -> Capabilities {
 
 fn hello(draw: &mut impl Draw) -> Hello {
     Hello {
-        protocol: draw.u32(),
+        protocol: PROTOCOL,
         role: draw.pick(ROLES),
         incarnation: draw.u64(),
         received: draw.u64(),
