@@ -171,7 +171,7 @@ mod planted {
         for number in 0..10 {
             pair.dialer.send(numbered(number));
             pair.transmit();
-            pair.dialer.send(numbered(100 + number));
+            pair.dialer.send(express(100 + number));
             pair.settle();
         }
         pair.run_for(60 * SECOND);
