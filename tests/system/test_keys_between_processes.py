@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from scaler.node.starting import _environment
 
 pytestmark = pytest.mark.timeout(120)
