@@ -80,8 +80,9 @@ impl Channel {
         self.dialed.credit()
     }
 
+    /// Payload bytes that the scheduler has not received.
     pub fn backlog(&self) -> u64 {
-        self.dialed.backlog()
+        self.dialed.backlog() + self.session.queued_bytes()
     }
 
     pub fn unsent(&self) -> bool {

@@ -80,6 +80,8 @@ pub struct Connections<O> {
     dirty: Vec<Key>,
     scratch: Vec<u8>,
     frames: Vec<Frame<Bytes>>,
+    frames_in: u64,
+    frames_out: u64,
 }
 
 impl<O: Copy> Connections<O> {
@@ -93,6 +95,8 @@ impl<O: Copy> Connections<O> {
             dirty: Vec::new(),
             scratch: Vec::new(),
             frames: Vec::new(),
+            frames_in: 0,
+            frames_out: 0,
         }
     }
 
@@ -125,6 +129,15 @@ impl<O: Copy> Connections<O> {
 
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+
+    /// Read and pushed since the start.
+    pub fn frames_in(&self) -> u64 {
+        self.frames_in
+    }
+
+    pub fn frames_out(&self) -> u64 {
+        self.frames_out
     }
 
     /// An event of the poll for the connection at `index`.
@@ -188,6 +201,7 @@ impl<O: Copy> Connections<O> {
         let owner = connection.owner;
         let read = connection.input.read(connection.socket.as_fd(), &mut self.scratch, &mut self.frames);
         *frames += self.frames.len();
+        self.frames_in += self.frames.len() as u64;
         for frame in self.frames.drain(..) {
             arrival(key, owner, Arrival::Frame(frame));
         }
@@ -220,6 +234,7 @@ impl<O: Copy> Connections<O> {
             return;
         };
         connection.output.push(frame);
+        self.frames_out += 1;
         // A blocked one is written to when the poll says so.
         if !connection.dirty && !connection.blocked {
             connection.dirty = true;

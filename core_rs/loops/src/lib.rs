@@ -3,17 +3,28 @@
 //! They move bytes and call the machines of `scaler_engine`; they decide nothing. Every connection is a Unix stream
 //! socket; no write ever waits. What only Linux has is in [`linux`].
 
+pub mod accepting;
 pub mod channel;
 pub mod connections;
 pub mod dialed;
+pub mod executors;
 pub mod input;
-
 pub mod line;
 pub mod linux;
+pub mod listeners;
+pub mod memory;
+pub mod node_part;
 pub mod output;
+pub mod outward;
+pub mod parts;
 pub mod object_channel;
 pub mod port;
+pub mod reactor;
+pub mod scheduler_part;
+pub mod scheduler_stub;
 pub mod shared;
+pub mod spill;
+pub mod store_part;
 pub mod table;
 
 pub use scaler_engine as engine;

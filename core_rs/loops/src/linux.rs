@@ -18,6 +18,8 @@ use rustix::time::{ClockId, Timespec};
 /// Bytes of a shared page.
 pub const PAGE: usize = 4096;
 const WORDS: usize = PAGE / 8;
+/// How long the end of a killed process is waited for.
+const DEATH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// `CLOCK_MONOTONIC` in microseconds: the same clock in all processes of the machine, and Python's `time.monotonic`.
 pub fn monotonic_us() -> u64 {
@@ -140,6 +142,14 @@ impl Child {
         Some(status.ok().flatten().unwrap_or(0))
     }
 
+    /// Waits for the end of a process that was killed. It may be stuck in the kernel: then it is left to itself.
+    pub fn reap_soon(&mut self) {
+        let timeout = timespec(DEATH_PATIENCE);
+        let mut watched = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        while let Err(rustix::io::Errno::INTR) = rustix::event::poll(&mut watched, Some(&timeout)) {}
+        self.try_reap();
+    }
+
     fn wait(&self, options: WaitIdOptions) -> io::Result<Option<i32>> {
         let status = rustix::process::waitid(WaitId::PidFd(self.pidfd()), options)?;
         Ok(status.map(|status| match (status.exit_status(), status.terminating_signal()) {
@@ -147,6 +157,16 @@ impl Child {
             (_, Some(signal)) => -signal,
             _ => 0,
         }))
+    }
+}
+
+/// Nobody looks after it any more.
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.reaped {
+            self.kill_group();
+            self.reap_soon();
+        }
     }
 }
 
@@ -242,4 +262,18 @@ pub fn end_with_parent(parent: u32) -> io::Result<bool> {
 /// Makes this process the parent of whatever its descendants leave behind.
 pub fn adopt_orphans() -> io::Result<()> {
     Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
+/// A random number, for names that must not meet.
+pub fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // A few bytes always come whole, once the system has started.
+    while rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) != Ok(bytes.len()) {}
+    u64::from_le_bytes(bytes)
+}
+
+/// Microseconds since 1970 when [`monotonic_us`] was 0.
+pub fn unix_offset_us() -> u64 {
+    let now = rustix::time::clock_gettime(ClockId::Realtime);
+    (now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000).saturating_sub(monotonic_us())
 }

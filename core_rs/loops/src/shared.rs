@@ -6,7 +6,9 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use mio::Waker;
+use scaler_engine::store::FileDone;
 use scaler_wire::{RefusalCode, Sequence, SessionId};
 
 use crate::line::Line;
@@ -47,6 +49,7 @@ pub enum Order {
     ExecutorStarted { slot: u32, child: Child, socket: OwnedFd, line: OwnedFd },
     ExecutorFailed { slot: u32, error: String },
     Drain,
+    StoreFile(FileDone<Bytes>),
     Stop,
 }
 

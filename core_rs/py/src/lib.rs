@@ -5,10 +5,12 @@ mod channel;
 mod descriptor;
 mod dialed;
 mod executor_port;
+mod loop_;
 mod object_channel;
 mod options;
 mod process;
 mod remote;
+mod settings;
 mod steps;
 mod table;
 
@@ -31,6 +33,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<channel::Channel>()?;
     module.add_class::<object_channel::ObjectChannel>()?;
     module.add_class::<executor_port::ExecutorPort>()?;
+    module.add_class::<loop_::Loop>()?;
     module.add_class::<steps::Steps>()
 }
 

@@ -1,0 +1,220 @@
+//! The parts of a loop, and who of them gets what.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mio::{Registry, Token};
+use scaler_engine::acceptor::Origin;
+use scaler_engine::store::FileDone;
+
+use crate::connections::{Arrival, Connections, Key};
+use crate::node_part::NodePart;
+use crate::outward::OutwardLink;
+use crate::reactor::Settings;
+use crate::scheduler_part::{SchedulerPart, NODE_HERE};
+use crate::shared::{Listening, Outward, Shared};
+use crate::store_part::StorePart;
+
+/// Whose connection it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Somebody's with the scheduler.
+    Scheduler,
+    /// Somebody's with object storage.
+    Store,
+    Executor(u32),
+    NodeToScheduler,
+    NodeToStore,
+    SchedulerToStore,
+}
+
+impl Owner {
+    pub fn of(part: Listening) -> Owner {
+        match part {
+            Listening::Scheduler => Owner::Scheduler,
+            Listening::Store => Owner::Store,
+        }
+    }
+}
+
+pub struct Parts {
+    pub scheduler: Option<SchedulerPart>,
+    pub node: Option<NodePart>,
+    pub store: Option<StorePart>,
+}
+
+impl Parts {
+    /// `process`: the poll's token for a slot's process.
+    pub fn new(settings: &Settings, now: u64, shared: &Arc<Shared>, process: fn(usize) -> Token) -> io::Result<Parts> {
+        let mut scheduler = settings.scheduler.as_ref().map(|one| SchedulerPart::new(one, now, shared));
+        let direct = scheduler.is_some();
+        let mut node = settings.node.as_ref().map(|one| NodePart::new(one, now, direct, shared, process));
+        if let (Some(scheduler), Some(node), Some(settings)) = (&mut scheduler, &mut node, &settings.node) {
+            scheduler.join_node_here(now, &settings.hello()).map_err(io::Error::other)?;
+            node.engine.connected(now, true);
+            node.engine.reset(now, Vec::new());
+        }
+        if let Some(link) = node.as_mut().and_then(|node| node.scheduler.as_mut()) {
+            link.want();
+        }
+        let store = settings.store.as_ref().map(|one| StorePart::new(one, shared)).transpose()?;
+        Ok(Parts { scheduler, node, store })
+    }
+
+    pub fn on_open(&mut self, now: u64, part: Listening, connection: Key, origin: Origin) {
+        let accepting = match part {
+            Listening::Scheduler => self.scheduler.as_mut().map(|part| &mut part.accepting),
+            Listening::Store => self.store.as_mut().map(|part| &mut part.accepting),
+        };
+        if let Some(accepting) = accepting {
+            accepting.on_open(now, connection, origin);
+        }
+    }
+
+    /// The link that a connection of the host is for: one that lacks it, first of all one that asked.
+    pub fn link_for(&mut self, link: Outward) -> Option<(Owner, &mut OutwardLink)> {
+        let Parts { scheduler, node, .. } = self;
+        let mut links = Vec::with_capacity(3);
+        if let Some(node) = node {
+            links.push((Owner::NodeToStore, &mut node.store));
+            links.extend(node.scheduler.as_mut().map(|link| (Owner::NodeToScheduler, link)));
+        }
+        links.extend(scheduler.as_mut().map(|part| (Owner::SchedulerToStore, &mut part.store)));
+        let mut lacking = links.into_iter().filter(|(_, one)| one.name() == link && one.lacks_connection());
+        let first = lacking.next()?;
+        if first.1.was_asked() {
+            return Some(first);
+        }
+        Some(lacking.find(|(_, one)| one.was_asked()).unwrap_or(first))
+    }
+
+    fn link_of(&mut self, owner: Owner) -> Option<&mut OutwardLink> {
+        match owner {
+            Owner::NodeToScheduler => self.node.as_mut()?.scheduler.as_mut(),
+            Owner::NodeToStore => self.node.as_mut().map(|node| &mut node.store),
+            Owner::SchedulerToStore => self.scheduler.as_mut().map(|part| &mut part.store),
+            Owner::Scheduler | Owner::Store | Owner::Executor(_) => None,
+        }
+    }
+
+    pub fn on_arrival(&mut self, now: u64, key: Key, owner: Owner, arrival: Arrival) {
+        match owner {
+            Owner::Scheduler => {
+                if let Some(part) = &mut self.scheduler {
+                    part.accepting.on_arrival(now, key, arrival);
+                }
+            }
+            Owner::Store => {
+                if let Some(part) = &mut self.store {
+                    part.accepting.on_arrival(now, key, arrival);
+                }
+            }
+            Owner::Executor(slot) => {
+                if let Some(node) = &mut self.node {
+                    node.on_executor(now, slot, key, arrival);
+                }
+            }
+            Owner::NodeToScheduler | Owner::NodeToStore | Owner::SchedulerToStore => {
+                self.on_outward(now, key, owner, arrival);
+            }
+        }
+    }
+
+    fn on_outward(&mut self, now: u64, key: Key, owner: Owner, arrival: Arrival) {
+        let Some(link) = self.link_of(owner) else { return };
+        match arrival {
+            Arrival::Frame(frame) => link.on_frame(now, frame),
+            Arrival::Malformed(_) => link.on_malformed(),
+            Arrival::Closed => link.on_close(now, key),
+        }
+        if let (Owner::NodeToScheduler, Some(node)) = (owner, &mut self.node) {
+            if node.scheduler.as_ref().is_some_and(OutwardLink::lacks_connection) {
+                node.on_links(now);
+                node.engine.connected(now, false);
+            }
+        }
+    }
+
+    pub fn on_file(&mut self, now: u64, done: FileDone<Bytes>) {
+        if let Some(store) = &mut self.store {
+            store.on_file(now, done);
+        }
+    }
+
+    pub fn tick(&mut self, now: u64) {
+        if let Some(scheduler) = &mut self.scheduler {
+            scheduler.tick(now);
+        }
+        if let Some(node) = &mut self.node {
+            node.tick(now);
+        }
+        if let Some(store) = &mut self.store {
+            store.accepting.tick(now);
+        }
+    }
+
+    pub fn next_wakeup(&self) -> Option<u64> {
+        let scheduler = self.scheduler.as_ref().and_then(SchedulerPart::next_wakeup);
+        let node = self.node.as_ref().and_then(NodePart::next_wakeup);
+        let store = self.store.as_ref().and_then(|store| store.accepting.next_wakeup());
+        [scheduler, node, store].into_iter().flatten().min()
+    }
+
+    /// Lets the machines talk to each other until nothing moves.
+    pub fn settle(&mut self, now: u64, connections: &mut Connections<Owner>) {
+        loop {
+            let mut moved = false;
+            if let Some(scheduler) = &mut self.scheduler {
+                scheduler.on_links(now);
+                let node = &mut self.node;
+                moved |= scheduler.drain(|message| {
+                    if let Some(node) = node {
+                        node.engine.handle(now, message);
+                    }
+                });
+            }
+            if let Some(node) = &mut self.node {
+                node.on_links(now);
+                let scheduler = &mut self.scheduler;
+                moved |= node.drain(now, connections, |message| {
+                    if let Some(scheduler) = scheduler {
+                        scheduler.engine.handle(now, NODE_HERE, message);
+                    }
+                });
+            }
+            if let Some(store) = &mut self.store {
+                store.on_links(now);
+                moved |= store.drain();
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    /// Queues what may leave; true when a connection was closed and the parts have more to say.
+    pub fn transmit(&mut self, now: u64, connections: &mut Connections<Owner>, registry: &Registry) -> bool {
+        let mut closed = false;
+        if let Some(scheduler) = &mut self.scheduler {
+            closed |= scheduler.transmit(now, connections, registry);
+        }
+        if let Some(node) = &mut self.node {
+            closed |= node.transmit(now, connections, registry);
+        }
+        if let Some(store) = &mut self.store {
+            store.transmit(now, connections, registry);
+        }
+        closed
+    }
+
+    /// Tells the host of parts that have come to their end, after a turn's writes.
+    pub fn end_if_done(&mut self, now: u64) {
+        if let Some(scheduler) = &mut self.scheduler {
+            scheduler.end_if_done();
+        }
+        if let Some(node) = &mut self.node {
+            node.end_if_done(now);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! An object storage in a loop: its engine, the links that come to it, its files.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mio::Registry;
+use scaler_engine::acceptor::{AcceptorEvent, AcceptorSettings, TicketKey};
+use scaler_engine::store::{FileDone, Store, StoreConfig, StoreOutput, StoreStatus};
+
+use crate::accepting::Accepting;
+use crate::connections::Connections;
+use crate::shared::{Request, Shared};
+use crate::spill::Spill;
+
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    pub memory_limit: u64,
+    /// For what does not fit; `None`: nothing goes to files.
+    pub directory: Option<PathBuf>,
+    pub acceptor: AcceptorSettings,
+    pub incarnation: u64,
+    pub ticket_key: Option<TicketKey>,
+}
+
+pub struct StorePart {
+    engine: Store<Bytes>,
+    pub accepting: Accepting,
+    outputs: Vec<StoreOutput<Bytes>>,
+    spill: Option<Spill>,
+    shared: Arc<Shared>,
+}
+
+impl StorePart {
+    pub fn new(settings: &StoreSettings, shared: &Arc<Shared>) -> io::Result<Self> {
+        let spill = settings.directory.as_ref().map(|directory| Spill::new(directory, Arc::clone(shared)));
+        let spill = spill.transpose()?;
+        let config = StoreConfig { memory_limit: settings.memory_limit, spills: spill.is_some() };
+        Ok(StorePart {
+            engine: Store::new(config),
+            accepting: Accepting::new(settings.acceptor.clone(), settings.incarnation, settings.ticket_key),
+            outputs: Vec::new(),
+            spill,
+            shared: Arc::clone(shared),
+        })
+    }
+
+    pub fn status(&self) -> StoreStatus {
+        self.engine.status()
+    }
+
+    pub fn on_file(&mut self, now: u64, done: FileDone<Bytes>) {
+        self.engine.file_done(now, done);
+    }
+
+    /// What the links brought.
+    pub fn on_links(&mut self, now: u64) {
+        while let Some(event) = self.accepting.poll_event() {
+            match event {
+                AcceptorEvent::Message { link, message } => self.engine.handle(now, link, message),
+                AcceptorEvent::Backlog { link, bytes } => self.engine.backlog(link, bytes),
+                AcceptorEvent::Joined { link, hello, .. } => self.engine.joined(link, hello.role, hello.session),
+                AcceptorEvent::Left { link, .. } => self.engine.left(link),
+                AcceptorEvent::Resumed { .. } | AcceptorEvent::Disconnected { .. } => {}
+                AcceptorEvent::Log { text } => self.shared.ask(Request::Log { level: "warning", text }),
+            }
+        }
+    }
+
+    /// Does what the engine wants. False when there was nothing.
+    pub fn drain(&mut self) -> bool {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.engine.drain(&mut outputs);
+        let moved = !outputs.is_empty();
+        for output in outputs.drain(..) {
+            match (output, &self.spill) {
+                (StoreOutput::Send { link, message }, _) => self.accepting.send(link, message),
+                (StoreOutput::Hold { link, hold }, _) => self.accepting.hold(link, hold),
+                (StoreOutput::End { link, code, reason }, _) => self.accepting.end(link, code, reason),
+                (StoreOutput::WriteFile { file, offset, payload }, Some(spill)) => spill.write(file, offset, payload),
+                (StoreOutput::ReadFile { file, offset, length }, Some(spill)) => spill.read(file, offset, length),
+                (StoreOutput::DeleteFile { file }, Some(spill)) => spill.delete(file),
+                // Only a store that was told that it may spill asks for files.
+                (_, None) => {}
+            }
+        }
+        self.outputs = outputs;
+        moved
+    }
+
+    pub fn transmit<O: Copy>(&mut self, now: u64, connections: &mut Connections<O>, registry: &Registry) {
+        self.accepting.transmit(now, connections, registry);
+    }
+}

@@ -1,0 +1,177 @@
+//! `Loop`.
+
+use std::os::fd::RawFd;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use scaler_loops::linux::Child;
+use scaler_loops::reactor::{Reactor, Settings};
+use scaler_loops::shared::{Listening, Order, Outward, Request, Shared};
+
+use crate::descriptor::owned;
+use crate::settings;
+
+/// How long signals may wait while a host waits for a request.
+const SIGNAL_PERIOD: Duration = Duration::from_millis(150);
+
+#[pyclass(frozen, module = "scaler._core")]
+pub struct Loop {
+    reactor: Mutex<Option<Reactor>>,
+    shared: Arc<Shared>,
+    has_scheduler: bool,
+    has_node: bool,
+    has_store: bool,
+}
+
+#[pymethods]
+impl Loop {
+    #[new]
+    #[pyo3(signature = (*, scheduler=None, node=None, store=None))]
+    fn new(
+        scheduler: Option<&Bound<'_, PyDict>>,
+        node: Option<&Bound<'_, PyDict>>,
+        store: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let settings = Settings {
+            scheduler: scheduler.map(settings::scheduler).transpose()?,
+            node: node.map(settings::node).transpose()?,
+            store: store.map(settings::store).transpose()?,
+        };
+        let (has_scheduler, has_node, has_store) =
+            (settings.scheduler.is_some(), settings.node.is_some(), settings.store.is_some());
+        if !(has_scheduler || has_node || has_store) {
+            return Err(PyValueError::new_err("a loop without parts"));
+        }
+        let reactor = Reactor::new(settings)?;
+        let shared = Arc::clone(reactor.shared());
+        Ok(Loop { reactor: Mutex::new(Some(reactor)), shared, has_scheduler, has_node, has_store })
+    }
+
+    fn listen(&self, part: &str, fd: RawFd) -> PyResult<()> {
+        let socket = owned(fd)?;
+        self.tell(Order::Listen { part: self.listening(part)?, socket })
+    }
+
+    fn adopt(&self, part: &str, fd: RawFd, address: String) -> PyResult<()> {
+        let socket = owned(fd)?;
+        self.tell(Order::Adopt { part: self.listening(part)?, socket, address })
+    }
+
+    fn attach(&self, link: &str, fd: RawFd) -> PyResult<()> {
+        let socket = owned(fd)?;
+        let link = match link {
+            "scheduler" if self.has_node && !self.has_scheduler => Outward::Scheduler,
+            "store" if self.has_node || self.has_scheduler => Outward::Store,
+            _ => return Err(PyValueError::new_err(format!("this loop has no link {link:?}"))),
+        };
+        self.tell(Order::Attach { link, socket })
+    }
+
+    fn run(&self, py: Python<'_>) -> PyResult<()> {
+        let reactor = self.reactor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let reactor = reactor.ok_or_else(|| PyRuntimeError::new_err("a loop runs once"))?;
+        match py.detach(|| catch_unwind(AssertUnwindSafe(|| reactor.run()))) {
+            Ok(ended) => Ok(ended?),
+            Err(panic) => Err(PyRuntimeError::new_err(format!("the loop failed: {}", panic_text(&*panic)))),
+        }
+    }
+
+    fn stop(&self) -> PyResult<()> {
+        self.tell(Order::Stop)
+    }
+
+    fn drain(&self) -> PyResult<()> {
+        self.need_node()?;
+        self.tell(Order::Drain)
+    }
+
+    #[pyo3(signature = (timeout))]
+    fn next_request<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let end = timeout.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
+        loop {
+            let left = end.map_or(SIGNAL_PERIOD, |end| end.saturating_duration_since(Instant::now()));
+            let (request, over) = py.detach(|| self.shared.next_request(left.min(SIGNAL_PERIOD)));
+            if let Some(request) = request {
+                return request_tuple(py, request).map(Some);
+            }
+            py.check_signals()?;
+            if over || left.is_zero() {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn executor_started(&self, slot: u32, pid: u32, fd: RawFd, line_fd: RawFd) -> PyResult<()> {
+        let (socket, line) = (owned(fd)?, owned(line_fd)?);
+        self.need_node()?;
+        let child = Child::open(pid)?;
+        self.tell(Order::ExecutorStarted { slot, child, socket, line })
+    }
+
+    fn executor_failed(&self, slot: u32, error: String) -> PyResult<()> {
+        self.need_node()?;
+        self.tell(Order::ExecutorFailed { slot, error })
+    }
+
+    fn positions(&self) -> Vec<(u32, u32, u64, u64)> {
+        let running = self.shared.positions().into_iter();
+        running.map(|one| (one.slot, one.pid, one.session, one.sequence)).collect()
+    }
+
+    fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counters = self.shared.counters();
+        let status = PyDict::new(py);
+        for (name, value) in [
+            ("turns", counters.turns),
+            ("frames_in", counters.frames_in),
+            ("frames_out", counters.frames_out),
+            ("connections", counters.connections),
+            ("executors", counters.executors),
+        ] {
+            status.set_item(name, value)?;
+        }
+        Ok(status)
+    }
+}
+
+impl Loop {
+    fn tell(&self, order: Order) -> PyResult<()> {
+        Ok(self.shared.tell(order)?)
+    }
+
+    fn listening(&self, part: &str) -> PyResult<Listening> {
+        match part {
+            "scheduler" if self.has_scheduler => Ok(Listening::Scheduler),
+            "store" if self.has_store => Ok(Listening::Store),
+            _ => Err(PyValueError::new_err(format!("no part {part:?} listens in this loop"))),
+        }
+    }
+
+    fn need_node(&self) -> PyResult<()> {
+        let none = || PyValueError::new_err("there is no node in this loop");
+        self.has_node.then_some(()).ok_or_else(none)
+    }
+}
+
+fn request_tuple(py: Python<'_>, request: Request) -> PyResult<Bound<'_, PyTuple>> {
+    match request {
+        Request::StartExecutor { slot } => ("start_executor", slot).into_pyobject(py),
+        Request::Connect { link, attempt } => ("connect", link.name(), attempt).into_pyobject(py),
+        Request::Log { level, text } => ("log", level, text).into_pyobject(py),
+        Request::Exit { reason } => ("exit", reason).into_pyobject(py),
+        Request::Refused { link, code, text } => ("refused", link.name(), code as u8, text).into_pyobject(py),
+        Request::Welcome { link, cluster, storage } => ("welcome", link.name(), cluster, storage).into_pyobject(py),
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text,
+        _ => "no text",
+    }
+}

@@ -1,0 +1,195 @@
+//! A loop's settings: plain dicts from the hosts to what the machines take (ARCHITECTURE.md, "Settings of a loop").
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use scaler_loops::engine::acceptor::{AcceptorSettings, TicketKey};
+use scaler_loops::engine::node::NodeConfig;
+use scaler_loops::linux;
+use scaler_loops::node_part::NodeSettings;
+use scaler_loops::scheduler_part::{SchedulerConfig, SchedulerSettings};
+use scaler_loops::store_part::StoreSettings;
+use scaler_loops::wire::NodeInfo;
+
+use crate::bytes::exactly;
+
+const SCHEDULER: &[&str] = &[
+    "incarnation",
+    "ticket_key",
+    "cluster",
+    "storage",
+    "client_timeout",
+    "worker_timeout",
+    "resync",
+    "protected",
+    "allocate",
+    "memory_limit",
+    "max_attempts",
+    "result_budget",
+    "heartbeat",
+    "properties",
+];
+const NODE: &[&str] = &[
+    "name",
+    "manager",
+    "group",
+    "slots",
+    "capabilities",
+    "python_minor",
+    "queue_size",
+    "ticket",
+    "properties",
+    "memory_limit",
+    "task_timeout",
+    "death_timeout",
+    "recycle",
+    "grace",
+    "heartbeat",
+    "inline_limit",
+];
+const STORE: &[&str] =
+    &["incarnation", "ticket_key", "memory_limit", "directory", "client_timeout", "worker_timeout", "properties"];
+
+/// Settings of one part, under its name in errors.
+struct Part<'a, 'py> {
+    name: &'static str,
+    dict: &'a Bound<'py, PyDict>,
+}
+
+impl<'a, 'py> Part<'a, 'py> {
+    fn new(name: &'static str, dict: &'a Bound<'py, PyDict>, known: &[&str]) -> PyResult<Self> {
+        for key in dict.keys() {
+            let key: String = key.extract()?;
+            if !known.contains(&key.as_str()) {
+                let nearest = known.iter().min_by_key(|other| distance(&key, other)).expect("each part has settings");
+                let text = format!("{name} has no setting {key:?}; the nearest is {nearest:?}");
+                return Err(PyValueError::new_err(text));
+            }
+        }
+        Ok(Part { name, dict })
+    }
+
+    fn optional<T>(&self, key: &str) -> PyResult<Option<T>>
+    where
+        T: for<'b> FromPyObject<'b, 'py, Error: Into<PyErr>>,
+    {
+        let Some(value) = self.dict.get_item(key)?.filter(|value| !value.is_none()) else { return Ok(None) };
+        let extracted: PyResult<T> = value.extract::<T>().map_err(Into::<PyErr>::into);
+        let wrong = |error| PyTypeError::new_err(format!("setting {key:?} of {}: {error}", self.name));
+        extracted.map(Some).map_err(wrong)
+    }
+
+    fn get<T>(&self, key: &str, default: T) -> PyResult<T>
+    where
+        T: for<'b> FromPyObject<'b, 'py, Error: Into<PyErr>>,
+    {
+        Ok(self.optional(key)?.unwrap_or(default))
+    }
+
+    /// Seconds there, microseconds here.
+    fn time(&self, key: &str, default: f64) -> PyResult<u64> {
+        let seconds: f64 = self.get(key, default)?;
+        if !(0.0..1e10).contains(&seconds) {
+            return Err(PyValueError::new_err(format!("setting {key:?} of {}: {seconds} seconds", self.name)));
+        }
+        Ok((seconds * 1e6) as u64)
+    }
+
+    fn key(&self, key: &str) -> PyResult<Option<TicketKey>> {
+        let bytes: Option<Vec<u8>> = self.optional(key)?;
+        bytes.map(|bytes| exactly(&bytes, &format!("setting {key:?} of {}", self.name))).transpose()
+    }
+
+    /// A dict of text, in its order.
+    fn properties(&self) -> PyResult<Vec<(String, String)>> {
+        let Some(dict) = self.dict.get_item("properties")?.filter(|value| !value.is_none()) else {
+            return Ok(Vec::new());
+        };
+        let dict = dict.cast::<PyDict>()?;
+        dict.iter().map(|(key, value)| Ok((key.extract()?, value.extract()?))).collect()
+    }
+
+    fn acceptor(&self) -> PyResult<AcceptorSettings> {
+        Ok(AcceptorSettings {
+            client_timeout_us: self.time("client_timeout", 60.0)?,
+            worker_timeout_us: self.time("worker_timeout", 60.0)?,
+            cluster: self.get("cluster", String::new())?,
+            storage: self.get("storage", String::new())?,
+            properties: self.properties()?,
+            unix_offset_us: linux::unix_offset_us(),
+            ..AcceptorSettings::default()
+        })
+    }
+}
+
+pub fn scheduler(dict: &Bound<'_, PyDict>) -> PyResult<SchedulerSettings> {
+    let part = Part::new("scheduler", dict, SCHEDULER)?;
+    Ok(SchedulerSettings {
+        config: scheduler_config(&part)?,
+        acceptor: part.acceptor()?,
+        incarnation: part.get("incarnation", linux::random())?,
+        ticket_key: part.key("ticket_key")?,
+    })
+}
+
+fn scheduler_config(_part: &Part<'_, '_>) -> PyResult<SchedulerConfig> {
+    Ok(SchedulerConfig::default())
+}
+
+pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
+    let part = Part::new("node", dict, NODE)?;
+    let name: String = part.get("name", String::new())?;
+    let slots: u32 = part.get("slots", 1)?;
+    let mut capabilities: Vec<(String, i64)> = part.get("capabilities", Vec::new())?;
+    capabilities.sort();
+    let defaults = NodeConfig::default();
+    let config = NodeConfig {
+        name: name.clone(),
+        slots,
+        memory_limit: part.get("memory_limit", 0)?,
+        task_timeout_us: part.time("task_timeout", 0.0)?,
+        death_timeout_us: part.time("death_timeout", 300.0)?,
+        recycle: part.get("recycle", 0)?,
+        grace_us: part.time("grace", 3.0)?,
+        heartbeat_us: part.time("heartbeat", 2.0)?,
+        object_bytes: defaults.object_bytes,
+    };
+    let info = NodeInfo {
+        name,
+        manager: part.get("manager", String::new())?,
+        group: part.get("group", String::new())?,
+        slots,
+        capabilities,
+        python_minor: part.get("python_minor", 0)?,
+        queue_size: part.get("queue_size", 1_000)?,
+    };
+    Ok(NodeSettings { config, info, ticket: part.get("ticket", Vec::new())?, properties: part.properties()? })
+}
+
+pub fn store(dict: &Bound<'_, PyDict>) -> PyResult<StoreSettings> {
+    let part = Part::new("store", dict, STORE)?;
+    let directory: String = part.get("directory", String::new())?;
+    Ok(StoreSettings {
+        memory_limit: part.get("memory_limit", u64::MAX)?,
+        directory: (!directory.is_empty()).then(|| directory.into()),
+        acceptor: part.acceptor()?,
+        incarnation: part.get("incarnation", linux::random())?,
+        ticket_key: part.key("ticket_key")?,
+    })
+}
+
+/// Levenshtein's.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (at, one) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = at + 1;
+        for (to, other) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(one != *other);
+            diagonal = row[to + 1];
+            row[to + 1] = replaced.min(diagonal + 1).min(row[to] + 1);
+        }
+    }
+    row[right.len()]
+}
