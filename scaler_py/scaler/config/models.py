@@ -133,6 +133,9 @@ class WorkerOptions(LinkOptions, LoggingOptions):
     death_timeout_seconds: float = option(
         300.0, "workers without a scheduler for so long end themselves", short="-dts", metavar="SECONDS", gt=0
     )
+    connect_timeout_seconds: float = option(
+        30.0, "how long to wait at the start for the scheduler to be there", metavar="SECONDS", ge=0
+    )
     per_worker_memory_limit: ByteSize = option(
         ByteSize(0),
         "a worker that takes more is ended and its task fails",

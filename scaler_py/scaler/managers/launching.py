@@ -51,6 +51,7 @@ def agent_settings(options: WorkerOptions, scheduler: str, slots: int | None, na
         key_file=options.key_file or "",
         insecure=options.insecure,
         compression=options.compression,
+        connect_timeout=options.connect_timeout_seconds,
         node=node,
     )
 

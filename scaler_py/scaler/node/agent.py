@@ -18,9 +18,6 @@ from scaler.transport.keys import ANY_ROLE, ClusterKey, Key, find_key, make_tick
 
 logger = logging.getLogger("scaler.node")
 
-# From the start until a scheduler must have answered, where a command asks for one: it says so and ends.
-FIRST_CONNECTION_SECONDS = 30.0
-
 
 def run_agent(settings: AgentSettings, ending: Ending, on_ready: Callable[[dict[str, Any]], None]) -> int:
     """Runs an agent in the main thread until it is told to end; its exit status.
@@ -42,7 +39,7 @@ class Agent:
             "compression": settings.compression,
         }
         # Fails here, with what to do, when there is no such address or no key.
-        first = dial(settings.scheduler, "node", timeout=FIRST_CONNECTION_SECONDS, **self._access)
+        first = dial(settings.scheduler, "node", timeout=settings.connect_timeout, **self._access)
         try:
             node = settings.node.for_loop(_ticket(settings))
             self._loop = Loop(node=node)

@@ -79,6 +79,7 @@ class AgentSettings:
     """An agent by itself.
 
     object_storage: empty for what the scheduler names. key_file: empty for the usual places.
+    connect_timeout: from the start until somebody must answer at the scheduler's address, in seconds.
     """
 
     scheduler: str
@@ -86,6 +87,7 @@ class AgentSettings:
     key_file: str = ""
     insecure: bool = False
     compression: str = "auto"
+    connect_timeout: float = 30.0
     node: NodeSettings = field(default_factory=NodeSettings)
 
     @staticmethod

@@ -1,0 +1,294 @@
+"""The commands as a user runs them: what they print, how they end, and what they make of wrong input."""
+
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgpack
+import pytest
+from scaler import Client, _core
+from scaler.transport.connect import dial
+
+PATIENCE = 30.0
+
+pytestmark = pytest.mark.timeout(180)
+
+
+class Command:
+    """A running command. Its output is read line by line."""
+
+    def __init__(self, module: str, *arguments: str, **environment: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", f"scaler.cli.{module}", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+        )
+        self.output = b""
+
+    def read_until(self, text: str) -> str:
+        """All output so far, once `text` is in it."""
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + PATIENCE
+        while text.encode() not in self.output:
+            ready = select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]
+            data = os.read(self.process.stdout.fileno(), 1 << 16) if ready else b""
+            assert data, f"no {text!r} in: {self.output.decode()}"
+            self.output += data
+        return self.output.decode()
+
+    def finish(self) -> tuple[int, str]:
+        """Exit code and all output, once it has ended by itself."""
+        rest, _ = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, (self.output + rest).decode()
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        self.process.send_signal(number)
+        return self.finish()
+
+
+Run = Callable[..., Command]
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in os.environ if name.startswith("SCALER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SCALER_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("SCALER_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    return tmp_path
+
+
+@pytest.fixture
+def run(folders: Path) -> Iterator[Run]:
+    commands: list[Command] = []
+
+    def start(module: str, *arguments: str, **environment: str) -> Command:
+        commands.append(Command(module, *arguments, **environment))
+        return commands[-1]
+
+    yield start
+    for command in reversed(commands):
+        if command.process.poll() is None:
+            command.process.terminate()
+            try:
+                command.process.communicate(timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                command.process.kill()
+                command.process.communicate()
+
+
+@pytest.fixture
+def address(run: Run) -> str:
+    """Of a running scheduler with a storage of its own."""
+    scheduler = run("scheduler", "tcp://127.0.0.1:0", "--resync-seconds", "0")
+    return scheduler.read_until("scheduler listens at").split("listens at ")[1].split(",")[0]
+
+
+def workers(run: Run, address: str, count: int = 2, *arguments: str, **environment: str) -> Command:
+    command = run(
+        *("worker_manager", "native", address, "--mode", "fixed", "-mtc", str(count)), *arguments, **environment
+    )
+    command.read_until(f"{count} workers serve")
+    return command
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def process_id() -> int:
+    return os.getppid()
+
+
+def nap(seconds: float) -> str:
+    time.sleep(seconds)
+    return "rested"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_scheduler_ends_cleanly_and_leaves_nothing(number: int, run: Run, folders: Path) -> None:
+    scheduler = run("scheduler", "tcp://127.0.0.1:0")
+    scheduler.read_until("scheduler listens at tcp://127.0.0.1:")
+    assert list((folders / "run").iterdir())
+    code, output = scheduler.end(number)
+    assert code == 0, output
+    assert "Traceback" not in output
+    assert list((folders / "run").iterdir()) == []
+
+
+def test_storage_runs_alone(run: Run) -> None:
+    storage = run("object_storage_server", "tcp://127.0.0.1:0")
+    told = storage.read_until("object storage listens at tcp://127.0.0.1:").split("listens at ")[1].split()[0]
+    assert dial(told, "objects", timeout=PATIENCE).is_local
+    code, output = storage.end(signal.SIGINT)
+    assert (code, "Traceback" in output) == (0, False), output
+
+
+def test_address_in_use_is_three_lines(run: Run, address: str) -> None:
+    code, output = run("scheduler", address).finish()
+    assert code == 1
+    assert "is in use" in output
+    assert "Traceback" not in output
+    assert len(output.strip().splitlines()) == 3
+
+
+def test_wildcard_scheduler_says_how_others_join(run: Run) -> None:
+    scheduler = run("scheduler", "tcp://0.0.0.0:0")
+    assert "scaler_keys export" in scheduler.read_until("export SCALER_KEY")
+
+
+def test_insecure_scheduler_warns(run: Run) -> None:
+    run("scheduler", "tcp://127.0.0.1:0", "--insecure").read_until("is insecure")
+
+
+def test_scheduler_that_can_make_no_key_does_not_start(run: Run, folders: Path) -> None:
+    (folders / "config").write_text("in the way")
+    code, output = run("scheduler", "tcp://127.0.0.1:0").finish()
+    assert code == 2
+    assert "No cluster key can be made" in output or "cannot be read" in output
+    assert "Traceback" not in output
+
+
+def test_configuration_file_will_do(run: Run, folders: Path) -> None:
+    (folders / "c.toml").write_text('[scheduler]\nbind_address = "tcp://127.0.0.1:0"\nevent_loop = "uvloop"\n')
+    output = run("scheduler", "-c", str(folders / "c.toml")).read_until("scheduler listens at")
+    assert "event_loop has no effect" in output
+
+
+def test_no_scheduler_there_is_three_lines(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    code, output = run("cluster", f"tcp://127.0.0.1:{port}", "--connect-timeout-seconds", "1").finish()
+    assert code == 1
+    assert "Nobody answers" in output
+    assert "Traceback" not in output
+
+
+def test_workers_of_a_manager_run_tasks(run: Run, address: str) -> None:
+    manager = workers(run, address)
+    with Client(address, timeout_seconds=PATIENCE) as client:
+        assert client.submit(double, 21).result(timeout=PATIENCE) == 42
+    code, output = manager.end()
+    assert code == 0, output
+    assert "Traceback" not in output
+
+
+def test_workers_by_hand_run_tasks(run: Run, address: str) -> None:
+    cluster = run("cluster", address, "-n", "1")
+    cluster.read_until("1 workers of")
+    with Client(address, timeout_seconds=PATIENCE) as client:
+        assert client.submit(double, 21).result(timeout=PATIENCE) == 42
+    code, output = cluster.end()
+    assert (code, "Traceback" in output) == (0, False), output
+
+
+def test_killed_agent_is_replaced_and_tasks_go_on(run: Run, address: str) -> None:
+    manager = workers(run, address, 1)
+    with Client(address, timeout_seconds=PATIENCE) as client:
+        agent = client.submit(process_id).result(timeout=PATIENCE)
+        os.kill(agent, signal.SIGKILL)
+        again = client.submit(process_id).result(timeout=PATIENCE)
+        assert again != agent
+    assert "SIGKILL" in manager.end()[1]
+
+
+def test_terminated_manager_lets_running_tasks_finish(run: Run, address: str) -> None:
+    manager = workers(run, address, 1)
+    with Client(address, timeout_seconds=PATIENCE) as client:
+        future = client.submit(nap, 1.0)
+        while not future.running():
+            time.sleep(0.01)
+        manager.process.terminate()
+        assert future.result(timeout=PATIENCE) == "rested"
+    assert manager.finish()[0] == 0
+
+
+def test_interrupted_manager_takes_its_workers_with_it(run: Run, address: str) -> None:
+    manager = workers(run, address, 1)
+    with Client(address, timeout_seconds=PATIENCE) as client:
+        agent = client.submit(process_id).result(timeout=PATIENCE)
+        process = os.pidfd_open(agent)
+        assert manager.end(signal.SIGINT)[0] == 0
+        assert select.select([process], [], [], PATIENCE)[0]
+        os.close(process)
+
+
+def test_scheduler_that_shuts_down_ends_its_manager(run: Run, address: str) -> None:
+    manager = workers(run, address, 1)
+    Client(address, timeout_seconds=PATIENCE).shutdown()
+    code, output = manager.finish()
+    assert code == 0, output
+
+
+def test_remote_workers_and_client_with_a_token(run: Run, folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over tcp with CURVE: other folders, so neither key nor Unix socket is there."""
+    scheduler = run("scheduler", "tcp://127.0.0.1:0", "--resync-seconds", "0")
+    address = scheduler.read_until("scheduler listens at").split("listens at ")[1].split(",")[0]
+    token, _ = run("keys", "export").process.communicate()
+    elsewhere = {
+        "SCALER_CONFIG_DIR": str(folders / "other-config"),
+        "SCALER_RUNTIME_DIR": str(folders / "other-run"),
+        "SCALER_KEY": token.decode().strip(),
+    }
+    workers(run, address, 2, **elsewhere)
+    for name, value in elsewhere.items():
+        monkeypatch.setenv(name, value)
+    with Client(address, timeout_seconds=PATIENCE) as client:
+        assert client.submit(double, 21).result(timeout=PATIENCE) == 42
+        assert list(client.map(double, range(1000)).results()) == [2 * number for number in range(1000)]
+        big = os.urandom(3 << 20)
+        assert client.submit(bytes, big).result(timeout=PATIENCE) == big
+
+
+def hello(protocol: int) -> bytes:
+    fields = [0, protocol, 0, 0, 0, 0, b"", 7, None, []]
+    header = msgpack.packb([1, 0, 0, 0, [fields]])
+    frame = struct.pack("<B3xII", 0, len(header), 0) + header
+    return struct.pack("<I", len(frame)) + frame
+
+
+def test_client_of_another_major_protocol_is_refused_with_words(address: str) -> None:
+    with socket.socket(fileno=dial(address, "client", timeout=PATIENCE).fd) as peer:
+        peer.settimeout(PATIENCE)
+        peer.sendall(hello(_core.PROTOCOL + 1))
+        data = b""
+        while part := peer.recv(4096):
+            data += part
+    assert b"rotocol" in data
+
+
+def test_strangers_at_every_port_do_not_disturb_honest_traffic(run: Run, address: str) -> None:
+    workers(run, address, 2)
+    port = int(address.rpartition(":")[2])
+    half_a_handshake = b"\xff" + bytes(8) + b"\x7f\x03\x01CURVE" + bytes(15) + bytes(32)
+    with Client(address, timeout_seconds=PATIENCE) as client:
+        strangers = []
+        for number in range(400):
+            local = number % 4 == 3
+            stranger = (
+                socket.socket(fileno=dial(address, "client").fd)
+                if local
+                else socket.create_connection(("127.0.0.1", port + number % 2))
+            )
+            strangers.append(stranger)
+            if number % 3 == 0:
+                stranger.sendall(os.urandom(200))
+            elif number % 3 == 1:
+                stranger.sendall(half_a_handshake if not local else b"\x20\0\0\0")
+            if number % 40 == 0:
+                assert client.submit(double, number).result(timeout=PATIENCE) == 2 * number
+        assert client.submit(double, 21).result(timeout=PATIENCE) == 42
+        for stranger in strangers:
+            stranger.close()
+    with Client(address, timeout_seconds=PATIENCE) as client:
+        assert client.submit(double, 21).result(timeout=PATIENCE) == 42
