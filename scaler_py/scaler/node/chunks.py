@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from time import perf_counter_ns
@@ -52,6 +53,7 @@ class Chunks:
         self._interrupts = interrupts
         self._objects = objects
         self._block: Block | None = None
+        self._pid = os.getpid()
         self._session = self._first = 0
         # Depth of nesting of the tasks that run.
         self.depth = 0
@@ -91,6 +93,8 @@ class Chunks:
             steps = self._port.steps(chunk, index, elements, index, SLICE_US)
             values = self._outbox.open(chunk, index)
             error = self._attempt(apply, steps, values)
+            if os.getpid() != self._pid:
+                os._exit(1)  # a copy that a task forked and let return: it has no say here
             self._outbox.close()
             index += len(values)
             if index < steps.next:

@@ -34,6 +34,8 @@ class LabelledOutput(io.RawIOBase):
     def __init__(self, descriptor: int, position: Position) -> None:
         self._descriptor = descriptor
         self._position = position
+        # Whose text waits in the buffers above us.
+        self.owner: tuple[int, int] | None = None
 
     def writable(self) -> bool:
         return True
@@ -45,7 +47,7 @@ class LabelledOutput(io.RawIOBase):
         return False
 
     def write(self, data: Buffer, /) -> int:  # type: ignore[override,unused-ignore]
-        position = self._position()
+        position = self.owner or self._position()
         view = memoryview(data).cast("B")
         if position is None:
             return os.write(self._descriptor, view)
@@ -55,12 +57,27 @@ class LabelledOutput(io.RawIOBase):
         return len(part)
 
 
+class LabelledText(io.TextIOWrapper):
+    """Text of one task at a time: what one has left in the buffers goes out before the next one writes."""
+
+    def __init__(self, raw: LabelledOutput, position: Position, errors: str) -> None:
+        super().__init__(io.BufferedWriter(raw), encoding="utf-8", errors=errors, line_buffering=True)
+        self._raw = raw
+        self._position = position
+
+    def write(self, text: str, /) -> int:
+        position = self._position()
+        if position != self._raw.owner:
+            self.flush()
+            self._raw.owner = position
+        return super().write(text)
+
+
 def label_standard_streams(position: Position) -> None:
-    """Replaces `sys.stdout` and `sys.stderr`. They are flushed at each line's end."""
+    """Replaces `sys.stdout` and `sys.stderr`. They are flushed at each line's end, and after each chunk."""
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
-        raw = io.BufferedWriter(LabelledOutput(descriptor, position))
         errors = "strict" if name == "stdout" else "backslashreplace"
-        stream = io.TextIOWrapper(raw, encoding="utf-8", errors=errors, line_buffering=True)
+        stream = LabelledText(LabelledOutput(descriptor, position), position, errors)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 
