@@ -447,14 +447,13 @@ impl Rig {
     }
 
     pub fn outcomes(&self) -> Vec<&Segment<Bytes>> {
-        let done = |message| {
-            if let &Message::Done { ref segment, .. } = message {
-                Some(segment)
-            } else {
-                None
+        let mut outcomes = Vec::new();
+        for message in &self.told {
+            if let Message::Done { segment, .. } = message {
+                outcomes.push(segment);
             }
-        };
-        self.told.iter().filter_map(done).collect()
+        }
+        outcomes
     }
 
     /// How an element was answered last.
