@@ -1,4 +1,4 @@
-"""The agent's end of an executor's socketpair and shared line, in plain Python: an executor alone, under a test's thumb."""
+"""The agent's end of an executor's socketpair and shared line, in plain Python: an executor alone."""
 
 import ctypes
 import os

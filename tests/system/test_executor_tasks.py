@@ -261,7 +261,7 @@ def test_finished_values_of_a_running_chunk_are_sent_when_asked_for(agent: FakeA
     os.mkfifo(fifo)
     agent.function(short_or_wait)
     assert agent.values(agent.plain([""])) == ["short"]  # the first of all comes alone
-    chunk = agent.plain(["", "", str(fifo), ""])
+    agent.plain(["", "", str(fifo), ""])
     with open(fifo, "w") as gate:
         agent.ask_flush()
         ((message, payload),) = agent.receive()
