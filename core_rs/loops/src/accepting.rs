@@ -12,8 +12,14 @@ pub struct Accepting {
 }
 
 impl Accepting {
-    pub fn new(settings: AcceptorSettings, incarnation: u64, ticket_key: Option<TicketKey>) -> Self {
-        Accepting { acceptor: Acceptor::new(settings, incarnation, ticket_key) }
+    pub fn new(
+        settings: AcceptorSettings,
+        incarnation: u64,
+        ticket_key: Option<TicketKey>,
+    ) -> Self {
+        Accepting {
+            acceptor: Acceptor::new(settings, incarnation, ticket_key),
+        }
     }
 
     pub fn on_open(&mut self, now: u64, connection: Key, origin: Origin) {
@@ -23,7 +29,10 @@ impl Accepting {
     pub fn on_arrival(&mut self, now: u64, connection: Key, arrival: Arrival) {
         match arrival {
             Arrival::Frame(frame) => self.acceptor.on_frame(now, connection.number(), frame),
-            Arrival::Malformed(error) => self.acceptor.on_malformed(now, connection.number(), &error.to_string()),
+            Arrival::Malformed(error) => {
+                self.acceptor
+                    .on_malformed(now, connection.number(), &error.to_string())
+            }
             Arrival::Closed => self.acceptor.on_close(now, connection.number()),
         }
     }
@@ -58,7 +67,12 @@ impl Accepting {
     }
 
     /// Queues what may leave, and closes what is of no more use.
-    pub fn transmit<O: Copy>(&mut self, now: u64, connections: &mut Connections<O>, registry: &Registry) {
+    pub fn transmit<O: Copy>(
+        &mut self,
+        now: u64,
+        connections: &mut Connections<O>,
+        registry: &Registry,
+    ) {
         while let Some((connection, frame)) = self.acceptor.poll_transmit(now) {
             connections.push(Key::from_number(connection), &frame);
         }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use scaler_engine::dialer::DialerEvent;
 use scaler_engine::session::{Session, SessionEvent};
 use scaler_wire::{
-    Block, Form, FunctionId, Hello, LinkId, Message, ObjectKey, ObjectUse, Options, QueryKind, RefusalCode, Segment,
-    Sequence, SessionId, Submit, Welcome,
+    Block, Form, FunctionId, Hello, LinkId, Message, ObjectKey, ObjectUse, Options, QueryKind,
+    RefusalCode, Segment, Sequence, SessionId, Submit, Welcome,
 };
 
 use crate::dialed::{Dialed, DialedEvent, Waiting};
@@ -24,10 +24,22 @@ const BLOCK_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub enum ChannelEvent {
     Results(Vec<Segment<Bytes>>),
-    Answer { request: u32, ok: bool, text: String },
-    Closing { reason: String },
-    Refused { code: RefusalCode, text: String },
-    Welcome { welcome: Welcome, resumed: bool },
+    Answer {
+        request: u32,
+        ok: bool,
+        text: String,
+    },
+    Closing {
+        reason: String,
+    },
+    Refused {
+        code: RefusalCode,
+        text: String,
+    },
+    Welcome {
+        welcome: Welcome,
+        resumed: bool,
+    },
     Disconnected,
 }
 
@@ -108,9 +120,22 @@ impl Channel {
     }
 
     /// Elements from `first` on, one for each blob.
-    pub fn submit_many(&mut self, function: FunctionId, options: Options, first: Sequence, blobs: &[&[u8]]) {
+    pub fn submit_many(
+        &mut self,
+        function: FunctionId,
+        options: Options,
+        first: Sequence,
+        blobs: &[&[u8]],
+    ) {
         let (blocks, objects) = (pack_blocks(blobs), Vec::<ObjectUse>::new());
-        self.session.submit(Submit { function, first, options, blocks, objects, finished: Vec::new() });
+        self.session.submit(Submit {
+            function,
+            first,
+            options,
+            blocks,
+            objects,
+            finished: Vec::new(),
+        });
     }
 
     pub fn cancel(&mut self, first: Sequence, count: u64) {
@@ -152,7 +177,9 @@ impl Channel {
         if self.dialed.credit() || self.urgent {
             self.urgent = false;
             self.session.drain(&mut self.messages);
-            self.messages.drain(..).for_each(|message| self.dialed.send(message));
+            self.messages
+                .drain(..)
+                .for_each(|message| self.dialed.send(message));
         }
         self.dialed.flush();
     }
@@ -183,11 +210,17 @@ impl Channel {
             DialedEvent::Link(DialerEvent::Welcomed { welcome, resumed }) => {
                 Some(ChannelEvent::Welcome { welcome, resumed })
             }
-            DialedEvent::Link(DialerEvent::Fresh { welcome, unacknowledged: _ }) => {
+            DialedEvent::Link(DialerEvent::Fresh {
+                welcome,
+                unacknowledged: _,
+            }) => {
                 // The session says all that still matters again, what was never acknowledged included.
                 self.session.reset();
                 self.urgent = true;
-                Some(ChannelEvent::Welcome { welcome, resumed: false })
+                Some(ChannelEvent::Welcome {
+                    welcome,
+                    resumed: false,
+                })
             }
             DialedEvent::Link(DialerEvent::Refused { code, reason }) => {
                 self.refused = true;
@@ -199,7 +232,9 @@ impl Channel {
     fn on_message(&mut self, message: Message<Bytes>) -> Option<ChannelEvent> {
         match self.session.handle(monotonic_us(), message)? {
             SessionEvent::Results(segments) => Some(ChannelEvent::Results(segments)),
-            SessionEvent::Answer { request, ok, text } => Some(ChannelEvent::Answer { request, ok, text }),
+            SessionEvent::Answer { request, ok, text } => {
+                Some(ChannelEvent::Answer { request, ok, text })
+            }
             SessionEvent::Closing { reason } => Some(ChannelEvent::Closing { reason }),
             SessionEvent::Malformed { reason: _ } => {
                 self.dialed.give_up();
@@ -230,10 +265,19 @@ fn pack_blocks(blobs: &[&[u8]]) -> Vec<Block<Bytes>> {
 
 fn pack_block(blobs: &[&[u8]]) -> Block<Bytes> {
     if let [blob] = blobs {
-        return Block { count: 1, form: Form::Single, payload: Bytes::copy_from_slice(blob) };
+        return Block {
+            count: 1,
+            form: Form::Single,
+            payload: Bytes::copy_from_slice(blob),
+        };
     }
-    let packed = table::pack(blobs.iter().copied()).expect("a block of several elements is below 64 KiB");
-    Block { count: blobs.len() as u32, form: Form::Table, payload: Bytes::from(packed) }
+    let packed =
+        table::pack(blobs.iter().copied()).expect("a block of several elements is below 64 KiB");
+    Block {
+        count: blobs.len() as u32,
+        form: Form::Table,
+        payload: Bytes::from(packed),
+    }
 }
 
 #[cfg(test)]
@@ -243,13 +287,22 @@ mod tests {
     fn shape(sizes: &[usize]) -> Vec<(u32, Form)> {
         let bytes = vec![7; 1 << 20];
         let blobs: Vec<&[u8]> = sizes.iter().map(|size| &bytes[..*size]).collect();
-        pack_blocks(&blobs).iter().map(|block| (block.count, block.form)).collect()
+        pack_blocks(&blobs)
+            .iter()
+            .map(|block| (block.count, block.form))
+            .collect()
     }
 
     #[test]
     fn neighbours_share_a_table_within_the_limits_of_a_block() {
-        assert_eq!(shape(&[10; 1_025]), [(1_024, Form::Table), (1, Form::Single)]);
-        assert_eq!(shape(&[40 << 10, 20 << 10, 20 << 10]), [(2, Form::Table), (1, Form::Single)]);
+        assert_eq!(
+            shape(&[10; 1_025]),
+            [(1_024, Form::Table), (1, Form::Single)]
+        );
+        assert_eq!(
+            shape(&[40 << 10, 20 << 10, 20 << 10]),
+            [(2, Form::Table), (1, Form::Single)]
+        );
     }
 
     #[test]

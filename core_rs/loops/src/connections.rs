@@ -103,7 +103,11 @@ impl<O: Copy> Connections<O> {
     pub fn open(&mut self, registry: &Registry, socket: OwnedFd, owner: O) -> io::Result<Key> {
         linux::set_nonblocking(socket.as_fd())?;
         let entry = self.all.vacant_entry();
-        registry.register(&mut SourceFd(&socket.as_raw_fd()), (self.token)(entry.key()), Interest::READABLE)?;
+        registry.register(
+            &mut SourceFd(&socket.as_raw_fd()),
+            (self.token)(entry.key()),
+            Interest::READABLE,
+        )?;
         self.generation = self.generation.wrapping_add(1);
         let key = Key::new(entry.key(), self.generation);
         entry.insert(Connection {
@@ -142,7 +146,9 @@ impl<O: Copy> Connections<O> {
 
     /// An event of the poll for the connection at `index`.
     pub fn on_event(&mut self, index: usize, event: &mio::event::Event) {
-        let Some(connection) = self.all.get_mut(index) else { return };
+        let Some(connection) = self.all.get_mut(index) else {
+            return;
+        };
         connection.closing |= event.is_read_closed() || event.is_error();
         if (event.is_readable() || connection.closing) && !connection.readable {
             connection.readable = true;
@@ -174,7 +180,12 @@ impl<O: Copy> Connections<O> {
     }
 
     /// Reads all that is left on one connection.
-    pub fn read_rest(&mut self, registry: &Registry, key: Key, mut arrival: impl FnMut(Key, O, Arrival)) {
+    pub fn read_rest(
+        &mut self,
+        registry: &Registry,
+        key: Key,
+        mut arrival: impl FnMut(Key, O, Arrival),
+    ) {
         let mut frames = 0;
         while self.get(key).is_some() {
             let (more, count) = self.read_one(registry, key, &mut frames, &mut arrival);
@@ -192,14 +203,22 @@ impl<O: Copy> Connections<O> {
         frames: &mut usize,
         arrival: &mut impl FnMut(Key, O, Arrival),
     ) -> (bool, usize) {
-        let Some(connection) = self.all.get_mut(key.index()).filter(|connection| connection.key == key) else {
+        let Some(connection) = self
+            .all
+            .get_mut(key.index())
+            .filter(|connection| connection.key == key)
+        else {
             return (false, 0);
         };
         if connection.deaf {
             return (false, 0);
         }
         let owner = connection.owner;
-        let read = connection.input.read(connection.socket.as_fd(), &mut self.scratch, &mut self.frames);
+        let read = connection.input.read(
+            connection.socket.as_fd(),
+            &mut self.scratch,
+            &mut self.frames,
+        );
         *frames += self.frames.len();
         self.frames_in += self.frames.len() as u64;
         for frame in self.frames.drain(..) {
@@ -230,7 +249,11 @@ impl<O: Copy> Connections<O> {
 
     /// Queues a frame; `write` sends it. A connection that is gone takes nothing.
     pub fn push(&mut self, key: Key, frame: &Frame<Bytes>) {
-        let Some(connection) = self.all.get_mut(key.index()).filter(|connection| connection.key == key) else {
+        let Some(connection) = self
+            .all
+            .get_mut(key.index())
+            .filter(|connection| connection.key == key)
+        else {
             return;
         };
         connection.output.push(frame);
@@ -244,7 +267,8 @@ impl<O: Copy> Connections<O> {
 
     /// Bytes that the socket has not taken.
     pub fn unsent(&self, key: Key) -> usize {
-        self.get(key).map_or(0, |connection| connection.output.unsent())
+        self.get(key)
+            .map_or(0, |connection| connection.output.unsent())
     }
 
     /// Writes what was pushed, as far as the sockets take it.
@@ -266,16 +290,30 @@ impl<O: Copy> Connections<O> {
     /// False when the connection is broken.
     fn write_one(&mut self, registry: &Registry, key: Key) -> bool {
         let token = (self.token)(key.index());
-        let Some(connection) = self.all.get_mut(key.index()) else { return true };
+        let Some(connection) = self.all.get_mut(key.index()) else {
+            return true;
+        };
         connection.dirty = false;
-        let Ok(done) = connection.output.write(connection.socket.as_fd()) else { return false };
+        let Ok(done) = connection.output.write(connection.socket.as_fd()) else {
+            return false;
+        };
         if connection.output.unsent() > MOST_UNSENT {
             return false;
         }
         if done == connection.blocked {
-            let interest = if done { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
+            let interest = if done {
+                Interest::READABLE
+            } else {
+                Interest::READABLE | Interest::WRITABLE
+            };
             connection.blocked = !done;
-            return registry.reregister(&mut SourceFd(&connection.socket.as_raw_fd()), token, interest).is_ok();
+            return registry
+                .reregister(
+                    &mut SourceFd(&connection.socket.as_raw_fd()),
+                    token,
+                    interest,
+                )
+                .is_ok();
         }
         true
     }
@@ -290,6 +328,8 @@ impl<O: Copy> Connections<O> {
     }
 
     fn get(&self, key: Key) -> Option<&Connection<O>> {
-        self.all.get(key.index()).filter(|connection| connection.key == key)
+        self.all
+            .get(key.index())
+            .filter(|connection| connection.key == key)
     }
 }

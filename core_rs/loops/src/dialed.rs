@@ -89,8 +89,14 @@ impl Waiting {
             let now = monotonic_us();
             let wakeup = self.wakeup_us.load(SeqCst);
             let until = deadline_us.unwrap_or(u64::MAX).min(wakeup);
-            let timeout = (until != u64::MAX).then(|| Duration::from_micros(until.saturating_sub(now)));
-            let ready = linux::poll(socket.as_deref().map(AsFd::as_fd), write, Some(&self.bell), timeout)?;
+            let timeout =
+                (until != u64::MAX).then(|| Duration::from_micros(until.saturating_sub(now)));
+            let ready = linux::poll(
+                socket.as_deref().map(AsFd::as_fd),
+                write,
+                Some(&self.bell),
+                timeout,
+            )?;
             if ready.interrupted {
                 return Ok(Waited::Interrupted);
             }
@@ -230,7 +236,9 @@ impl Dialed {
 
     /// Writes what may leave now.
     pub fn flush(&mut self) {
-        let Some(socket) = self.socket.clone() else { return };
+        let Some(socket) = self.socket.clone() else {
+            return;
+        };
         let now = monotonic_us();
         while let Some(frame) = self.dialer.poll_transmit(now) {
             self.output.push(&frame);
@@ -267,7 +275,9 @@ impl Dialed {
     fn receive(&mut self, socket: &OwnedFd) -> bool {
         let mut bytes = 0;
         while bytes < MOST_BYTES {
-            let read = self.input.read(socket.as_fd(), &mut self.scratch, &mut self.frames);
+            let read = self
+                .input
+                .read(socket.as_fd(), &mut self.scratch, &mut self.frames);
             let now = monotonic_us();
             for frame in self.frames.drain(..) {
                 self.dialer.on_frame(now, frame);

@@ -53,7 +53,12 @@ pub struct Executors {
 impl Executors {
     /// `token` gives the poll's token for a slot's process.
     pub fn new(shared: Arc<Shared>, token: fn(usize) -> Token) -> Self {
-        Executors { slots: BTreeMap::new(), spoken: Vec::new(), token, shared }
+        Executors {
+            slots: BTreeMap::new(),
+            spoken: Vec::new(),
+            token,
+            shared,
+        }
     }
 
     /// Watches a new executor, whose connection is open.
@@ -68,11 +73,25 @@ impl Executors {
         let line = Arc::new(Line::map(line.as_fd())?);
         line.stop(NEVER);
         let token = (self.token)(slot as usize);
-        registry.register(&mut SourceFd(&child.pidfd().as_raw_fd()), token, Interest::READABLE)?;
-        let view = SlotView { pid: child.pid(), line: Arc::clone(&line), chunks: VecDeque::new() };
+        registry.register(
+            &mut SourceFd(&child.pidfd().as_raw_fd()),
+            token,
+            Interest::READABLE,
+        )?;
+        let view = SlotView {
+            pid: child.pid(),
+            line: Arc::clone(&line),
+            chunks: VecDeque::new(),
+        };
         lock(&self.shared.slots).insert(slot, view);
-        let executor =
-            Executor { child, connection, line, outgoing: Vec::new(), outgoing_bytes: 0, kill_at: None };
+        let executor = Executor {
+            child,
+            connection,
+            line,
+            outgoing: Vec::new(),
+            outgoing_bytes: 0,
+            kill_at: None,
+        };
         self.slots.insert(slot, executor);
         Ok(())
     }
@@ -94,13 +113,21 @@ impl Executors {
     }
 
     /// Messages of a turn leave together, in `transmit`.
-    pub fn send(&mut self, slot: u32, message: Message<Bytes>, connections: &mut Connections<impl Copy>) {
-        let Some(executor) = self.slots.get_mut(&slot) else { return };
+    pub fn send(
+        &mut self,
+        slot: u32,
+        message: Message<Bytes>,
+        connections: &mut Connections<impl Copy>,
+    ) {
+        let Some(executor) = self.slots.get_mut(&slot) else {
+            return;
+        };
         if let Message::Chunk(chunk) = &message {
             let mut slots = lock(&self.shared.slots);
             if let Some(view) = slots.get_mut(&slot) {
                 view.chunks.truncate(KNOWN_CHUNKS);
-                view.chunks.push_front((chunk.chunk, chunk.session, chunk.first));
+                view.chunks
+                    .push_front((chunk.chunk, chunk.session, chunk.first));
             }
         }
         let bytes = message.payload_bytes() + message.header_bytes();
@@ -173,7 +200,10 @@ impl Executors {
     }
 
     pub fn next_wakeup(&self) -> Option<u64> {
-        self.slots.values().filter_map(|executor| executor.kill_at).min()
+        self.slots
+            .values()
+            .filter_map(|executor| executor.kill_at)
+            .min()
     }
 
     /// If the slot's process has ended: what is left of its group goes, and it is reaped. Its connection is to be
@@ -185,13 +215,22 @@ impl Executors {
         let _ = registry.deregister(&mut SourceFd(&executor.child.pidfd().as_raw_fd()));
         self.slots.remove(&slot);
         lock(&self.shared.slots).remove(&slot);
-        Some(Ended { slot, status, position })
+        Some(Ended {
+            slot,
+            status,
+            position,
+        })
     }
 
     /// (slot, bytes in RAM) of each executor.
     pub fn resident(&self) -> Vec<(u32, u64)> {
-        let sizes = self.slots.iter().map(|(slot, executor)| (*slot, linux::resident_bytes(executor.child.pid())));
-        sizes.filter_map(|(slot, size)| Some((slot, size?))).collect()
+        let sizes = self
+            .slots
+            .iter()
+            .map(|(slot, executor)| (*slot, linux::resident_bytes(executor.child.pid())));
+        sizes
+            .filter_map(|(slot, size)| Some((slot, size?)))
+            .collect()
     }
 
     /// Ends all of them and waits until they are gone, for they die at once.
@@ -214,7 +253,10 @@ impl Executor {
     fn transmit(&mut self, connections: &mut Connections<impl Copy>) {
         if !self.outgoing.is_empty() {
             self.outgoing_bytes = 0;
-            connections.push(self.connection, &local_frame(std::mem::take(&mut self.outgoing)));
+            connections.push(
+                self.connection,
+                &local_frame(std::mem::take(&mut self.outgoing)),
+            );
         }
     }
 }

@@ -78,14 +78,18 @@ impl Input {
     }
 
     fn advance(&mut self, frames: &mut Vec<Frame<Bytes>>) -> Result<(), DecodeError> {
-        let Some(total) = stream_length(&self.partial)? else { return Ok(()) };
+        let Some(total) = stream_length(&self.partial)? else {
+            return Ok(());
+        };
         if self.partial.len() < total {
             self.partial.reserve_exact(total - self.partial.len());
             return Ok(());
         }
         // An allocator may give more room than was asked for: then what follows the frame may be here as well.
         let rest = self.partial.split_off(total);
-        frames.push(frame_from_buffer(Bytes::from(std::mem::take(&mut self.partial)))?);
+        frames.push(frame_from_buffer(Bytes::from(std::mem::take(
+            &mut self.partial,
+        )))?);
         let used = take_frames(&rest, frames)?;
         self.keep(&rest[used..])
     }
@@ -97,7 +101,12 @@ fn receive(socket: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<Read> {
     loop {
         match rustix::net::recv(socket, spare_capacity(buffer), RecvFlags::DONTWAIT) {
             Ok((_, 0)) => return Ok(Read::End),
-            Ok((_, count)) => return Ok(Read::Bytes { count, drained: count < room }),
+            Ok((_, count)) => {
+                return Ok(Read::Bytes {
+                    count,
+                    drained: count < room,
+                })
+            }
             Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::AGAIN) => return Ok(Read::Nothing),
             Err(error) => return Err(error.into()),
@@ -108,9 +117,12 @@ fn receive(socket: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<Read> {
 /// Decodes the complete frames at the start of `bytes`; how many bytes they were.
 fn take_frames(bytes: &[u8], frames: &mut Vec<Frame<Bytes>>) -> Result<usize, DecodeError> {
     let mut at = 0;
-    while let Some(total) = stream_length(&bytes[at..])?.filter(|total| *total <= bytes.len() - at) {
+    while let Some(total) = stream_length(&bytes[at..])?.filter(|total| *total <= bytes.len() - at)
+    {
         let frame = &bytes[at + LENGTH..at + total];
-        frames.push(decode(frame, |start, end| Bytes::copy_from_slice(&frame[start..end]))?);
+        frames.push(decode(frame, |start, end| {
+            Bytes::copy_from_slice(&frame[start..end])
+        })?);
         at += total;
     }
     Ok(at)

@@ -45,7 +45,12 @@ impl Line {
     /// Whether the agent cancels what runs now; says so once.
     pub fn take_cancel(&self) -> bool {
         let position = self.0.word(POSITION).load(SeqCst);
-        position != 0 && self.0.word(CANCEL).compare_exchange(position, 0, SeqCst, SeqCst).is_ok()
+        position != 0
+            && self
+                .0
+                .word(CANCEL)
+                .compare_exchange(position, 0, SeqCst, SeqCst)
+                .is_ok()
     }
 
     pub fn flush_count(&self) -> u64 {

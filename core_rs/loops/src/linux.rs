@@ -39,15 +39,28 @@ impl Page {
     /// Maps the first [`PAGE`] bytes of `file`, which must have them: a shorter file would be a SIGBUS at the first touch.
     pub fn map(file: BorrowedFd<'_>) -> io::Result<Page> {
         if rustix::fs::fstat(file)?.st_size < PAGE as i64 {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a shared line is a file of 4096 bytes"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a shared line is a file of 4096 bytes",
+            ));
         }
         // Refused where the file was made without sealing; then only the peer's good will keeps it long enough.
         let _ = rustix::fs::fcntl_add_seals(file, SealFlags::SHRINK);
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing of ours.
-        let start =
-            unsafe { rustix::mm::mmap(std::ptr::null_mut(), PAGE, protection, MapFlags::SHARED, file, 0) }?;
-        NonNull::new(start.cast()).map(Page).ok_or_else(|| io::Error::other("mapped at address 0"))
+        let start = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                PAGE,
+                protection,
+                MapFlags::SHARED,
+                file,
+                0,
+            )
+        }?;
+        NonNull::new(start.cast())
+            .map(Page)
+            .ok_or_else(|| io::Error::other("mapped at address 0"))
     }
 
     pub fn word(&self, index: usize) -> &AtomicU64 {
@@ -59,7 +72,11 @@ impl Page {
     /// The low half of a word, which is what a futex can wait on.
     fn low_half(&self, index: usize) -> &AtomicU32 {
         let half = self.word(index).as_ptr().cast::<AtomicU32>();
-        let low = if cfg!(target_endian = "little") { half } else { half.wrapping_add(1) };
+        let low = if cfg!(target_endian = "little") {
+            half
+        } else {
+            half.wrapping_add(1)
+        };
         // SAFETY: a half of a word of the page; the kernel reads 32 bits, we the same through an atomic.
         unsafe { &*low }
     }
@@ -67,7 +84,12 @@ impl Page {
     /// Waits while the low half of a word is `seen`, at most `timeout`; may return early.
     pub fn wait(&self, index: usize, seen: u32, timeout: Duration) {
         let timeout = timespec(timeout);
-        let _ = futex::wait(self.low_half(index), futex::Flags::empty(), seen, Some(&timeout));
+        let _ = futex::wait(
+            self.low_half(index),
+            futex::Flags::empty(),
+            seen,
+            Some(&timeout),
+        );
     }
 
     /// Wakes all who wait on the word, in whatever process.
@@ -101,9 +123,16 @@ pub struct Child {
 impl Child {
     pub fn open(pid: u32) -> io::Result<Child> {
         let none = || io::Error::new(io::ErrorKind::InvalidInput, "a process id is positive");
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(none)?;
+        let pid = i32::try_from(pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or_else(none)?;
         let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-        Ok(Child { pid, pidfd, reaped: false })
+        Ok(Child {
+            pid,
+            pidfd,
+            reaped: false,
+        })
     }
 
     pub fn pid(&self) -> u32 {
@@ -146,17 +175,20 @@ impl Child {
     pub fn reap_soon(&mut self) {
         let timeout = timespec(DEATH_PATIENCE);
         let mut watched = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        while let Err(rustix::io::Errno::INTR) = rustix::event::poll(&mut watched, Some(&timeout)) {}
+        while let Err(rustix::io::Errno::INTR) = rustix::event::poll(&mut watched, Some(&timeout)) {
+        }
         self.try_reap();
     }
 
     fn wait(&self, options: WaitIdOptions) -> io::Result<Option<i32>> {
         let status = rustix::process::waitid(WaitId::PidFd(self.pidfd()), options)?;
-        Ok(status.map(|status| match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => code,
-            (_, Some(signal)) => -signal,
-            _ => 0,
-        }))
+        Ok(status.map(
+            |status| match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => code,
+                (_, Some(signal)) => -signal,
+                _ => 0,
+            },
+        ))
     }
 }
 
@@ -183,7 +215,11 @@ pub fn check_peer(socket: BorrowedFd<'_>) -> Result<(), String> {
     if peer.uid.is_root() || peer.uid == rustix::process::geteuid() {
         return Ok(());
     }
-    Err(format!("process {} of user {}", peer.pid.as_raw_nonzero(), peer.uid.as_raw()))
+    Err(format!(
+        "process {} of user {}",
+        peer.pid.as_raw_nonzero(),
+        peer.uid.as_raw()
+    ))
 }
 
 /// Wakes a poll of another thread.
@@ -192,7 +228,10 @@ pub struct Bell(OwnedFd);
 
 impl Bell {
     pub fn new() -> io::Result<Bell> {
-        Ok(Bell(rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+        Ok(Bell(rustix::event::eventfd(
+            0,
+            EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK,
+        )?))
     }
 
     pub fn ring(&self) {
@@ -224,24 +263,40 @@ pub fn poll(
     bell: Option<&Bell>,
     timeout: Option<Duration>,
 ) -> io::Result<Ready> {
-    let flags = if write { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+    let flags = if write {
+        PollFlags::IN | PollFlags::OUT
+    } else {
+        PollFlags::IN
+    };
     let mut watched = Vec::with_capacity(2);
     watched.extend(bell.map(|bell| PollFd::from_borrowed_fd(bell.fd(), PollFlags::IN)));
     watched.extend(socket.map(|socket| PollFd::from_borrowed_fd(socket, flags)));
     let timeout = timeout.map(timespec);
     match rustix::event::poll(&mut watched, timeout.as_ref()) {
         Ok(_) => {}
-        Err(rustix::io::Errno::INTR) => return Ok(Ready { interrupted: true, ..Ready::default() }),
+        Err(rustix::io::Errno::INTR) => {
+            return Ok(Ready {
+                interrupted: true,
+                ..Ready::default()
+            })
+        }
         Err(error) => return Err(error.into()),
     }
     let mut found = watched.iter().map(|one| !one.revents().is_empty());
     let bell = bell.is_some() && found.next().unwrap_or(false);
-    Ok(Ready { bell, socket: found.next().unwrap_or(false), interrupted: false })
+    Ok(Ready {
+        bell,
+        socket: found.next().unwrap_or(false),
+        interrupted: false,
+    })
 }
 
 fn timespec(duration: Duration) -> Timespec {
     let seconds = duration.as_secs().min(1 << 40) as i64;
-    Timespec { tv_sec: seconds, tv_nsec: i64::from(duration.subsec_nanos()) }
+    Timespec {
+        tv_sec: seconds,
+        tv_nsec: i64::from(duration.subsec_nanos()),
+    }
 }
 
 pub fn set_nonblocking(socket: BorrowedFd<'_>) -> io::Result<()> {
@@ -261,14 +316,18 @@ pub fn end_with_parent(parent: u32) -> io::Result<bool> {
 
 /// Makes this process the parent of whatever its descendants leave behind.
 pub fn adopt_orphans() -> io::Result<()> {
-    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+    Ok(rustix::process::set_child_subreaper(Some(
+        rustix::process::getpid(),
+    ))?)
 }
 
 /// A random number, for names that must not meet.
 pub fn random() -> u64 {
     let mut bytes = [0; 8];
     // A few bytes always come whole, once the system has started.
-    while rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) != Ok(bytes.len()) {}
+    while rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        != Ok(bytes.len())
+    {}
     u64::from_le_bytes(bytes)
 }
 

@@ -46,8 +46,17 @@ impl Listeners {
     ) -> io::Result<()> {
         let socket = UnixListener::from(socket);
         socket.set_nonblocking(true)?;
-        registry.register(&mut SourceFd(&socket.as_raw_fd()), token(self.0.len()), Interest::READABLE)?;
-        self.0.push(Listener { part, socket, ready: true, retry_at: None });
+        registry.register(
+            &mut SourceFd(&socket.as_raw_fd()),
+            token(self.0.len()),
+            Interest::READABLE,
+        )?;
+        self.0.push(Listener {
+            part,
+            socket,
+            ready: true,
+            retry_at: None,
+        });
         Ok(())
     }
 
@@ -59,7 +68,9 @@ impl Listeners {
 
     /// Whether a turn has work without waiting.
     pub fn has_ready(&self) -> bool {
-        self.0.iter().any(|listener| listener.ready && listener.retry_at.is_none())
+        self.0
+            .iter()
+            .any(|listener| listener.ready && listener.retry_at.is_none())
     }
 
     pub fn next_wakeup(&self) -> Option<u64> {
@@ -98,7 +109,9 @@ impl Listener {
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => None,
             Err(error) => {
                 self.retry_at = Some(now + RETRY_US);
-                Some(Arrived::Problem(format!("cannot take a connection: {error}")))
+                Some(Arrived::Problem(format!(
+                    "cannot take a connection: {error}"
+                )))
             }
         }
     }

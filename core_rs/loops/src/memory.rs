@@ -20,7 +20,11 @@ impl Default for Memory {
 impl Memory {
     pub fn is_short(&self) -> bool {
         machine_share().is_some_and(|share| share > PRESSURE)
-            || self.group.as_ref().and_then(group_share).is_some_and(|share| share > PRESSURE)
+            || self
+                .group
+                .as_ref()
+                .and_then(group_share)
+                .is_some_and(|share| share > PRESSURE)
     }
 }
 
@@ -31,7 +35,11 @@ fn machine_share() -> Option<f64> {
 fn share_of_machine(meminfo: &str) -> Option<f64> {
     let value = |name: &str| -> Option<f64> {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim_start_matches(':').split_whitespace().next()?.parse().ok()
+        line.trim_start_matches(':')
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
     };
     Some(1.0 - value("MemAvailable")? / value("MemTotal")?)
 }
@@ -41,15 +49,27 @@ fn own_group() -> Option<PathBuf> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
     let folder = PathBuf::from("/sys/fs/cgroup").join(path.trim_start_matches('/'));
-    fs::read_to_string(folder.join("memory.max")).ok()?.trim().parse::<u64>().ok()?;
+    fs::read_to_string(folder.join("memory.max"))
+        .ok()?
+        .trim()
+        .parse::<u64>()
+        .ok()?;
     Some(folder)
 }
 
 fn group_share(folder: &PathBuf) -> Option<f64> {
-    let number = |name: &str| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<f64>().ok();
+    let number = |name: &str| {
+        fs::read_to_string(folder.join(name))
+            .ok()?
+            .trim()
+            .parse::<f64>()
+            .ok()
+    };
     // What the kernel can drop at any time does not count.
     let stat = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-    let cache = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse::<f64>().ok());
+    let cache = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("inactive_file ")?.parse::<f64>().ok());
     Some((number("memory.current")? - cache.unwrap_or(0.0)) / number("memory.max")?)
 }
 

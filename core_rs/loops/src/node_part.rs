@@ -29,7 +29,10 @@ pub struct NodeSettings {
 
 impl NodeSettings {
     pub fn hello(&self) -> Hello {
-        Hello { node: Some(self.info.clone()), ..self.hello_of(Role::Node) }
+        Hello {
+            node: Some(self.info.clone()),
+            ..self.hello_of(Role::Node)
+        }
     }
 
     fn hello_of(&self, role: Role) -> Hello {
@@ -96,7 +99,10 @@ impl NodePart {
                 }
             }
             Arrival::Malformed(error) => {
-                self.log("error", format!("executor {slot} sent what is no frame: {error}"));
+                self.log(
+                    "error",
+                    format!("executor {slot} sent what is no frame: {error}"),
+                );
                 self.executors.kill(slot);
             }
             Arrival::Closed => self.executors.on_socket_closed(now, slot),
@@ -104,7 +110,8 @@ impl NodePart {
     }
 
     pub fn on_executor_ended(&mut self, now: u64, ended: Ended) {
-        self.engine.executor_ended(now, ended.slot, ended.status, ended.position);
+        self.engine
+            .executor_ended(now, ended.slot, ended.status, ended.position);
     }
 
     pub fn tick(&mut self, now: u64) {
@@ -129,8 +136,15 @@ impl NodePart {
     }
 
     pub fn next_wakeup(&self) -> Option<u64> {
-        let links = [self.scheduler.as_ref().and_then(OutwardLink::next_wakeup), self.store.next_wakeup()];
-        let own = [self.engine.next_wakeup(), self.executors.next_wakeup(), Some(self.memory_at)];
+        let links = [
+            self.scheduler.as_ref().and_then(OutwardLink::next_wakeup),
+            self.store.next_wakeup(),
+        ];
+        let own = [
+            self.engine.next_wakeup(),
+            self.executors.next_wakeup(),
+            Some(self.memory_at),
+        ];
         let exit = self.exiting.as_ref().map(|(_, at)| *at);
         links.into_iter().chain(own).chain([exit]).flatten().min()
     }
@@ -178,10 +192,17 @@ impl NodePart {
         moved
     }
 
-    fn act<O: Copy>(&mut self, now: u64, output: NodeOutput<Bytes>, connections: &mut Connections<O>) {
+    fn act<O: Copy>(
+        &mut self,
+        now: u64,
+        output: NodeOutput<Bytes>,
+        connections: &mut Connections<O>,
+    ) {
         match output {
             NodeOutput::ToScheduler(_) => {}
-            NodeOutput::ToExecutor { slot, message } => self.executors.send(slot, message, connections),
+            NodeOutput::ToExecutor { slot, message } => {
+                self.executors.send(slot, message, connections)
+            }
             NodeOutput::ToStore(message) => self.store.send(message),
             NodeOutput::StartExecutor { slot } => self.shared.ask(Request::StartExecutor { slot }),
             NodeOutput::Kill { slot } => self.executors.kill(slot),
@@ -206,7 +227,12 @@ impl NodePart {
     }
 
     /// Queues what may leave; true when a connection was closed.
-    pub fn transmit<O: Copy>(&mut self, now: u64, connections: &mut Connections<O>, registry: &Registry) -> bool {
+    pub fn transmit<O: Copy>(
+        &mut self,
+        now: u64,
+        connections: &mut Connections<O>,
+        registry: &Registry,
+    ) -> bool {
         self.executors.transmit(connections);
         let mut closed = self.store.transmit(now, connections, registry);
         if let Some(scheduler) = &mut self.scheduler {
@@ -221,7 +247,11 @@ impl NodePart {
     /// Tells the host that the node is done, once the scheduler has heard everything.
     pub fn end_if_done(&mut self, now: u64) {
         let told = self.scheduler.as_ref().is_none_or(OutwardLink::is_idle);
-        if self.exiting.as_ref().is_some_and(|(_, at)| told || *at <= now) {
+        if self
+            .exiting
+            .as_ref()
+            .is_some_and(|(_, at)| told || *at <= now)
+        {
             let (reason, _) = self.exiting.take().expect("it is exiting");
             self.executors.end_all();
             self.shared.ask(Request::Exit { reason });

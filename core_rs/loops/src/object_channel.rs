@@ -7,26 +7,52 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use scaler_engine::dialer::DialerEvent;
-use scaler_wire::{Hello, LinkId, Message, ObjectKey, RefusalCode, SessionId, StoreErrorCode, Welcome};
+use scaler_wire::{
+    Hello, LinkId, Message, ObjectKey, RefusalCode, SessionId, StoreErrorCode, Welcome,
+};
 
 use crate::dialed::{Dialed, DialedEvent, Waiting};
 use crate::port::{object_hash, PART};
 
 #[derive(Debug)]
 pub enum ObjectEvent {
-    Stored { request: u32 },
+    Stored {
+        request: u32,
+    },
     /// The whole object, in parts.
-    Data { request: u32, parts: Vec<Bytes> },
-    Missing { request: u32 },
-    StoreError { request: u32, code: StoreErrorCode, text: String },
-    Refused { code: RefusalCode, text: String },
-    Welcome { welcome: Welcome, resumed: bool },
+    Data {
+        request: u32,
+        parts: Vec<Bytes>,
+    },
+    Missing {
+        request: u32,
+    },
+    StoreError {
+        request: u32,
+        code: StoreErrorCode,
+        text: String,
+    },
+    Refused {
+        code: RefusalCode,
+        text: String,
+    },
+    Welcome {
+        welcome: Welcome,
+        resumed: bool,
+    },
     Disconnected,
 }
 
 enum Pending {
-    Put { key: ObjectKey, data: Bytes },
-    Get { key: ObjectKey, parts: Vec<Bytes>, bytes: u64 },
+    Put {
+        key: ObjectKey,
+        data: Bytes,
+    },
+    Get {
+        key: ObjectKey,
+        parts: Vec<Bytes>,
+        bytes: u64,
+    },
 }
 
 pub struct ObjectChannel {
@@ -42,7 +68,13 @@ impl ObjectChannel {
     pub fn new(hello: Hello, link: LinkId) -> io::Result<ObjectChannel> {
         let session = hello.session;
         let dialed = Dialed::new(hello, link)?;
-        Ok(ObjectChannel { session, dialed, pending: BTreeMap::new(), last_request: 0, refused: false })
+        Ok(ObjectChannel {
+            session,
+            dialed,
+            pending: BTreeMap::new(),
+            last_request: 0,
+            refused: false,
+        })
     }
 
     pub fn waiting(&self) -> &Arc<Waiting> {
@@ -68,13 +100,20 @@ impl ObjectChannel {
 
     pub fn put(&mut self, data: Bytes) -> (u32, [u8; 16]) {
         let hash = object_hash(&data);
-        let key = ObjectKey { session: self.session, hash };
+        let key = ObjectKey {
+            session: self.session,
+            hash,
+        };
         let request = self.request(Pending::Put { key, data });
         (request, hash)
     }
 
     pub fn get(&mut self, key: ObjectKey) -> u32 {
-        self.request(Pending::Get { key, parts: Vec::new(), bytes: 0 })
+        self.request(Pending::Get {
+            key,
+            parts: Vec::new(),
+            bytes: 0,
+        })
     }
 
     fn request(&mut self, pending: Pending) -> u32 {
@@ -104,9 +143,15 @@ impl ObjectChannel {
             DialedEvent::Link(DialerEvent::Welcomed { welcome, resumed }) => {
                 Some(ObjectEvent::Welcome { welcome, resumed })
             }
-            DialedEvent::Link(DialerEvent::Fresh { welcome, unacknowledged: _ }) => {
+            DialedEvent::Link(DialerEvent::Fresh {
+                welcome,
+                unacknowledged: _,
+            }) => {
                 self.say_all_again();
-                Some(ObjectEvent::Welcome { welcome, resumed: false })
+                Some(ObjectEvent::Welcome {
+                    welcome,
+                    resumed: false,
+                })
             }
             DialedEvent::Link(DialerEvent::Refused { code, reason }) => {
                 self.refused = true;
@@ -127,12 +172,32 @@ impl ObjectChannel {
 
     fn on_message(&mut self, message: Message<Bytes>) -> Option<ObjectEvent> {
         match message {
-            Message::Stored { request } => self.pending.remove(&request).map(|_| ObjectEvent::Stored { request }),
-            Message::Missing { request } => self.pending.remove(&request).map(|_| ObjectEvent::Missing { request }),
-            Message::StoreError { request, code, text } => {
-                self.pending.remove(&request).map(|_| ObjectEvent::StoreError { request, code, text })
-            }
-            Message::Data { request, size, offset, payload } => self.on_data(request, size, offset, payload),
+            Message::Stored { request } => self
+                .pending
+                .remove(&request)
+                .map(|_| ObjectEvent::Stored { request }),
+            Message::Missing { request } => self
+                .pending
+                .remove(&request)
+                .map(|_| ObjectEvent::Missing { request }),
+            Message::StoreError {
+                request,
+                code,
+                text,
+            } => self
+                .pending
+                .remove(&request)
+                .map(|_| ObjectEvent::StoreError {
+                    request,
+                    code,
+                    text,
+                }),
+            Message::Data {
+                request,
+                size,
+                offset,
+                payload,
+            } => self.on_data(request, size, offset, payload),
             Message::Heartbeat => None,
             _ => {
                 self.dialed.give_up();
@@ -141,8 +206,16 @@ impl ObjectChannel {
         }
     }
 
-    fn on_data(&mut self, request: u32, size: u64, offset: u64, payload: Bytes) -> Option<ObjectEvent> {
-        let Some(Pending::Get { parts, bytes, .. }) = self.pending.get_mut(&request) else { return None };
+    fn on_data(
+        &mut self,
+        request: u32,
+        size: u64,
+        offset: u64,
+        payload: Bytes,
+    ) -> Option<ObjectEvent> {
+        let Some(Pending::Get { parts, bytes, .. }) = self.pending.get_mut(&request) else {
+            return None;
+        };
         if offset != *bytes || offset + payload.len() as u64 > size {
             self.dialed.give_up();
             return None;
@@ -152,7 +225,9 @@ impl ObjectChannel {
         if *bytes < size {
             return None;
         }
-        let Some(Pending::Get { parts, .. }) = self.pending.remove(&request) else { return None };
+        let Some(Pending::Get { parts, .. }) = self.pending.remove(&request) else {
+            return None;
+        };
         Some(ObjectEvent::Data { request, parts })
     }
 }
@@ -164,7 +239,13 @@ fn say(dialed: &mut Dialed, request: u32, pending: &Pending) {
             for at in (0..data.len().max(1)).step_by(PART) {
                 let payload = data.slice(at..data.len().min(at + PART));
                 let (key, size, offset) = (*key, data.len() as u64, at as u64);
-                dialed.send(Message::Put { request, key, size, offset, payload });
+                dialed.send(Message::Put {
+                    request,
+                    key,
+                    size,
+                    offset,
+                    payload,
+                });
             }
         }
     }

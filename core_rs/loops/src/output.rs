@@ -75,7 +75,11 @@ impl Output {
         }
         let mut vector: smallvec::SmallVec<[IoSlice<'_>; VECTOR]> = smallvec::SmallVec::new();
         for (at, piece) in self.pieces.iter().take(VECTOR - 1).enumerate() {
-            vector.push(IoSlice::new(if at == 0 { &piece[self.written..] } else { piece }));
+            vector.push(IoSlice::new(if at == 0 {
+                &piece[self.written..]
+            } else {
+                piece
+            }));
         }
         if self.pieces.len() < VECTOR {
             vector.push(IoSlice::new(&self.tail));
@@ -112,6 +116,7 @@ impl Output {
             self.written = self.tail_written;
         }
         self.tail_written = 0;
-        self.pieces.push_back(Bytes::from(std::mem::take(&mut self.tail)));
+        self.pieces
+            .push_back(Bytes::from(std::mem::take(&mut self.tail)));
     }
 }

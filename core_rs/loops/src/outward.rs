@@ -25,7 +25,14 @@ pub struct OutwardLink {
 impl OutwardLink {
     pub fn new(name: Outward, hello: Hello, shared: Arc<Shared>) -> Self {
         let dialer = Dialer::new(hello, linux::random());
-        OutwardLink { name, dialer, connection: None, asked: false, attempt: 0, shared }
+        OutwardLink {
+            name,
+            dialer,
+            connection: None,
+            asked: false,
+            attempt: 0,
+            shared,
+        }
     }
 
     pub fn name(&self) -> Outward {
@@ -54,7 +61,10 @@ impl OutwardLink {
     pub fn want(&mut self) {
         if self.connection.is_none() && !self.asked && !self.dialer.is_refused() {
             self.asked = true;
-            self.shared.ask(Request::Connect { link: self.name, attempt: self.attempt });
+            self.shared.ask(Request::Connect {
+                link: self.name,
+                attempt: self.attempt,
+            });
         }
     }
 
@@ -101,10 +111,18 @@ impl OutwardLink {
             DialerEvent::Welcomed { welcome, .. } | DialerEvent::Fresh { welcome, .. } => {
                 self.attempt = 0;
                 let (cluster, storage) = (welcome.cluster.clone(), welcome.storage.clone());
-                self.shared.ask(Request::Welcome { link: self.name, cluster, storage });
+                self.shared.ask(Request::Welcome {
+                    link: self.name,
+                    cluster,
+                    storage,
+                });
             }
             DialerEvent::Refused { code, reason } => {
-                self.shared.ask(Request::Refused { link: self.name, code: *code, text: reason.clone() });
+                self.shared.ask(Request::Refused {
+                    link: self.name,
+                    code: *code,
+                    text: reason.clone(),
+                });
             }
             DialerEvent::Message(_) => {}
         }
@@ -112,8 +130,15 @@ impl OutwardLink {
     }
 
     /// Queues what may leave. True when the connection was closed, for it is of no more use.
-    pub fn transmit<O: Copy>(&mut self, now: u64, connections: &mut Connections<O>, registry: &Registry) -> bool {
-        let Some(connection) = self.connection else { return false };
+    pub fn transmit<O: Copy>(
+        &mut self,
+        now: u64,
+        connections: &mut Connections<O>,
+        registry: &Registry,
+    ) -> bool {
+        let Some(connection) = self.connection else {
+            return false;
+        };
         while let Some(frame) = self.dialer.poll_transmit(now) {
             connections.push(connection, &frame);
         }

@@ -46,20 +46,43 @@ pub struct Parts {
 
 impl Parts {
     /// `process`: the poll's token for a slot's process.
-    pub fn new(settings: &Settings, now: u64, shared: &Arc<Shared>, process: fn(usize) -> Token) -> io::Result<Parts> {
-        let mut scheduler = settings.scheduler.as_ref().map(|one| SchedulerPart::new(one, now, shared));
+    pub fn new(
+        settings: &Settings,
+        now: u64,
+        shared: &Arc<Shared>,
+        process: fn(usize) -> Token,
+    ) -> io::Result<Parts> {
+        let mut scheduler = settings
+            .scheduler
+            .as_ref()
+            .map(|one| SchedulerPart::new(one, now, shared));
         let direct = scheduler.is_some();
-        let mut node = settings.node.as_ref().map(|one| NodePart::new(one, now, direct, shared, process));
-        if let (Some(scheduler), Some(node), Some(settings)) = (&mut scheduler, &mut node, &settings.node) {
-            scheduler.join_node_here(now, &settings.hello()).map_err(io::Error::other)?;
+        let mut node = settings
+            .node
+            .as_ref()
+            .map(|one| NodePart::new(one, now, direct, shared, process));
+        if let (Some(scheduler), Some(node), Some(settings)) =
+            (&mut scheduler, &mut node, &settings.node)
+        {
+            scheduler
+                .join_node_here(now, &settings.hello())
+                .map_err(io::Error::other)?;
             node.engine.connected(now, true);
             node.engine.reset(now, Vec::new());
         }
         if let Some(link) = node.as_mut().and_then(|node| node.scheduler.as_mut()) {
             link.want();
         }
-        let store = settings.store.as_ref().map(|one| StorePart::new(one, shared)).transpose()?;
-        Ok(Parts { scheduler, node, store })
+        let store = settings
+            .store
+            .as_ref()
+            .map(|one| StorePart::new(one, shared))
+            .transpose()?;
+        Ok(Parts {
+            scheduler,
+            node,
+            store,
+        })
     }
 
     pub fn on_open(&mut self, now: u64, part: Listening, connection: Key, origin: Origin) {
@@ -74,14 +97,26 @@ impl Parts {
 
     /// The link that a connection of the host is for: one that lacks it, first of all one that asked.
     pub fn link_for(&mut self, link: Outward) -> Option<(Owner, &mut OutwardLink)> {
-        let Parts { scheduler, node, .. } = self;
+        let Parts {
+            scheduler, node, ..
+        } = self;
         let mut links = Vec::with_capacity(3);
         if let Some(node) = node {
             links.push((Owner::NodeToStore, &mut node.store));
-            links.extend(node.scheduler.as_mut().map(|link| (Owner::NodeToScheduler, link)));
+            links.extend(
+                node.scheduler
+                    .as_mut()
+                    .map(|link| (Owner::NodeToScheduler, link)),
+            );
         }
-        links.extend(scheduler.as_mut().map(|part| (Owner::SchedulerToStore, &mut part.store)));
-        let mut lacking = links.into_iter().filter(|(_, one)| one.name() == link && one.lacks_connection());
+        links.extend(
+            scheduler
+                .as_mut()
+                .map(|part| (Owner::SchedulerToStore, &mut part.store)),
+        );
+        let mut lacking = links
+            .into_iter()
+            .filter(|(_, one)| one.name() == link && one.lacks_connection());
         let first = lacking.next()?;
         if first.1.was_asked() {
             return Some(first);
@@ -122,14 +157,20 @@ impl Parts {
     }
 
     fn on_outward(&mut self, now: u64, key: Key, owner: Owner, arrival: Arrival) {
-        let Some(link) = self.link_of(owner) else { return };
+        let Some(link) = self.link_of(owner) else {
+            return;
+        };
         match arrival {
             Arrival::Frame(frame) => link.on_frame(now, frame),
             Arrival::Malformed(_) => link.on_malformed(),
             Arrival::Closed => link.on_close(now, key),
         }
         if let (Owner::NodeToScheduler, Some(node)) = (owner, &mut self.node) {
-            if node.scheduler.as_ref().is_some_and(OutwardLink::lacks_connection) {
+            if node
+                .scheduler
+                .as_ref()
+                .is_some_and(OutwardLink::lacks_connection)
+            {
                 node.on_links(now);
                 node.engine.connected(now, false);
             }
@@ -157,7 +198,10 @@ impl Parts {
     pub fn next_wakeup(&self) -> Option<u64> {
         let scheduler = self.scheduler.as_ref().and_then(SchedulerPart::next_wakeup);
         let node = self.node.as_ref().and_then(NodePart::next_wakeup);
-        let store = self.store.as_ref().and_then(|store| store.accepting.next_wakeup());
+        let store = self
+            .store
+            .as_ref()
+            .and_then(|store| store.accepting.next_wakeup());
         [scheduler, node, store].into_iter().flatten().min()
     }
 
@@ -194,7 +238,12 @@ impl Parts {
     }
 
     /// Queues what may leave; true when a connection was closed and the parts have more to say.
-    pub fn transmit(&mut self, now: u64, connections: &mut Connections<Owner>, registry: &Registry) -> bool {
+    pub fn transmit(
+        &mut self,
+        now: u64,
+        connections: &mut Connections<Owner>,
+        registry: &Registry,
+    ) -> bool {
         let mut closed = false;
         if let Some(scheduler) = &mut self.scheduler {
             closed |= scheduler.transmit(now, connections, registry);

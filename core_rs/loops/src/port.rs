@@ -26,11 +26,21 @@ const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
 /// What the agent wants.
 #[derive(Debug)]
 pub enum Order {
-    Function { id: FunctionId, pickled: Bytes },
-    ForgetFunction { id: FunctionId },
+    Function {
+        id: FunctionId,
+        pickled: Bytes,
+    },
+    ForgetFunction {
+        id: FunctionId,
+    },
     /// All parts of it, in order.
-    Object { key: ObjectKey, parts: Vec<Bytes> },
-    ForgetObject { key: ObjectKey },
+    Object {
+        key: ObjectKey,
+        parts: Vec<Bytes>,
+    },
+    ForgetObject {
+        key: ObjectKey,
+    },
     Chunk(Chunk<Bytes>),
     Stop,
 }
@@ -109,7 +119,10 @@ impl Port {
     pub fn send(&self, messages: Vec<Message<Bytes>>) -> io::Result<()> {
         let mut output = lock(&self.sending);
         output.push(&local_frame(messages));
-        while !output.write(self.socket.as_fd()).inspect_err(|_| self.end())? {
+        while !output
+            .write(self.socket.as_fd())
+            .inspect_err(|_| self.end())?
+        {
             let ready = linux::poll(Some(self.socket.as_fd()), true, None, None)?;
             if ready.interrupted {
                 continue;
@@ -134,7 +147,14 @@ impl Port {
         for at in (0..value.len().max(1)).step_by(PART) {
             let payload = value.slice(at..value.len().min(at + PART));
             let offset = at as u64;
-            self.send(vec![Message::LargeValue { chunk, index, hash, size, offset, payload }])?;
+            self.send(vec![Message::LargeValue {
+                chunk,
+                index,
+                hash,
+                size,
+                offset,
+                payload,
+            }])?;
         }
         Ok(())
     }
@@ -189,9 +209,13 @@ impl Receiving {
     fn read(&mut self, socket: std::os::fd::BorrowedFd<'_>) -> io::Result<Read> {
         let read = match self.input.read(socket, &mut self.scratch, &mut self.frames) {
             Ok(read) => read,
-            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => Read::End,
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::ConnectionReset => {
+                Read::End
+            }
             Err(ReadError::Io(error)) => return Err(error),
-            Err(ReadError::Malformed(error)) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+            Err(ReadError::Malformed(error)) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error))
+            }
         };
         let mut frames = std::mem::take(&mut self.frames);
         for message in frames.drain(..).flat_map(|frame| frame.messages) {
@@ -203,12 +227,20 @@ impl Receiving {
 
     fn take(&mut self, message: Message<Bytes>) {
         let order = match message {
-            Message::Function { id, payload } => Order::Function { id, pickled: payload },
+            Message::Function { id, payload } => Order::Function {
+                id,
+                pickled: payload,
+            },
             Message::ForgetFunction { id } => Order::ForgetFunction { id },
             Message::Chunk(chunk) => Order::Chunk(chunk),
             Message::ForgetObject { key } => Order::ForgetObject { key },
             Message::Stop => Order::Stop,
-            Message::Object { key, size, offset, payload } => {
+            Message::Object {
+                key,
+                size,
+                offset,
+                payload,
+            } => {
                 if offset == 0 {
                     self.parts.clear();
                     self.parts_bytes = 0;
@@ -218,7 +250,10 @@ impl Receiving {
                 if self.parts_bytes < size {
                     return;
                 }
-                Order::Object { key, parts: std::mem::take(&mut self.parts) }
+                Order::Object {
+                    key,
+                    parts: std::mem::take(&mut self.parts),
+                }
             }
             // An agent says nothing else; a newer one may, and this one need not know.
             _ => return,
@@ -229,7 +264,13 @@ impl Receiving {
 
 /// A frame between agent and executor: no link, no order but the stream's.
 pub fn local_frame(messages: Vec<Message<Bytes>>) -> Frame<Bytes> {
-    Frame { link: 0, epoch: 0, sequence: 0, acknowledged: 0, messages }
+    Frame {
+        link: 0,
+        epoch: 0,
+        sequence: 0,
+        acknowledged: 0,
+        messages,
+    }
 }
 
 /// The name of an object: the first 16 bytes of the blake3 of its bytes.

@@ -47,7 +47,11 @@ impl Reactor {
     pub fn new(settings: Settings) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), Token(WAKER))?;
-        Ok(Reactor { poll, settings, shared: Arc::new(Shared::new(waker)) })
+        Ok(Reactor {
+            poll,
+            settings,
+            shared: Arc::new(Shared::new(waker)),
+        })
     }
 
     pub fn shared(&self) -> &Arc<Shared> {
@@ -90,7 +94,11 @@ struct Running {
 
 impl Running {
     fn new(reactor: Reactor) -> io::Result<Running> {
-        let Reactor { poll, settings, shared } = reactor;
+        let Reactor {
+            poll,
+            settings,
+            shared,
+        } = reactor;
         let parts = Parts::new(&settings, monotonic_us(), &shared, process_token)?;
         Ok(Running {
             poll,
@@ -110,8 +118,15 @@ impl Running {
             self.on_order(now, order);
         }
         self.accept(now);
-        let Running { connections, parts, poll, .. } = self;
-        connections.read(poll.registry(), |key, owner, arrival| parts.on_arrival(now, key, owner, arrival));
+        let Running {
+            connections,
+            parts,
+            poll,
+            ..
+        } = self;
+        connections.read(poll.registry(), |key, owner, arrival| {
+            parts.on_arrival(now, key, owner, arrival)
+        });
         self.bury(now);
         self.parts.tick(now);
         self.parts.settle(now, &mut self.connections);
@@ -144,27 +159,51 @@ impl Running {
         if self.connections.has_ready() || self.listeners.has_ready() {
             return Some(Duration::ZERO);
         }
-        let next = [self.parts.next_wakeup(), self.listeners.next_wakeup()].into_iter().flatten().min();
+        let next = [self.parts.next_wakeup(), self.listeners.next_wakeup()]
+            .into_iter()
+            .flatten()
+            .min();
         next.map(|at| Duration::from_micros(at.saturating_sub(monotonic_us())))
     }
 
     fn accept(&mut self, now: u64) {
-        let Running { listeners, connections, parts, poll, shared, .. } = self;
+        let Running {
+            listeners,
+            connections,
+            parts,
+            poll,
+            shared,
+            ..
+        } = self;
         listeners.accept(now, |part, arrived| match arrived {
             Arrived::Connection(socket) => {
-                let origin = Origin { local: true, address: "a local process".into() };
+                let origin = Origin {
+                    local: true,
+                    address: "a local process".into(),
+                };
                 open(connections, parts, poll, shared, now, part, socket, origin);
             }
-            Arrived::Problem(text) => shared.ask(Request::Log { level: "warning", text }),
+            Arrived::Problem(text) => shared.ask(Request::Log {
+                level: "warning",
+                text,
+            }),
         });
     }
 
     /// Executors whose process has ended: what they said last is heard first.
     fn bury(&mut self, now: u64) {
-        let Running { connections, parts, poll, ended, .. } = self;
+        let Running {
+            connections,
+            parts,
+            poll,
+            ended,
+            ..
+        } = self;
         for slot in ended.drain(..) {
             let Some(node) = &mut parts.node else { return };
-            let Some(connection) = node.executors.connection(slot) else { continue };
+            let Some(connection) = node.executors.connection(slot) else {
+                continue;
+            };
             connections.read_rest(poll.registry(), connection, |key, _, arrival| {
                 node.on_executor(now, slot, key, arrival);
             });
@@ -177,7 +216,12 @@ impl Running {
 
     /// Writes, until what broken connections do to the parts has settled as well.
     fn write(&mut self, now: u64) {
-        let Running { connections, parts, poll, .. } = self;
+        let Running {
+            connections,
+            parts,
+            poll,
+            ..
+        } = self;
         loop {
             let mut closed = parts.transmit(now, connections, poll.registry());
             connections.write(poll.registry(), |key, owner| {
@@ -197,7 +241,11 @@ impl Running {
         counters.frames_in = self.connections.frames_in();
         counters.frames_out = self.connections.frames_out();
         counters.connections = self.connections.len() as u64;
-        counters.executors = self.parts.node.as_ref().map_or(0, |node| node.executors.len()) as u64;
+        counters.executors = self
+            .parts
+            .node
+            .as_ref()
+            .map_or(0, |node| node.executors.len()) as u64;
     }
 
     fn on_order(&mut self, now: u64, order: Order) {
@@ -209,12 +257,27 @@ impl Running {
                 }
             }
             Order::Listen { part, socket } => {
-                let added = self.listeners.add(self.poll.registry(), part, socket, listener_token);
+                let added = self
+                    .listeners
+                    .add(self.poll.registry(), part, socket, listener_token);
                 self.report("cannot listen", added);
             }
-            Order::Adopt { part, socket, address } => {
-                let Running { connections, parts, poll, shared, .. } = self;
-                let origin = Origin { local: false, address };
+            Order::Adopt {
+                part,
+                socket,
+                address,
+            } => {
+                let Running {
+                    connections,
+                    parts,
+                    poll,
+                    shared,
+                    ..
+                } = self;
+                let origin = Origin {
+                    local: false,
+                    address,
+                };
                 open(connections, parts, poll, shared, now, part, socket, origin);
             }
             Order::Attach { link, socket } => self.attach(now, link, socket),
@@ -223,7 +286,12 @@ impl Running {
                     node.engine.executor_failed(now, slot, error);
                 }
             }
-            Order::ExecutorStarted { slot, child, socket, line } => {
+            Order::ExecutorStarted {
+                slot,
+                child,
+                socket,
+                line,
+            } => {
                 if let Err(error) = self.add_executor(slot, child, socket, &line) {
                     if let Some(node) = &mut self.parts.node {
                         node.engine.executor_failed(now, slot, error.to_string());
@@ -237,7 +305,10 @@ impl Running {
     fn attach(&mut self, now: u64, link: Outward, socket: OwnedFd) {
         let Some((owner, outward)) = self.parts.link_for(link) else {
             let text = format!("no link lacks a connection to {}", link.name());
-            return self.shared.ask(Request::Log { level: "warning", text });
+            return self.shared.ask(Request::Log {
+                level: "warning",
+                text,
+            });
         };
         match self.connections.open(self.poll.registry(), socket, owner) {
             Ok(key) => outward.on_open(now, key),
@@ -246,12 +317,24 @@ impl Running {
     }
 
     /// On an error the process is ended.
-    fn add_executor(&mut self, slot: u32, child: Child, socket: OwnedFd, line: &OwnedFd) -> io::Result<()> {
+    fn add_executor(
+        &mut self,
+        slot: u32,
+        child: Child,
+        socket: OwnedFd,
+        line: &OwnedFd,
+    ) -> io::Result<()> {
         let registry = self.poll.registry();
         let taken = || io::Error::other(format!("there is no free slot {slot}"));
-        let node = self.parts.node.as_mut().filter(|node| !node.executors.contains(slot));
+        let node = self
+            .parts
+            .node
+            .as_mut()
+            .filter(|node| !node.executors.contains(slot));
         let node = node.ok_or_else(taken)?;
-        let key = self.connections.open(registry, socket, Owner::Executor(slot))?;
+        let key = self
+            .connections
+            .open(registry, socket, Owner::Executor(slot))?;
         let added = node.executors.add(registry, slot, child, key, line);
         if added.is_err() {
             self.connections.close(registry, key);
@@ -261,7 +344,10 @@ impl Running {
 
     fn report(&self, what: &str, done: io::Result<()>) {
         if let Err(error) = done {
-            self.shared.ask(Request::Log { level: "error", text: format!("{what}: {error}") });
+            self.shared.ask(Request::Log {
+                level: "error",
+                text: format!("{what}: {error}"),
+            });
         }
     }
 }
@@ -279,7 +365,10 @@ fn open(
 ) {
     match connections.open(poll.registry(), socket, Owner::of(part)) {
         Ok(key) => parts.on_open(now, part, key, origin),
-        Err(error) => shared.ask(Request::Log { level: "error", text: format!("cannot use a connection: {error}") }),
+        Err(error) => shared.ask(Request::Log {
+            level: "error",
+            text: format!("cannot use a connection: {error}"),
+        }),
     }
 }
 

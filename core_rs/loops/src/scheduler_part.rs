@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+pub use crate::scheduler_stub::SchedulerConfig;
+use crate::scheduler_stub::{Scheduler, SchedulerOutput};
 use bytes::Bytes;
 use mio::Registry;
 use scaler_engine::acceptor::{ticket, AcceptorEvent, AcceptorSettings, Origin, TicketKey};
 use scaler_engine::dialer::DialerEvent;
-pub use crate::scheduler_stub::SchedulerConfig;
-use crate::scheduler_stub::{Scheduler, SchedulerOutput};
 use scaler_wire::{Hello, LinkId, Message, Role, PROTOCOL};
 
 use crate::accepting::Accepting;
@@ -43,7 +43,10 @@ impl SchedulerPart {
             incarnation: 0,
             received: 0,
             sent: 0,
-            ticket: settings.ticket_key.map(|key| ticket::make(&key, ticket::ANY_ROLE, "", 0)).unwrap_or_default(),
+            ticket: settings
+                .ticket_key
+                .map(|key| ticket::make(&key, ticket::ANY_ROLE, "", 0))
+                .unwrap_or_default(),
             session: 0,
             node: None,
             properties: settings.acceptor.properties.clone(),
@@ -61,8 +64,13 @@ impl SchedulerPart {
 
     /// A node in the same loop joins, as the first that does.
     pub fn join_node_here(&mut self, now: u64, hello: &Hello) -> Result<(), String> {
-        let origin = Origin { local: true, address: "this process".into() };
-        self.engine.joined(now, NODE_HERE, hello, &origin).map_err(|(_, reason)| reason)
+        let origin = Origin {
+            local: true,
+            address: "this process".into(),
+        };
+        self.engine
+            .joined(now, NODE_HERE, hello, &origin)
+            .map_err(|(_, reason)| reason)
     }
 
     pub fn tick(&mut self, now: u64) {
@@ -74,7 +82,11 @@ impl SchedulerPart {
     }
 
     pub fn next_wakeup(&self) -> Option<u64> {
-        let all = [self.engine.next_wakeup(), self.accepting.next_wakeup(), self.store.next_wakeup()];
+        let all = [
+            self.engine.next_wakeup(),
+            self.accepting.next_wakeup(),
+            self.store.next_wakeup(),
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -91,7 +103,11 @@ impl SchedulerPart {
                     self.log("info", format!("link {link:016x} is gone: {why}"));
                     self.engine.left(now, link);
                 }
-                AcceptorEvent::Joined { link, hello, origin } => {
+                AcceptorEvent::Joined {
+                    link,
+                    hello,
+                    origin,
+                } => {
                     if let Err((code, reason)) = self.engine.joined(now, link, &hello, &origin) {
                         self.accepting.end(link, code, reason);
                     }
@@ -101,7 +117,9 @@ impl SchedulerPart {
         while let Some(event) = self.store.poll_event() {
             // Storage that forgot lost what it held; deletes of what it does not know are fine.
             if let DialerEvent::Fresh { unacknowledged, .. } = event {
-                unacknowledged.into_iter().for_each(|message| self.store.send(message));
+                unacknowledged
+                    .into_iter()
+                    .for_each(|message| self.store.send(message));
             }
         }
     }
@@ -113,10 +131,15 @@ impl SchedulerPart {
         let moved = !outputs.is_empty();
         for output in outputs.drain(..) {
             match output {
-                SchedulerOutput::Send { link: NODE_HERE, message } => direct(message),
+                SchedulerOutput::Send {
+                    link: NODE_HERE,
+                    message,
+                } => direct(message),
                 SchedulerOutput::Send { link, message } => self.accepting.send(link, message),
                 SchedulerOutput::Hold { link, hold } => self.accepting.hold(link, hold),
-                SchedulerOutput::End { link, code, reason } => self.accepting.end(link, code, reason),
+                SchedulerOutput::End { link, code, reason } => {
+                    self.accepting.end(link, code, reason)
+                }
                 SchedulerOutput::Store(message) => self.store.send(message),
                 SchedulerOutput::Log { level, text } => self.log(level, text),
                 SchedulerOutput::Exit { reason } => self.exiting = Some(reason),
@@ -127,7 +150,12 @@ impl SchedulerPart {
     }
 
     /// Queues what may leave; true when a connection was closed.
-    pub fn transmit<O: Copy>(&mut self, now: u64, connections: &mut Connections<O>, registry: &Registry) -> bool {
+    pub fn transmit<O: Copy>(
+        &mut self,
+        now: u64,
+        connections: &mut Connections<O>,
+        registry: &Registry,
+    ) -> bool {
         self.accepting.transmit(now, connections, registry);
         self.store.transmit(now, connections, registry)
     }

@@ -43,11 +43,29 @@ impl Outward {
 /// What other threads tell the loop.
 #[derive(Debug)]
 pub enum Order {
-    Listen { part: Listening, socket: OwnedFd },
-    Adopt { part: Listening, socket: OwnedFd, address: String },
-    Attach { link: Outward, socket: OwnedFd },
-    ExecutorStarted { slot: u32, child: Child, socket: OwnedFd, line: OwnedFd },
-    ExecutorFailed { slot: u32, error: String },
+    Listen {
+        part: Listening,
+        socket: OwnedFd,
+    },
+    Adopt {
+        part: Listening,
+        socket: OwnedFd,
+        address: String,
+    },
+    Attach {
+        link: Outward,
+        socket: OwnedFd,
+    },
+    ExecutorStarted {
+        slot: u32,
+        child: Child,
+        socket: OwnedFd,
+        line: OwnedFd,
+    },
+    ExecutorFailed {
+        slot: u32,
+        error: String,
+    },
     Drain,
     StoreFile(FileDone<Bytes>),
     Stop,
@@ -56,12 +74,30 @@ pub enum Order {
 /// What the loop asks of its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    StartExecutor { slot: u32 },
-    Connect { link: Outward, attempt: u32 },
-    Log { level: &'static str, text: String },
-    Exit { reason: String },
-    Refused { link: Outward, code: RefusalCode, text: String },
-    Welcome { link: Outward, cluster: String, storage: String },
+    StartExecutor {
+        slot: u32,
+    },
+    Connect {
+        link: Outward,
+        attempt: u32,
+    },
+    Log {
+        level: &'static str,
+        text: String,
+    },
+    Exit {
+        reason: String,
+    },
+    Refused {
+        link: Outward,
+        code: RefusalCode,
+        text: String,
+    },
+    Welcome {
+        link: Outward,
+        cluster: String,
+        storage: String,
+    },
 }
 
 /// What runs in a slot, as its shared line says.
@@ -161,7 +197,11 @@ impl Shared {
             if requests.closed || left.is_zero() {
                 return (None, requests.closed);
             }
-            requests = self.asked.wait_timeout(requests, left).unwrap_or_else(PoisonError::into_inner).0;
+            requests = self
+                .asked
+                .wait_timeout(requests, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -173,7 +213,12 @@ impl Shared {
             let chunk = (position >> 32) as u32;
             let (_, session, first) = view.chunks.iter().find(|(number, ..)| *number == chunk)?;
             let sequence = first + (position & u64::from(u32::MAX));
-            Some(Running { slot, pid: view.pid, session: *session, sequence })
+            Some(Running {
+                slot,
+                pid: view.pid,
+                session: *session,
+                sequence,
+            })
         });
         running.collect()
     }

@@ -15,9 +15,19 @@ use crate::linux;
 use crate::shared::{Order, Shared};
 
 enum Job {
-    Write { file: FileId, offset: u64, payload: Bytes },
-    Read { file: FileId, offset: u64, length: u64 },
-    Delete { file: FileId },
+    Write {
+        file: FileId,
+        offset: u64,
+        payload: Bytes,
+    },
+    Read {
+        file: FileId,
+        offset: u64,
+        length: u64,
+    },
+    Delete {
+        file: FileId,
+    },
 }
 
 /// A folder of its own below the directory that was given; both the folder and its files go with the loop.
@@ -30,19 +40,36 @@ pub struct Spill {
 impl Spill {
     pub fn new(directory: &Path, shared: Arc<Shared>) -> io::Result<Spill> {
         let folder = directory.join(format!("objects-{:016x}", linux::random()));
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
         let (jobs, waiting) = channel();
         let place = folder.clone();
-        let thread = Builder::new().name("object files".into()).spawn(move || work(&place, &waiting, &shared))?;
-        Ok(Spill { jobs: Some(jobs), thread: Some(thread), folder })
+        let thread = Builder::new()
+            .name("object files".into())
+            .spawn(move || work(&place, &waiting, &shared))?;
+        Ok(Spill {
+            jobs: Some(jobs),
+            thread: Some(thread),
+            folder,
+        })
     }
 
     pub fn write(&self, file: FileId, offset: u64, payload: Bytes) {
-        self.give(Job::Write { file, offset, payload });
+        self.give(Job::Write {
+            file,
+            offset,
+            payload,
+        });
     }
 
     pub fn read(&self, file: FileId, offset: u64, length: u64) {
-        self.give(Job::Read { file, offset, length });
+        self.give(Job::Read {
+            file,
+            offset,
+            length,
+        });
     }
 
     pub fn delete(&self, file: FileId) {
@@ -70,13 +97,34 @@ impl Drop for Spill {
 fn work(folder: &Path, jobs: &Receiver<Job>, shared: &Shared) {
     for job in jobs {
         let done = match job {
-            Job::Write { file, offset, payload } => {
+            Job::Write {
+                file,
+                offset,
+                payload,
+            } => {
                 let written = write(&path(folder, file), offset, &payload);
-                answer(file, written.map(|()| FileDone::Written { file, bytes: payload.len() as u64 }))
+                answer(
+                    file,
+                    written.map(|()| FileDone::Written {
+                        file,
+                        bytes: payload.len() as u64,
+                    }),
+                )
             }
-            Job::Read { file, offset, length } => {
+            Job::Read {
+                file,
+                offset,
+                length,
+            } => {
                 let read = read(&path(folder, file), offset, length);
-                answer(file, read.map(|payload| FileDone::Read { file, offset, payload }))
+                answer(
+                    file,
+                    read.map(|payload| FileDone::Read {
+                        file,
+                        offset,
+                        payload,
+                    }),
+                )
             }
             Job::Delete { file } => {
                 let _ = fs::remove_file(path(folder, file));
@@ -90,7 +138,10 @@ fn work(folder: &Path, jobs: &Receiver<Job>, shared: &Shared) {
 }
 
 fn answer(file: FileId, done: io::Result<FileDone<Bytes>>) -> FileDone<Bytes> {
-    done.unwrap_or_else(|error| FileDone::Failed { file, error: error.to_string() })
+    done.unwrap_or_else(|error| FileDone::Failed {
+        file,
+        error: error.to_string(),
+    })
 }
 
 fn path(folder: &Path, file: FileId) -> PathBuf {
@@ -98,7 +149,12 @@ fn path(folder: &Path, file: FileId) -> PathBuf {
 }
 
 fn write(path: &Path, offset: u64, payload: &[u8]) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
     file.write_all_at(payload, offset)
 }
 

@@ -34,12 +34,22 @@ pub struct StorePart {
 
 impl StorePart {
     pub fn new(settings: &StoreSettings, shared: &Arc<Shared>) -> io::Result<Self> {
-        let spill = settings.directory.as_ref().map(|directory| Spill::new(directory, Arc::clone(shared)));
+        let spill = settings
+            .directory
+            .as_ref()
+            .map(|directory| Spill::new(directory, Arc::clone(shared)));
         let spill = spill.transpose()?;
-        let config = StoreConfig { memory_limit: settings.memory_limit, spills: spill.is_some() };
+        let config = StoreConfig {
+            memory_limit: settings.memory_limit,
+            spills: spill.is_some(),
+        };
         Ok(StorePart {
             engine: Store::new(config),
-            accepting: Accepting::new(settings.acceptor.clone(), settings.incarnation, settings.ticket_key),
+            accepting: Accepting::new(
+                settings.acceptor.clone(),
+                settings.incarnation,
+                settings.ticket_key,
+            ),
             outputs: Vec::new(),
             spill,
             shared: Arc::clone(shared),
@@ -60,10 +70,15 @@ impl StorePart {
             match event {
                 AcceptorEvent::Message { link, message } => self.engine.handle(now, link, message),
                 AcceptorEvent::Backlog { link, bytes } => self.engine.backlog(link, bytes),
-                AcceptorEvent::Joined { link, hello, .. } => self.engine.joined(link, hello.role, hello.session),
+                AcceptorEvent::Joined { link, hello, .. } => {
+                    self.engine.joined(link, hello.role, hello.session)
+                }
                 AcceptorEvent::Left { link, .. } => self.engine.left(link),
                 AcceptorEvent::Resumed { .. } | AcceptorEvent::Disconnected { .. } => {}
-                AcceptorEvent::Log { text } => self.shared.ask(Request::Log { level: "warning", text }),
+                AcceptorEvent::Log { text } => self.shared.ask(Request::Log {
+                    level: "warning",
+                    text,
+                }),
             }
         }
     }
@@ -77,9 +92,25 @@ impl StorePart {
             match (output, &self.spill) {
                 (StoreOutput::Send { link, message }, _) => self.accepting.send(link, message),
                 (StoreOutput::Hold { link, hold }, _) => self.accepting.hold(link, hold),
-                (StoreOutput::End { link, code, reason }, _) => self.accepting.end(link, code, reason),
-                (StoreOutput::WriteFile { file, offset, payload }, Some(spill)) => spill.write(file, offset, payload),
-                (StoreOutput::ReadFile { file, offset, length }, Some(spill)) => spill.read(file, offset, length),
+                (StoreOutput::End { link, code, reason }, _) => {
+                    self.accepting.end(link, code, reason)
+                }
+                (
+                    StoreOutput::WriteFile {
+                        file,
+                        offset,
+                        payload,
+                    },
+                    Some(spill),
+                ) => spill.write(file, offset, payload),
+                (
+                    StoreOutput::ReadFile {
+                        file,
+                        offset,
+                        length,
+                    },
+                    Some(spill),
+                ) => spill.read(file, offset, length),
                 (StoreOutput::DeleteFile { file }, Some(spill)) => spill.delete(file),
                 // Only a store that was told that it may spill asks for files.
                 (_, None) => {}
@@ -89,7 +120,12 @@ impl StorePart {
         moved
     }
 
-    pub fn transmit<O: Copy>(&mut self, now: u64, connections: &mut Connections<O>, registry: &Registry) {
+    pub fn transmit<O: Copy>(
+        &mut self,
+        now: u64,
+        connections: &mut Connections<O>,
+        registry: &Registry,
+    ) {
         self.accepting.transmit(now, connections, registry);
     }
 }

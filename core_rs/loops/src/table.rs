@@ -2,7 +2,9 @@
 
 /// # Errors
 /// Elements of 4 GiB or more together.
-pub fn pack<'a>(elements: impl ExactSizeIterator<Item = &'a [u8]> + Clone) -> Result<Vec<u8>, TooLarge> {
+pub fn pack<'a>(
+    elements: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+) -> Result<Vec<u8>, TooLarge> {
     let bytes: usize = elements.clone().map(<[u8]>::len).sum();
     u32::try_from(bytes).map_err(|_| TooLarge)?;
     let mut packed = Vec::with_capacity(elements.len() * 4 + bytes);
@@ -20,7 +22,9 @@ pub struct TooLarge;
 
 /// `count + 1` offsets into `payload`, or `None` where the table is not one of `count` elements.
 pub fn ends(payload: &[u8], count: usize) -> Option<Vec<usize>> {
-    let start = count.checked_mul(4).filter(|start| *start <= payload.len())?;
+    let start = count
+        .checked_mul(4)
+        .filter(|start| *start <= payload.len())?;
     let mut offsets = Vec::with_capacity(count + 1);
     offsets.push(start);
     let mut last = start;
@@ -44,7 +48,10 @@ mod tests {
         let elements: [&[u8]; 4] = [b"one", b"", b"three", b"4"];
         let packed = pack(elements.iter().copied()).unwrap();
         let ends = ends(&packed, 4).unwrap();
-        let back: Vec<&[u8]> = ends.windows(2).map(|pair| &packed[pair[0]..pair[1]]).collect();
+        let back: Vec<&[u8]> = ends
+            .windows(2)
+            .map(|pair| &packed[pair[0]..pair[1]])
+            .collect();
         assert_eq!(back, elements);
     }
 
@@ -59,6 +66,10 @@ mod tests {
         assert_eq!(ends(&packed, 3), None, "wrong count");
         assert_eq!(ends(&packed[..packed.len() - 1], 2), None, "cut");
         assert_eq!(ends(&packed, usize::MAX), None, "overflow");
-        assert_eq!(ends(&[9, 0, 0, 0, 1, 0, 0, 0, 1], 2), None, "ends that fall");
+        assert_eq!(
+            ends(&[9, 0, 0, 0, 1, 0, 0, 0, 1], 2),
+            None,
+            "ends that fall"
+        );
     }
 }

@@ -20,7 +20,8 @@ impl<'py> FromPyObject<'_, 'py> for Borrowed<'py> {
         if let Ok(bytes) = object.cast::<PyBytes>() {
             return Ok(Borrowed::Bytes(bytes.to_owned()));
         }
-        let buffer = PyBuffer::<u8>::get(&object).or_else(|error| bytes_of_any_format(&object, error))?;
+        let buffer =
+            PyBuffer::<u8>::get(&object).or_else(|error| bytes_of_any_format(&object, error))?;
         if !buffer.is_c_contiguous() {
             return Err(PyTypeError::new_err("the buffer is not contiguous"));
         }
@@ -33,7 +34,9 @@ type Object<'a, 'py> = pyo3::Borrowed<'a, 'py, PyAny>;
 /// A buffer of other items than bytes (an array of doubles), seen as bytes.
 fn bytes_of_any_format(object: &Bound<'_, PyAny>, error: PyErr) -> PyResult<PyBuffer<u8>> {
     let py = object.py();
-    let Ok(view) = py.import("builtins")?.call_method1("memoryview", (object,)) else { return Err(error) };
+    let Ok(view) = py.import("builtins")?.call_method1("memoryview", (object,)) else {
+        return Err(error);
+    };
     PyBuffer::get(&view.call_method1("cast", ("B",))?)
 }
 
@@ -80,7 +83,11 @@ pub fn exactly<const N: usize>(bytes: &[u8], what: &str) -> PyResult<[u8; N]> {
 
 #[pyfunction]
 #[pyo3(signature = (data, key=None))]
-pub fn blake3<'py>(py: Python<'py>, data: Borrowed<'py>, key: Option<&[u8]>) -> PyResult<Bound<'py, PyBytes>> {
+pub fn blake3<'py>(
+    py: Python<'py>,
+    data: Borrowed<'py>,
+    key: Option<&[u8]>,
+) -> PyResult<Bound<'py, PyBytes>> {
     let hash = match key {
         Some(key) => ::blake3::keyed_hash(&exactly(key, "a key")?, data.as_slice()),
         None => ::blake3::hash(data.as_slice()),

@@ -10,7 +10,8 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use scaler_loops::channel::{self, ChannelEvent};
 use scaler_loops::dialed::Waiting;
 use scaler_loops::wire::{
-    Block, Failure, Form, FunctionId, ObjectKey, ObjectUse, QueryKind, Role, Segment, SessionId, Submit,
+    Block, Failure, Form, FunctionId, ObjectKey, ObjectUse, QueryKind, Role, Segment, SessionId,
+    Submit,
 };
 
 use crate::bytes::{exactly, Borrowed};
@@ -28,11 +29,20 @@ pub struct Channel {
 #[pymethods]
 impl Channel {
     #[new]
-    fn new(session: u64, link: u64, ticket: Vec<u8>, properties: &Bound<'_, PyDict>) -> PyResult<Self> {
+    fn new(
+        session: u64,
+        link: u64,
+        ticket: Vec<u8>,
+        properties: &Bound<'_, PyDict>,
+    ) -> PyResult<Self> {
         let hello = dialed::hello(Role::Client, session, ticket, properties)?;
         let inner = channel::Channel::new(hello, link)?;
         let waiting = Arc::clone(inner.waiting());
-        Ok(Channel { inner: Mutex::new(inner), waiting, session })
+        Ok(Channel {
+            inner: Mutex::new(inner),
+            waiting,
+            session,
+        })
     }
 
     fn attach(&self, fd: RawFd) -> PyResult<()> {
@@ -69,7 +79,9 @@ impl Channel {
     }
 
     fn function<'py>(&self, py: Python<'py>, pickled: &Bound<'py, PyBytes>) -> Bound<'py, PyBytes> {
-        let id = self.lock().function(Bytes::copy_from_slice(pickled.as_bytes()));
+        let id = self
+            .lock()
+            .function(Bytes::copy_from_slice(pickled.as_bytes()));
         PyBytes::new(py, &id)
     }
 
@@ -85,10 +97,17 @@ impl Channel {
         first: u64,
         blobs: &Bound<'_, PyList>,
     ) -> PyResult<()> {
-        let held: Vec<Bound<'_, PyBytes>> =
-            blobs.iter().map(|blob| blob.cast_into::<PyBytes>().map_err(PyErr::from)).collect::<PyResult<_>>()?;
+        let held: Vec<Bound<'_, PyBytes>> = blobs
+            .iter()
+            .map(|blob| blob.cast_into::<PyBytes>().map_err(PyErr::from))
+            .collect::<PyResult<_>>()?;
         let blobs: Vec<&[u8]> = held.iter().map(|blob| blob.as_bytes()).collect();
-        self.lock().submit_many(function_id(function)?, options.get().0.clone(), first, &blobs);
+        self.lock().submit_many(
+            function_id(function)?,
+            options.get().0.clone(),
+            first,
+            &blobs,
+        );
         Ok(())
     }
 
@@ -102,9 +121,19 @@ impl Channel {
         objects: Vec<(u32, u64, Vec<u8>, u64)>,
     ) -> PyResult<()> {
         let blocks = blocks.into_iter().map(block).collect::<PyResult<_>>()?;
-        let objects = objects.into_iter().map(object_use).collect::<PyResult<_>>()?;
+        let objects = objects
+            .into_iter()
+            .map(object_use)
+            .collect::<PyResult<_>>()?;
         let (function, options) = (function_id(function)?, options.get().0.clone());
-        self.lock().submit(Submit { function, first, options, blocks, objects, finished: Vec::new() });
+        self.lock().submit(Submit {
+            function,
+            first,
+            options,
+            blocks,
+            objects,
+            finished: Vec::new(),
+        });
         Ok(())
     }
 
@@ -172,7 +201,10 @@ impl Channel {
     }
 
     fn key(&self, hash: &[u8]) -> PyResult<ObjectKey> {
-        Ok(ObjectKey { session: self.session, hash: exactly(hash, "an object's hash")? })
+        Ok(ObjectKey {
+            session: self.session,
+            hash: exactly(hash, "an object's hash")?,
+        })
     }
 }
 
@@ -186,20 +218,38 @@ fn block((count, form, payload): (u32, u8, Borrowed<'_>)) -> PyResult<Block<Byte
         1 => Form::Table,
         2 => Form::Single,
         3 => Form::Reference,
-        _ => return Err(PyValueError::new_err(format!("{form} is no form of a block"))),
+        _ => {
+            return Err(PyValueError::new_err(format!(
+                "{form} is no form of a block"
+            )))
+        }
     };
     if count == 0 || (count > 1 && matches!(form, Form::Single | Form::Reference)) {
-        return Err(PyValueError::new_err(format!("{count} elements in a block of form {form:?}")));
+        return Err(PyValueError::new_err(format!(
+            "{count} elements in a block of form {form:?}"
+        )));
     }
-    Ok(Block { count, form, payload: payload.to_bytes() })
+    Ok(Block {
+        count,
+        form,
+        payload: payload.to_bytes(),
+    })
 }
 
 fn object_use((element, session, hash, size): (u32, u64, Vec<u8>, u64)) -> PyResult<ObjectUse> {
     let hash = exactly(&hash, "an object's hash")?;
-    Ok(ObjectUse { element, key: ObjectKey { session, hash }, size })
+    Ok(ObjectUse {
+        element,
+        key: ObjectKey { session, hash },
+        size,
+    })
 }
 
-fn add_event<'py>(py: Python<'py>, event: ChannelEvent, events: &mut Vec<Bound<'py, PyTuple>>) -> PyResult<()> {
+fn add_event<'py>(
+    py: Python<'py>,
+    event: ChannelEvent,
+    events: &mut Vec<Bound<'py, PyTuple>>,
+) -> PyResult<()> {
     let event = match event {
         ChannelEvent::Results(segments) => {
             for one in segments {
@@ -207,7 +257,9 @@ fn add_event<'py>(py: Python<'py>, event: ChannelEvent, events: &mut Vec<Bound<'
             }
             return Ok(());
         }
-        ChannelEvent::Answer { request, ok, text } => (dialed::ANSWER, request, ok, text).into_pyobject(py)?,
+        ChannelEvent::Answer { request, ok, text } => {
+            (dialed::ANSWER, request, ok, text).into_pyobject(py)?
+        }
         ChannelEvent::Closing { reason } => (dialed::CLOSING, reason).into_pyobject(py)?,
         ChannelEvent::Refused { code, text } => dialed::refused(py, code, text)?,
         ChannelEvent::Welcome { welcome, resumed } => dialed::welcome(py, welcome, resumed)?,
@@ -218,13 +270,37 @@ fn add_event<'py>(py: Python<'py>, event: ChannelEvent, events: &mut Vec<Bound<'
 }
 
 fn segment(py: Python<'_>, segment: Segment<Bytes>) -> PyResult<Bound<'_, PyTuple>> {
-    let Segment { first, count, kind, payload, failure, except } = segment;
-    let failure = failure.map(|failure| failure_tuple(py, failure)).transpose()?;
+    let Segment {
+        first,
+        count,
+        kind,
+        payload,
+        failure,
+        except,
+    } = segment;
+    let failure = failure
+        .map(|failure| failure_tuple(py, failure))
+        .transpose()?;
     let payload = PyBytes::new(py, &payload);
-    (dialed::RESULTS, first, count, kind as u8, payload, PyList::new(py, except)?, failure).into_pyobject(py)
+    (
+        dialed::RESULTS,
+        first,
+        count,
+        kind as u8,
+        payload,
+        PyList::new(py, except)?,
+        failure,
+    )
+        .into_pyobject(py)
 }
 
 fn failure_tuple(py: Python<'_>, failure: Failure) -> PyResult<Bound<'_, PyTuple>> {
-    let Failure { code, attempts, status, nodes, detail } = failure;
+    let Failure {
+        code,
+        attempts,
+        status,
+        nodes,
+        detail,
+    } = failure;
     (code as u8, attempts, status, nodes, detail).into_pyobject(py)
 }

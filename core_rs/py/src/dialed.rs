@@ -29,13 +29,28 @@ pub const DATA: u8 = 7;
 pub const MISSING: u8 = 8;
 pub const STORE_ERROR: u8 = 9;
 
-pub fn hello(role: Role, session: SessionId, ticket: Vec<u8>, properties: &Bound<'_, PyDict>) -> PyResult<Hello> {
+pub fn hello(
+    role: Role,
+    session: SessionId,
+    ticket: Vec<u8>,
+    properties: &Bound<'_, PyDict>,
+) -> PyResult<Hello> {
     let mut pairs: Vec<(String, String)> = Vec::with_capacity(properties.len());
     for (key, value) in properties.iter() {
         pairs.push((key.extract()?, value.extract()?));
     }
     let properties = pairs;
-    Ok(Hello { protocol: PROTOCOL, role, incarnation: 0, received: 0, sent: 0, ticket, session, node: None, properties })
+    Ok(Hello {
+        protocol: PROTOCOL,
+        role,
+        incarnation: 0,
+        received: 0,
+        sent: 0,
+        ticket,
+        session,
+        node: None,
+        properties,
+    })
 }
 
 /// True when there is something to read, write or do.
@@ -62,7 +77,14 @@ pub fn welcome(py: Python<'_>, welcome: Welcome, resumed: bool) -> PyResult<Boun
     for (key, value) in welcome.properties {
         properties.set_item(key, value)?;
     }
-    (WELCOME, welcome.cluster, welcome.storage, resumed, properties).into_pyobject(py)
+    (
+        WELCOME,
+        welcome.cluster,
+        welcome.storage,
+        resumed,
+        properties,
+    )
+        .into_pyobject(py)
 }
 
 pub fn disconnected(py: Python<'_>) -> PyResult<Bound<'_, PyTuple>> {

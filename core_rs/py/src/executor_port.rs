@@ -29,12 +29,21 @@ impl ExecutorPort {
     fn new(fd: RawFd, line_fd: RawFd) -> PyResult<Self> {
         let (socket, line) = (owned(fd)?, owned(line_fd)?);
         let port = Arc::new(Port::new(socket, &line)?);
-        Ok(ExecutorPort { port, takes: Mutex::default() })
+        Ok(ExecutorPort {
+            port,
+            takes: Mutex::default(),
+        })
     }
 
     #[pyo3(signature = (error=String::new()))]
     fn ready(&self, py: Python<'_>, error: String) -> PyResult<()> {
-        self.send(py, Message::Ready { pid: std::process::id(), error })
+        self.send(
+            py,
+            Message::Ready {
+                pid: std::process::id(),
+                error,
+            },
+        )
     }
 
     fn receive<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyTuple>>> {
@@ -58,12 +67,24 @@ impl ExecutorPort {
     ) -> PyResult<Steps> {
         let elements = match elements.cast::<PyList>() {
             Ok(list) => list.clone(),
-            Err(_) => PyList::new(elements.py(), elements.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
+            Err(_) => PyList::new(
+                elements.py(),
+                elements.try_iter()?.collect::<PyResult<Vec<_>>>()?,
+            )?,
         };
-        let take = self.take_of(chunk).ok_or_else(|| PyValueError::new_err(format!("chunk {chunk} is not here")))?;
+        let take = self
+            .take_of(chunk)
+            .ok_or_else(|| PyValueError::new_err(format!("chunk {chunk} is not here")))?;
         let there = elements.len().saturating_sub(at).min(u32::MAX as usize) as u32;
         let end = take.min(index.saturating_add(there));
-        Ok(Steps::new(Arc::clone(&self.port), elements, chunk, (index, end), at, slice_us))
+        Ok(Steps::new(
+            Arc::clone(&self.port),
+            elements,
+            chunk,
+            (index, end),
+            at,
+            slice_us,
+        ))
     }
 
     #[allow(clippy::too_many_arguments)] // the arguments of the Python call
@@ -83,14 +104,29 @@ impl ExecutorPort {
             if count == 1 && kind == OutcomeKind::ValueSingle {
                 return self.large_value(py, chunk, index, payload);
             }
-            return Err(PyValueError::new_err(format!("{length} bytes in one result; {PART} at most")));
+            return Err(PyValueError::new_err(format!(
+                "{length} bytes in one result; {PART} at most"
+            )));
         }
         let payload = payload.to_bytes();
-        let result = ChunkResult { chunk, index, count, kind, payload, busy_us };
+        let result = ChunkResult {
+            chunk,
+            index,
+            count,
+            kind,
+            payload,
+            busy_us,
+        };
         Ok(py.detach(|| self.port.result(result))?)
     }
 
-    fn large_value(&self, py: Python<'_>, chunk: u32, index: u32, payload: Borrowed<'_>) -> PyResult<()> {
+    fn large_value(
+        &self,
+        py: Python<'_>,
+        chunk: u32,
+        index: u32,
+        payload: Borrowed<'_>,
+    ) -> PyResult<()> {
         let value = payload.to_bytes();
         Ok(py.detach(|| self.port.large_value(chunk, index, &value))?)
     }
@@ -98,7 +134,14 @@ impl ExecutorPort {
     fn end(&self, py: Python<'_>, chunk: u32, next: u32, busy_us: u64) -> PyResult<()> {
         self.port.leave();
         self.takes().retain(|(other, _)| *other != chunk);
-        self.send(py, Message::ChunkEnd { chunk, next, busy_us })
+        self.send(
+            py,
+            Message::ChunkEnd {
+                chunk,
+                next,
+                busy_us,
+            },
+        )
     }
 
     fn cancelled_here(&self) -> bool {
@@ -120,18 +163,30 @@ impl ExecutorPort {
     }
 
     fn take_of(&self, chunk: u32) -> Option<u32> {
-        self.takes().iter().find(|(other, _)| *other == chunk).map(|(_, take)| *take)
+        self.takes()
+            .iter()
+            .find(|(other, _)| *other == chunk)
+            .map(|(_, take)| *take)
     }
 
     fn order<'py>(&self, py: Python<'py>, order: Order) -> PyResult<Bound<'py, PyTuple>> {
         match order {
-            Order::Function { id, pickled } => {
-                ("function", PyBytes::new(py, &id), PyBytes::new(py, &pickled)).into_pyobject(py)
+            Order::Function { id, pickled } => (
+                "function",
+                PyBytes::new(py, &id),
+                PyBytes::new(py, &pickled),
+            )
+                .into_pyobject(py),
+            Order::ForgetFunction { id } => {
+                ("forget_function", PyBytes::new(py, &id)).into_pyobject(py)
             }
-            Order::ForgetFunction { id } => ("forget_function", PyBytes::new(py, &id)).into_pyobject(py),
-            Order::Object { key, parts } => {
-                ("object", key.session, PyBytes::new(py, &key.hash), join(py, &parts)?).into_pyobject(py)
-            }
+            Order::Object { key, parts } => (
+                "object",
+                key.session,
+                PyBytes::new(py, &key.hash),
+                join(py, &parts)?,
+            )
+                .into_pyobject(py),
             Order::ForgetObject { key } => {
                 ("forget_object", key.session, PyBytes::new(py, &key.hash)).into_pyobject(py)
             }
@@ -145,7 +200,10 @@ impl ExecutorPort {
 }
 
 fn chunk_tuple(py: Python<'_>, chunk: Chunk<Payload>) -> PyResult<Bound<'_, PyTuple>> {
-    let payload = chunk.payload.as_ref().map(|payload| PyBytes::new(py, payload));
+    let payload = chunk
+        .payload
+        .as_ref()
+        .map(|payload| PyBytes::new(py, payload));
     let function = PyBytes::new(py, &chunk.function);
     (
         "chunk",
@@ -171,6 +229,8 @@ fn value_kind(kind: u8) -> PyResult<OutcomeKind> {
         2 => Ok(OutcomeKind::ValueSingle),
         4 => Ok(OutcomeKind::Exception),
         5 => Ok(OutcomeKind::Cancelled),
-        _ => Err(PyValueError::new_err(format!("an executor does not report outcomes of kind {kind}"))),
+        _ => Err(PyValueError::new_err(format!(
+            "an executor does not report outcomes of kind {kind}"
+        ))),
     }
 }

@@ -41,24 +41,40 @@ impl Loop {
             node: node.map(settings::node).transpose()?,
             store: store.map(settings::store).transpose()?,
         };
-        let (has_scheduler, has_node, has_store) =
-            (settings.scheduler.is_some(), settings.node.is_some(), settings.store.is_some());
+        let (has_scheduler, has_node, has_store) = (
+            settings.scheduler.is_some(),
+            settings.node.is_some(),
+            settings.store.is_some(),
+        );
         if !(has_scheduler || has_node || has_store) {
             return Err(PyValueError::new_err("a loop without parts"));
         }
         let reactor = Reactor::new(settings)?;
         let shared = Arc::clone(reactor.shared());
-        Ok(Loop { reactor: Mutex::new(Some(reactor)), shared, has_scheduler, has_node, has_store })
+        Ok(Loop {
+            reactor: Mutex::new(Some(reactor)),
+            shared,
+            has_scheduler,
+            has_node,
+            has_store,
+        })
     }
 
     fn listen(&self, part: &str, fd: RawFd) -> PyResult<()> {
         let socket = owned(fd)?;
-        self.tell(Order::Listen { part: self.listening(part)?, socket })
+        self.tell(Order::Listen {
+            part: self.listening(part)?,
+            socket,
+        })
     }
 
     fn adopt(&self, part: &str, fd: RawFd, address: String) -> PyResult<()> {
         let socket = owned(fd)?;
-        self.tell(Order::Adopt { part: self.listening(part)?, socket, address })
+        self.tell(Order::Adopt {
+            part: self.listening(part)?,
+            socket,
+            address,
+        })
     }
 
     fn attach(&self, link: &str, fd: RawFd) -> PyResult<()> {
@@ -66,17 +82,28 @@ impl Loop {
         let link = match link {
             "scheduler" if self.has_node && !self.has_scheduler => Outward::Scheduler,
             "store" if self.has_node || self.has_scheduler => Outward::Store,
-            _ => return Err(PyValueError::new_err(format!("this loop has no link {link:?}"))),
+            _ => {
+                return Err(PyValueError::new_err(format!(
+                    "this loop has no link {link:?}"
+                )))
+            }
         };
         self.tell(Order::Attach { link, socket })
     }
 
     fn run(&self, py: Python<'_>) -> PyResult<()> {
-        let reactor = self.reactor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let reactor = self
+            .reactor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let reactor = reactor.ok_or_else(|| PyRuntimeError::new_err("a loop runs once"))?;
         match py.detach(|| catch_unwind(AssertUnwindSafe(|| reactor.run()))) {
             Ok(ended) => Ok(ended?),
-            Err(panic) => Err(PyRuntimeError::new_err(format!("the loop failed: {}", panic_text(&*panic)))),
+            Err(panic) => Err(PyRuntimeError::new_err(format!(
+                "the loop failed: {}",
+                panic_text(&*panic)
+            ))),
         }
     }
 
@@ -90,10 +117,17 @@ impl Loop {
     }
 
     #[pyo3(signature = (timeout))]
-    fn next_request<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-        let end = timeout.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
+    fn next_request<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let end = timeout
+            .map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
         loop {
-            let left = end.map_or(SIGNAL_PERIOD, |end| end.saturating_duration_since(Instant::now()));
+            let left = end.map_or(SIGNAL_PERIOD, |end| {
+                end.saturating_duration_since(Instant::now())
+            });
             let (request, over) = py.detach(|| self.shared.next_request(left.min(SIGNAL_PERIOD)));
             if let Some(request) = request {
                 return request_tuple(py, request).map(Some);
@@ -109,7 +143,12 @@ impl Loop {
         let (socket, line) = (owned(fd)?, owned(line_fd)?);
         self.need_node()?;
         let child = Child::open(pid)?;
-        self.tell(Order::ExecutorStarted { slot, child, socket, line })
+        self.tell(Order::ExecutorStarted {
+            slot,
+            child,
+            socket,
+            line,
+        })
     }
 
     fn executor_failed(&self, slot: u32, error: String) -> PyResult<()> {
@@ -119,7 +158,9 @@ impl Loop {
 
     fn positions(&self) -> Vec<(u32, u32, u64, u64)> {
         let running = self.shared.positions().into_iter();
-        running.map(|one| (one.slot, one.pid, one.session, one.sequence)).collect()
+        running
+            .map(|one| (one.slot, one.pid, one.session, one.sequence))
+            .collect()
     }
 
     fn status<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
@@ -147,7 +188,9 @@ impl Loop {
         match part {
             "scheduler" if self.has_scheduler => Ok(Listening::Scheduler),
             "store" if self.has_store => Ok(Listening::Store),
-            _ => Err(PyValueError::new_err(format!("no part {part:?} listens in this loop"))),
+            _ => Err(PyValueError::new_err(format!(
+                "no part {part:?} listens in this loop"
+            ))),
         }
     }
 
@@ -163,8 +206,14 @@ fn request_tuple(py: Python<'_>, request: Request) -> PyResult<Bound<'_, PyTuple
         Request::Connect { link, attempt } => ("connect", link.name(), attempt).into_pyobject(py),
         Request::Log { level, text } => ("log", level, text).into_pyobject(py),
         Request::Exit { reason } => ("exit", reason).into_pyobject(py),
-        Request::Refused { link, code, text } => ("refused", link.name(), code as u8, text).into_pyobject(py),
-        Request::Welcome { link, cluster, storage } => ("welcome", link.name(), cluster, storage).into_pyobject(py),
+        Request::Refused { link, code, text } => {
+            ("refused", link.name(), code as u8, text).into_pyobject(py)
+        }
+        Request::Welcome {
+            link,
+            cluster,
+            storage,
+        } => ("welcome", link.name(), cluster, storage).into_pyobject(py),
     }
 }
 

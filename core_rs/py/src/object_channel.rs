@@ -22,11 +22,19 @@ pub struct ObjectChannel {
 #[pymethods]
 impl ObjectChannel {
     #[new]
-    fn new(session: u64, link: u64, ticket: Vec<u8>, properties: &Bound<'_, PyDict>) -> PyResult<Self> {
+    fn new(
+        session: u64,
+        link: u64,
+        ticket: Vec<u8>,
+        properties: &Bound<'_, PyDict>,
+    ) -> PyResult<Self> {
         let hello = dialed::hello(Role::Objects, session, ticket, properties)?;
         let inner = object_channel::ObjectChannel::new(hello, link)?;
         let waiting = Arc::clone(inner.waiting());
-        Ok(ObjectChannel { inner: Mutex::new(inner), waiting })
+        Ok(ObjectChannel {
+            inner: Mutex::new(inner),
+            waiting,
+        })
     }
 
     fn attach(&self, fd: RawFd) -> PyResult<()> {
@@ -67,7 +75,10 @@ impl ObjectChannel {
 
     fn read<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let happened = self.lock().read();
-        happened.into_iter().map(|event| event_tuple(py, event)).collect()
+        happened
+            .into_iter()
+            .map(|event| event_tuple(py, event))
+            .collect()
     }
 }
 
@@ -80,11 +91,15 @@ impl ObjectChannel {
 fn event_tuple(py: Python<'_>, event: ObjectEvent) -> PyResult<Bound<'_, PyTuple>> {
     match event {
         ObjectEvent::Stored { request } => (dialed::STORED, request).into_pyobject(py),
-        ObjectEvent::Data { request, parts } => (dialed::DATA, request, join(py, &parts)?).into_pyobject(py),
-        ObjectEvent::Missing { request } => (dialed::MISSING, request).into_pyobject(py),
-        ObjectEvent::StoreError { request, code, text } => {
-            (dialed::STORE_ERROR, request, code as u8, text).into_pyobject(py)
+        ObjectEvent::Data { request, parts } => {
+            (dialed::DATA, request, join(py, &parts)?).into_pyobject(py)
         }
+        ObjectEvent::Missing { request } => (dialed::MISSING, request).into_pyobject(py),
+        ObjectEvent::StoreError {
+            request,
+            code,
+            text,
+        } => (dialed::STORE_ERROR, request, code as u8, text).into_pyobject(py),
         ObjectEvent::Refused { code, text } => dialed::refused(py, code, text),
         ObjectEvent::Welcome { welcome, resumed } => dialed::welcome(py, welcome, resumed),
         ObjectEvent::Disconnected => dialed::disconnected(py),

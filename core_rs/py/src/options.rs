@@ -28,18 +28,34 @@ impl Options {
         let style = call_style(style)?;
         capabilities.sort();
         if capabilities.len() > wire::limits::MAX_NAMES {
-            return Err(PyValueError::new_err(format!("at most {} capabilities", wire::limits::MAX_NAMES)));
+            return Err(PyValueError::new_err(format!(
+                "at most {} capabilities",
+                wire::limits::MAX_NAMES
+            )));
         }
         if let Some(pair) = capabilities.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(PyValueError::new_err(format!("capability {:?} twice", pair[0].0)));
+            return Err(PyValueError::new_err(format!(
+                "capability {:?} twice",
+                pair[0].0
+            )));
         }
-        let options =
-            wire::Options { style, capabilities, priority, depth, timeout_us, retries, python_minor, name };
+        let options = wire::Options {
+            style,
+            capabilities,
+            priority,
+            depth,
+            timeout_us,
+            retries,
+            python_minor,
+            name,
+        };
         Ok(Options(options))
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Options>().is_ok_and(|other| other.get().0 == self.0)
+        other
+            .cast::<Options>()
+            .is_ok_and(|other| other.get().0 == self.0)
     }
 
     fn __hash__(&self) -> u64 {

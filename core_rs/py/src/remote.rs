@@ -8,7 +8,11 @@ use scaler_loops::wire;
 use crate::bytes::Borrowed;
 
 #[pyfunction]
-pub fn pack_remote<'py>(py: Python<'py>, frame: Borrowed<'py>, codec: &str) -> PyResult<Bound<'py, PyBytes>> {
+pub fn pack_remote<'py>(
+    py: Python<'py>,
+    frame: Borrowed<'py>,
+    codec: &str,
+) -> PyResult<Bound<'py, PyBytes>> {
     let unknown = || PyValueError::new_err(format!("codec {codec:?}: one of auto, off, lz4, zstd"));
     let codec = wire::Codec::from_name(codec).ok_or_else(unknown)?;
     let frame = frame.to_bytes();

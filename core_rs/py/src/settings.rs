@@ -47,8 +47,15 @@ const NODE: &[&str] = &[
     "heartbeat",
     "inline_limit",
 ];
-const STORE: &[&str] =
-    &["incarnation", "ticket_key", "memory_limit", "directory", "client_timeout", "worker_timeout", "properties"];
+const STORE: &[&str] = &[
+    "incarnation",
+    "ticket_key",
+    "memory_limit",
+    "directory",
+    "client_timeout",
+    "worker_timeout",
+    "properties",
+];
 
 /// Settings of one part, under its name in errors.
 struct Part<'a, 'py> {
@@ -61,7 +68,10 @@ impl<'a, 'py> Part<'a, 'py> {
         for key in dict.keys() {
             let key: String = key.extract()?;
             if !known.contains(&key.as_str()) {
-                let nearest = known.iter().min_by_key(|other| distance(&key, other)).expect("each part has settings");
+                let nearest = known
+                    .iter()
+                    .min_by_key(|other| distance(&key, other))
+                    .expect("each part has settings");
                 let text = format!("{name} has no setting {key:?}; the nearest is {nearest:?}");
                 return Err(PyValueError::new_err(text));
             }
@@ -73,9 +83,12 @@ impl<'a, 'py> Part<'a, 'py> {
     where
         T: for<'b> FromPyObject<'b, 'py, Error: Into<PyErr>>,
     {
-        let Some(value) = self.dict.get_item(key)?.filter(|value| !value.is_none()) else { return Ok(None) };
+        let Some(value) = self.dict.get_item(key)?.filter(|value| !value.is_none()) else {
+            return Ok(None);
+        };
         let extracted: PyResult<T> = value.extract::<T>().map_err(Into::<PyErr>::into);
-        let wrong = |error| PyTypeError::new_err(format!("setting {key:?} of {}: {error}", self.name));
+        let wrong =
+            |error| PyTypeError::new_err(format!("setting {key:?} of {}: {error}", self.name));
         extracted.map(Some).map_err(wrong)
     }
 
@@ -90,23 +103,34 @@ impl<'a, 'py> Part<'a, 'py> {
     fn time(&self, key: &str, default: f64) -> PyResult<u64> {
         let seconds: f64 = self.get(key, default)?;
         if !(0.0..1e10).contains(&seconds) {
-            return Err(PyValueError::new_err(format!("setting {key:?} of {}: {seconds} seconds", self.name)));
+            return Err(PyValueError::new_err(format!(
+                "setting {key:?} of {}: {seconds} seconds",
+                self.name
+            )));
         }
         Ok((seconds * 1e6) as u64)
     }
 
     fn key(&self, key: &str) -> PyResult<Option<TicketKey>> {
         let bytes: Option<Vec<u8>> = self.optional(key)?;
-        bytes.map(|bytes| exactly(&bytes, &format!("setting {key:?} of {}", self.name))).transpose()
+        bytes
+            .map(|bytes| exactly(&bytes, &format!("setting {key:?} of {}", self.name)))
+            .transpose()
     }
 
     /// A dict of text, in its order.
     fn properties(&self) -> PyResult<Vec<(String, String)>> {
-        let Some(dict) = self.dict.get_item("properties")?.filter(|value| !value.is_none()) else {
+        let Some(dict) = self
+            .dict
+            .get_item("properties")?
+            .filter(|value| !value.is_none())
+        else {
             return Ok(Vec::new());
         };
         let dict = dict.cast::<PyDict>()?;
-        dict.iter().map(|(key, value)| Ok((key.extract()?, value.extract()?))).collect()
+        dict.iter()
+            .map(|(key, value)| Ok((key.extract()?, value.extract()?)))
+            .collect()
     }
 
     fn acceptor(&self) -> PyResult<AcceptorSettings> {
@@ -163,7 +187,12 @@ pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
         python_minor: part.get("python_minor", 0)?,
         queue_size: part.get("queue_size", 1_000)?,
     };
-    Ok(NodeSettings { config, info, ticket: part.get("ticket", Vec::new())?, properties: part.properties()? })
+    Ok(NodeSettings {
+        config,
+        info,
+        ticket: part.get("ticket", Vec::new())?,
+        properties: part.properties()?,
+    })
 }
 
 pub fn store(dict: &Bound<'_, PyDict>) -> PyResult<StoreSettings> {

@@ -58,7 +58,10 @@ impl Steps {
         let index = self.next.load(Relaxed);
         let now = monotonic_us();
         // The first is given however late it is: every call of `steps` gets on.
-        if index >= self.end || (now >= self.deadline_us && index > self.first) || self.revoked.load(Relaxed) {
+        if index >= self.end
+            || (now >= self.deadline_us && index > self.first)
+            || self.revoked.load(Relaxed)
+        {
             self.port.leave();
             return Ok(None);
         }
@@ -67,7 +70,10 @@ impl Steps {
             return Ok(None);
         }
         self.next.store(index + 1, Relaxed);
-        self.elements.bind(py).get_item((index as isize + self.shift) as usize).map(Some)
+        self.elements
+            .bind(py)
+            .get_item((index as isize + self.shift) as usize)
+            .map(Some)
     }
 
     #[getter]
