@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::ranges::RangeSet;
 use crate::wire::{
-    FunctionId, Message, ObjectKey, OutcomeKind, Payload, QueryKind, Segment, Sequence, SessionId,
+    Block, FunctionId, Message, ObjectKey, OutcomeKind, Payload, QueryKind, Segment, Sequence, SessionId,
     Submit,
 };
 use arrays::{Array, Tail};
@@ -59,6 +59,8 @@ pub struct Session<P> {
     last_request: u32,
     over: bool,
     out: VecDeque<Message<P>>,
+    /// Payload bytes in `out`.
+    out_bytes: u64,
     /// Of the submission at the end of `out`.
     tail: Option<Tail>,
 }
@@ -76,6 +78,7 @@ impl<P: Payload> Session<P> {
             last_request: 0,
             over: false,
             out: VecDeque::new(),
+            out_bytes: 0,
             tail: None,
         }
     }
@@ -145,6 +148,7 @@ impl<P: Payload> Session<P> {
                     .get_mut(&last.first)
                     .expect("a message in the queue is stored");
                 array.append(&piece);
+                self.out_bytes += blocks_bytes(&piece.blocks);
                 tail.join(last, piece);
                 return;
             }
@@ -247,6 +251,7 @@ impl<P: Payload> Session<P> {
     /// The scheduler forgot: everything that still matters is said again.
     pub fn reset(&mut self) {
         self.out.clear();
+        self.out_bytes = 0;
         self.tail = None;
         if self.over {
             self.out.push_back(Message::Goodbye);
@@ -277,12 +282,19 @@ impl<P: Payload> Session<P> {
             count: end - start,
         }));
         out.extend(self.requests.values().cloned());
+        self.out_bytes = self.out.iter().map(payload_bytes).sum();
     }
 
     /// What is to be sent, in order.
     pub fn drain(&mut self, out: &mut Vec<Message<P>>) {
         self.tail = None;
+        self.out_bytes = 0;
         out.extend(self.out.drain(..));
+    }
+
+    /// Payload bytes that wait to be drained.
+    pub fn queued_bytes(&self) -> u64 {
+        self.out_bytes
     }
 
     /// Payload bytes kept for unfinished elements.
@@ -293,6 +305,7 @@ impl<P: Payload> Session<P> {
     fn push(&mut self, message: Message<P>) {
         if !self.over {
             self.tail = None;
+            self.out_bytes += payload_bytes(&message);
             self.out.push_back(message);
         }
     }
@@ -378,6 +391,18 @@ impl<P: Payload> Session<P> {
             self.push(Message::ForgetFunction { id });
         }
     }
+}
+
+fn payload_bytes<P: Payload>(message: &Message<P>) -> u64 {
+    match message {
+        Message::Function { payload, .. } => payload.len() as u64,
+        Message::Submit(submit) => blocks_bytes(&submit.blocks),
+        _ => 0,
+    }
+}
+
+fn blocks_bytes<P: Payload>(blocks: &[Block<P>]) -> u64 {
+    blocks.iter().map(|block| block.payload.len() as u64).sum()
 }
 
 fn has_values(kind: OutcomeKind) -> bool {

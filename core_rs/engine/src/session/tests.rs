@@ -118,6 +118,19 @@ fn neighbouring_submissions_that_leave_together_are_one_array() {
 }
 
 #[test]
+fn what_waits_to_be_sent_is_counted_in_bytes() {
+    let mut session = session();
+    sent(&mut session);
+    session.submit(array(0, vec![block(1, 100)]));
+    session.submit(array(1, vec![block(1, 50)]));
+    assert_eq!(session.queued_bytes(), 150);
+    sent(&mut session);
+    assert_eq!(session.queued_bytes(), 0);
+    session.reset();
+    assert!(session.queued_bytes() > 150, "the function is told again, too");
+}
+
+#[test]
 fn submissions_with_other_options_do_not_join() {
     let mut session = session();
     session.submit(array(0, vec![block(1, 5)]));
