@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::ranges::RangeSet;
 use crate::wire::{
-    Block, FunctionId, Message, ObjectKey, OutcomeKind, Payload, QueryKind, Segment, Sequence, SessionId,
-    Submit,
+    Block, FunctionId, Message, ObjectKey, OutcomeKind, Payload, QueryKind, Segment, Sequence,
+    SessionId, Submit,
 };
 use arrays::{Array, Tail};
 

@@ -127,7 +127,10 @@ fn what_waits_to_be_sent_is_counted_in_bytes() {
     sent(&mut session);
     assert_eq!(session.queued_bytes(), 0);
     session.reset();
-    assert!(session.queued_bytes() > 150, "the function is told again, too");
+    assert!(
+        session.queued_bytes() > 150,
+        "the function is told again, too"
+    );
 }
 
 #[test]
