@@ -5,10 +5,11 @@ The public names are imported when they are first asked for: `import scaler` alo
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+# Not from `typing`, which takes as long to import as all of this may.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from scaler.client.client import Client
     from scaler.client.futures import ScalerFuture
     from scaler.client.map_futures import MapFutures
@@ -46,6 +47,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'scaler' has no attribute {name!r}")
+    import importlib
+
     value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 from scaler.cli import command, keys, object_storage_server, scheduler, worker_manager
-from scaler.config.command_line import UsageError
+from scaler.config.usage import UsageError
 from scaler.managers import loading
 from scaler.managers.api import Context, DriverInfo, Family, HookSpec, OptionModel, Owner
 from scaler.transport.errors import AddressInUseError, ConfigurationError, NobodyThereError

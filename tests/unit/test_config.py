@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 from scaler.config import generate, load, models, retired
-from scaler.config.command_line import CommandLine, Typed, UsageError
+from scaler.config.command_line import CommandLine, Typed
 from scaler.config.policy import parse_policy
 from scaler.config.table import BAREMETAL_NATIVE, CLUSTER, OBJECT_STORAGE, SCHEDULER, WORKER_MANAGER
+from scaler.config.usage import UsageError
 from scaler.drivers.baremetal_native import BaremetalOptions
 from scaler.transport.errors import ConfigurationError
 

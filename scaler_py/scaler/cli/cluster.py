@@ -1,14 +1,18 @@
 """`scaler_cluster ADDRESS -n N`: workers on this machine, by hand."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from scaler.cli.command import run_command
 from scaler.config.command_line import CommandLine
 from scaler.config.table import CLUSTER
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from scaler.config.models import ClusterOptions
 
 
@@ -32,7 +36,7 @@ def _main(arguments: Sequence[str]) -> int:
     return _run(options)
 
 
-def _run(options: "ClusterOptions") -> int:
+def _run(options: ClusterOptions) -> int:
     from scaler.managers.launching import agent_settings
     from scaler.node.agent import run_agent
     from scaler.part import Ending

@@ -3,8 +3,6 @@
 import sys
 from collections.abc import Callable, Sequence
 
-from scaler.transport.errors import AddressInUseError, ConfigurationError, ThreeLineError
-
 FAILED = 1
 MISUSED = 2
 
@@ -16,13 +14,22 @@ def run_command(main: Callable[[Sequence[str]], int], arguments: Sequence[str] |
     """
     try:
         return main(sys.argv[1:] if arguments is None else arguments)
-    except ThreeLineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        misused = isinstance(error, ConfigurationError) and not isinstance(error, AddressInUseError)
-        return MISUSED if misused else FAILED
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # Whoever read our output has gone: nothing is left to say, or anywhere to say it.
         sys.stderr.close()
         return FAILED
+    except Exception as error:
+        return _told(error)
+
+
+def _told(error: Exception) -> int:
+    # Imported here: help does without.
+    from scaler.transport.errors import AddressInUseError, ConfigurationError, ThreeLineError
+
+    if not isinstance(error, ThreeLineError):
+        raise error
+    print(f"error: {error}", file=sys.stderr)
+    misused = isinstance(error, ConfigurationError) and not isinstance(error, AddressInUseError)
+    return MISUSED if misused else FAILED

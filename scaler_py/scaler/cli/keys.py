@@ -1,26 +1,26 @@
 """`scaler_keys create | show | export`: the cluster's key."""
 
-import argparse
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
 
 from scaler.cli.command import run_command
-from scaler.config.command_line import UsageError
+from scaler.config.command_line import usage_error
 from scaler.config.nearest import nearest
 
-_DESCRIPTION = """\
+_HELP = """\
+usage: scaler_keys create|show|export [--key-file FILE]
+
 The cluster's key, made on first use by whatever needs it.
 
   create   make it now, if there is none, and say where it is
   show     say which key is used, and of which cluster it is; no secrets
   export   print a join token for other machines: export SCALER_KEY=<that line>
+
+  --key-file FILE   the key's file (default: ~/.config/scaler/cluster.key)
+  -h, --help        print this and end
 """
-_COMMANDS = ("create", "show", "export")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise UsageError(message[0].upper() + message[1:] + ".", self.prog, f"see {self.prog} --help")
 
 
 def main() -> None:
@@ -28,22 +28,32 @@ def main() -> None:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    parser = _Parser(
-        "scaler_keys",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("command", metavar="create|show|export", help="what to do")
-    parser.add_argument(
-        "--key-file", metavar="FILE", default=None, help="the key's file (default: ~/.config/scaler/cluster.key)"
-    )
-    options = parser.parse_args(list(arguments))
-    if options.command not in _COMMANDS:
-        near = nearest(options.command, _COMMANDS)
+    if not {"--help", "-h"}.isdisjoint(arguments):
+        print(_HELP, end="")
+        return 0
+    command, key_file = _parse(arguments)
+    commands = {"create": _create, "show": _show, "export": _export}
+    if command not in commands:
+        near = nearest(command, commands)
         mend = f"did you mean {near}?" if near else "create, show or export"
-        raise UsageError(f"There is no command {options.command!r}.", "scaler_keys", mend)
-    return {"create": _create, "show": _show, "export": _export}[options.command](options.key_file)
+        raise usage_error(f"There is no command {command!r}.", "scaler_keys", mend)
+    return commands[command](key_file)
+
+
+def _parse(arguments: Sequence[str]) -> tuple[str, str | None]:
+    rest = list(arguments)
+    key_file = None
+    for index, each in enumerate(rest):
+        flag, equals, value = each.partition("=")
+        if flag == "--key-file":
+            if not equals and index + 1 == len(rest):
+                raise usage_error("--key-file needs a file.", "scaler_keys", "--key-file FILE")
+            key_file = value if equals else rest[index + 1]
+            del rest[index : index + (1 if equals else 2)]
+            break
+    if len(rest) != 1:
+        raise usage_error("One command is needed.", "scaler_keys", "create, show or export")
+    return rest[0], key_file
 
 
 def _create(key_file: str | None) -> int:

@@ -1,14 +1,18 @@
 """`scaler_object_storage_server ADDRESS`: an object storage alone."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from scaler.cli.command import run_command
 from scaler.config.command_line import CommandLine
 from scaler.config.table import OBJECT_STORAGE
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from scaler.config.models import ObjectStorageOptions
 
 
@@ -32,7 +36,7 @@ def _main(arguments: Sequence[str]) -> int:
     return _run(options)
 
 
-def _run(options: "ObjectStorageOptions") -> int:
+def _run(options: ObjectStorageOptions) -> int:
     from scaler.cli.announcing import say_open
     from scaler.part import Ending
     from scaler.storage.host import run_storage

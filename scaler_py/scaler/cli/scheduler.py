@@ -1,14 +1,18 @@
 """`scaler_scheduler ADDRESS`: a scheduler, and an object storage beside it unless another is named."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from scaler.cli.command import run_command
 from scaler.config.command_line import CommandLine
 from scaler.config.table import SCHEDULER
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from scaler.config.models import SchedulerOptions
 
 
@@ -36,7 +40,7 @@ def _main(arguments: Sequence[str]) -> int:
     return _run(options, policy.allocate)
 
 
-def _run(options: "SchedulerOptions", allocate: str) -> int:
+def _run(options: SchedulerOptions, allocate: str) -> int:
     from scaler.part import Ending
     from scaler.scheduler.host import run_scheduler
     from scaler.scheduler.settings import SchedulerSettings

@@ -1,14 +1,17 @@
 """`scaler_worker_manager DRIVER ADDRESS`: workers on whatever infrastructure the driver knows."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from scaler.cli.command import MISUSED, run_command
-from scaler.config.command_line import CommandLine, Typed, UsageError
+from scaler.config.command_line import CommandLine, Typed, usage_error
 from scaler.config.options import Component
 from scaler.config.table import BAREMETAL_NATIVE, WORKER_MANAGER
+from scaler.managers.names import BUILT_IN, full_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from scaler.managers.loading import Driver
 
@@ -55,14 +58,14 @@ def _driver_of(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
     if not arguments[0].startswith("-"):
         if "://" in arguments[0]:
             mend = f"{_PROGRAM} baremetal_native {arguments[0]}; {_PROGRAM} --list shows the drivers"
-            raise UsageError("The driver is missing.", arguments[0], mend)
+            raise usage_error("The driver is missing.", arguments[0], mend)
         return arguments[0], arguments[1:]
     from scaler.config.load import driver_of
 
     flag, equals, inline = arguments[0].partition("=")
     path = inline if equals else arguments[1] if len(arguments) > 1 else ""
     if flag not in {"--config", "-c"} or not path:
-        raise UsageError("The driver is missing.", _PROGRAM, f"{_PROGRAM} --help")
+        raise usage_error("The driver is missing.", _PROGRAM, f"{_PROGRAM} --help")
     return driver_of(path), arguments
 
 
@@ -75,15 +78,14 @@ def _list() -> int:
     return 0
 
 
-def _components(name: str) -> tuple[list[Component], "Driver | None"]:
+def _components(name: str) -> tuple[list[Component], Driver | None]:
     """The options of a manager; the driver is imported for those that are not the host's."""
-    from scaler.managers.loading import full_name, load_driver
-
-    if full_name(name) == "baremetal_native":
+    if full_name(name) == BUILT_IN:
         return [BAREMETAL_NATIVE, WORKER_MANAGER], None
-    driver = load_driver(name)
     from scaler.config.fields import component_of
+    from scaler.managers.loading import load_driver
 
+    driver = load_driver(name)
     return [component_of(driver.info.options, WORKER_MANAGER.table), WORKER_MANAGER], driver
 
 
@@ -102,7 +104,7 @@ def _manage(name: str, typed: Typed, components: list[Component]) -> int:
     from scaler.config import load
     from scaler.config.logs import set_up_logging
     from scaler.config.models import WorkerManagerOptions
-    from scaler.managers.loading import full_name, load_driver
+    from scaler.managers.loading import load_driver
     from scaler.managers.running import run_manager
     from scaler.part import Ending
 

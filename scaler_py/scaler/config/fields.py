@@ -4,15 +4,18 @@ import inspect
 import types
 import typing
 from enum import Enum
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from scaler.config.options import Component, Kind, Option
+from scaler.config.options import Component, Option
 from scaler.transport.addresses import parse_address
 from scaler.transport.errors import AddressError
+
+if TYPE_CHECKING:
+    from scaler.config.options import Kind
 
 
 class OptionModel(BaseModel):
@@ -83,7 +86,7 @@ def _option(name: str, field: FieldInfo) -> Option:
     )
 
 
-def _kind_of(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
+def _kind_of(annotation: Any) -> "tuple[Kind, tuple[str, ...]]":
     if get_origin(annotation) is Annotated:
         return _kind_of(get_args(annotation)[0])
     if get_origin(annotation) in {typing.Union, types.UnionType}:

@@ -1,6 +1,5 @@
 """Writes `table.py` from the models: `python -m scaler.config.generate`."""
 
-import dataclasses
 from pathlib import Path
 
 from scaler.config import fields, models
@@ -37,10 +36,13 @@ def source() -> str:
 
 
 def _row(option: Option) -> str:
-    given = [option.name, option.kind, option.help]
-    others = [each for each in dataclasses.fields(Option) if each.default is not dataclasses.MISSING]
-    named = [(each.name, getattr(option, each.name)) for each in others if getattr(option, each.name) != each.default]
-    return f"Option({', '.join([*map(repr, given), *(f'{name}={value!r}' for name, value in named)])})"
+    given = [repr(option.name), repr(option.kind), repr(option.help)]
+    plain = Option("", "value", "")
+    for name in ("short", "default", "choices", "required", "metavar", "environment", "older", "hidden"):
+        value = getattr(option, name)
+        if value != getattr(plain, name):
+            given.append(f"{name}={value!r}")
+    return f"Option({', '.join(given)})"
 
 
 def path() -> Path:

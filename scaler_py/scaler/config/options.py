@@ -1,29 +1,55 @@
-"""An option as plain data: what `--help`, flags, TOML keys and variables are made from without importing pydantic."""
+"""An option as plain data: what `--help`, flags, TOML keys and variables are made from without importing pydantic.
 
-from dataclasses import dataclass
-from typing import Literal
+Plain classes and few imports: `dataclasses` and `typing` alone take as long as a whole `--help` may.
+"""
 
-Kind = Literal["value", "flag", "list", "positional"]
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Kind = Literal["value", "flag", "list", "positional"]
 
 
-@dataclass(frozen=True)
 class Option:
     """One option of a component. Its TOML key is `name`, its flag the name with dashes."""
 
-    name: str
-    kind: Kind
-    help: str
-    short: str = ""
-    # As text, for people; the model has the value.
-    default: str = ""
-    choices: tuple[str, ...] = ()
-    required: bool = False
-    metavar: str = ""
-    # Whether `SCALER_<NAME>` gives it.
-    environment: bool = True
-    # Names of other versions, with flags where they had short ones: accepted, with a word about the new name.
-    older: tuple[str, ...] = ()
-    hidden: bool = False
+    __slots__ = (
+        "choices", "default", "environment", "help", "hidden", "kind", "metavar", "name", "older", "required", "short",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        kind: Kind,
+        help: str,
+        *,
+        short: str = "",
+        default: str = "",
+        choices: tuple[str, ...] = (),
+        required: bool = False,
+        metavar: str = "",
+        environment: bool = True,
+        older: tuple[str, ...] = (),
+        hidden: bool = False,
+    ) -> None:
+        """default: as text, for people; the model has the value. environment: whether `SCALER_<NAME>` gives it.
+
+        older: names of other versions, each followed by its short flag if it had one: accepted, with a word about the
+        new name.
+        """
+        self.name = name
+        self.kind = kind
+        self.help = help
+        self.short = short
+        self.default = default
+        self.choices = choices
+        self.required = required
+        self.metavar = metavar
+        self.environment = environment
+        self.older = older
+        self.hidden = hidden
 
     @property
     def flag(self) -> str:
@@ -40,12 +66,14 @@ class Option:
         return self.metavar if self.kind == "positional" else self.flag
 
 
-@dataclass(frozen=True)
 class Component:
     """A component's options, and the TOML table that has them."""
 
-    table: str
-    options: tuple[Option, ...]
+    __slots__ = ("options", "table")
+
+    def __init__(self, table: str, options: tuple[Option, ...]) -> None:
+        self.table = table
+        self.options = options
 
     def option(self, name: str) -> Option:
         return next(each for each in self.options if each.name == name)

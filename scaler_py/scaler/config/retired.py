@@ -1,14 +1,16 @@
 """Options of other versions that mean nothing here: accepted everywhere, hidden from help, answered by one line."""
 
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
 class Retired:
-    name: str
-    short: str
-    takes_value: bool
-    answer: str
+    """`short` is empty where there was no short flag. `answer`: what replaced it, for people."""
+
+    __slots__ = ("answer", "name", "short", "takes_value")
+
+    def __init__(self, name: str, short: str, takes_value: bool, answer: str) -> None:
+        self.name = name
+        self.short = short
+        self.takes_value = takes_value
+        self.answer = answer
 
     @property
     def flag(self) -> str:

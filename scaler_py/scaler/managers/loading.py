@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from scaler.config.nearest import nearest
+from scaler.managers.names import BUILT_IN, KNOWN, SHORT, full_name
 from scaler.transport.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -17,17 +18,8 @@ if TYPE_CHECKING:
 
 GROUP = "scaler.drivers"
 
-# Drivers that exist, and the distribution that has each.
-KNOWN = {
-    "baremetal_native": "scaler-py",
-    "aws_raw_ecs": "scaler-plugin-ecs",
-    "aws_hpc": "scaler-plugin-batch",
-    "orb_aws_ec2": "scaler-plugin-orb",
-    "symphony": "scaler-plugin-symphony",
-}
-SHORT = {"native": "baremetal_native", "ecs": "aws_raw_ecs", "batch": "aws_hpc", "orb": "orb_aws_ec2"}
 # The host's own is there even where the package was not installed but is only on the path.
-_BUILT_IN = EntryPoint("baremetal_native", "scaler.drivers.baremetal_native", GROUP)
+_BUILT_IN = EntryPoint(BUILT_IN, "scaler.drivers.baremetal_native", GROUP)
 
 _NEEDED = ("describe", "start", "heartbeat", "shutdown", "cleanup")
 
@@ -50,11 +42,6 @@ class Listed:
     family: str = ""
     api_version: int = 0
     problem: str = ""
-
-
-def full_name(name: str) -> str:
-    """The name of a driver, of which short ones are accepted."""
-    return SHORT.get(name, name)
 
 
 def load_driver(name: str) -> Driver:
