@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+# Not from `typing`; and concurrent.futures brings `logging`: both take longer to import than all of this.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concurrent.futures import CancelledError as CancelledError
 
 
 class ScalerError(Exception):
@@ -136,4 +139,9 @@ class RemoteTraceback(Exception):
         return f'\n"""\n{self.text}"""'
 
 
-CancelledError = concurrent.futures.CancelledError
+def __getattr__(name: str) -> type[Exception]:
+    if name == "CancelledError":
+        from concurrent.futures import CancelledError
+
+        return CancelledError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

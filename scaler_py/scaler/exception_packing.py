@@ -7,14 +7,17 @@ classes' own pickles call the class with other arguments than it wants.
 
 from __future__ import annotations
 
+import _pickle as pickle
 import copyreg
 import os
-import pickle
-import traceback
-from types import TracebackType
-from typing import Any
 
 from scaler.errors import RemoteError, RemoteTraceback
+
+# Not from `typing`, which takes as long to import as all of this may.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -60,6 +63,8 @@ def _text(error: BaseException) -> str:
 
 def _remote_traceback(error: BaseException) -> str:
     """As the interpreter would print it, without the frames of the executor that called the function."""
+    import traceback
+
     try:
         return "".join(traceback.format_exception(type(error), error, _users_part(error.__traceback__))).rstrip("\n")
     except Exception as failure:

@@ -17,18 +17,22 @@ other side.
 
 from __future__ import annotations
 
-import pickle
+# The module in C behind `pickle`, which brings `re` and more: executors start with this.
+import _pickle as pickle
 import struct
 import sys
-from collections.abc import Iterable, Sequence
 from itertools import accumulate, chain, pairwise
-from typing import TYPE_CHECKING, Any, Final
 
 from scaler._core import FORM_LIST, FORM_SINGLE, FORM_TABLE
 from scaler.errors import PackingError
 from scaler.exception_packing import pack_exception, unpack_exception
 
+# Not from `typing`, which takes as long to import as all of this may.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any, Final
+
     from typing_extensions import Buffer
 
 __all__ = [

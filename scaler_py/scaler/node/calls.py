@@ -6,18 +6,21 @@ function and nothing else, where the arguments are plain.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from itertools import starmap
-from typing import Any
 
 from scaler._core import STYLE_FULL, STYLE_ONE
 from scaler.errors import DeserializeObjectError
 from scaler.node.objects import Objects
 from scaler.packing import loads
 
-Function = Callable[..., Any]
-# Elements to results, lazily.
-Applier = Callable[[Iterable[Any]], Iterator[Any]]
+TYPE_CHECKING = False  # typing's own takes as long to import as all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+    Function = Callable[..., Any]
+    # Elements to results, lazily.
+    Applier = Callable[[Iterable[Any]], Iterator[Any]]
 
 
 def applier(function: Function, style: int, packed: bool, objects: Objects) -> Applier:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from time import perf_counter_ns
-from typing import Any
 
 from scaler._core import FORM_LIST, FORM_REFERENCE, FORM_TABLE, ExecutorPort, Steps, table_ends
 from scaler.errors import DeserializeObjectError
-from scaler.node.calls import Applier, applier
+from scaler.node.calls import applier
 from scaler.node.functions import Functions
 from scaler.node.interrupts import Interrupts, TaskCancelled
 from scaler.node.objects import Objects
 from scaler.node.outbox import Outbox
 from scaler.packing import loads
+
+TYPE_CHECKING = False  # typing's own takes as long to import as all of this
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from scaler.node.calls import Applier
 
 # Values that are there travel after this time, while the chunk goes on.
 SLICE_US = 5_000

@@ -9,13 +9,11 @@ collect_interval (s), trim_threshold (bytes), path (more of `sys.path`), preload
 
 from __future__ import annotations
 
-import _thread
 import faulthandler
 import gc
 import os
 import sys
 import types
-from collections.abc import Callable
 
 from scaler._core import ExecutorPort, end_with_parent
 from scaler.node.chunks import Chunks
@@ -24,6 +22,10 @@ from scaler.node.interrupts import Interrupts
 from scaler.node.objects import Objects
 from scaler.node.outbox import Outbox
 from scaler.node.printing import flush_standard_streams, label_standard_streams
+
+TYPE_CHECKING = False  # typing's own takes as long to import as all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Executor:
@@ -38,7 +40,10 @@ class Executor:
 
     def serve(self) -> None:
         """Until the agent says stop, or is gone."""
-        _thread.start_new_thread(self._flush_when_asked, ())
+        # Imported by the main thread, which it will take for the main one; and only now, for it is not quick.
+        import threading
+
+        threading.Thread(target=self._flush_when_asked, name="flusher", daemon=True).start()
         handlers: dict[str, Callable[..., None]] = {
             "function": self.chunks.functions.put,
             "forget_function": self.chunks.functions.forget,
@@ -76,10 +81,9 @@ def main(arguments: list[str]) -> int:
     if (preload := settings.get("preload")) and (error := _preload(preload)):
         port.ready(error)
         return 1
-    # What is here now lives as long as the process: no collection need look at it again.
-    gc.collect()
-    gc.freeze()
     port.ready()
+    # What is here now lives as long as the process: no collection need look at it again.
+    gc.freeze()
     executor.serve()
     flush_standard_streams()
     return 0

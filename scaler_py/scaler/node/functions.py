@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from scaler.errors import DeserializeObjectError
 from scaler.packing import loads
+
+TYPE_CHECKING = False  # typing's own takes as long to import as all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 class Functions:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-from types import FrameType
+import _signal as signal  # type: ignore[import-not-found]  # `signal` itself brings `enum`
 
 from scaler._core import ExecutorPort, Steps
+
+TYPE_CHECKING = False  # typing's own takes as long to import as all of this
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 class TaskCancelled(KeyboardInterrupt):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 from scaler.errors import DeserializeObjectError, MissingObjects
 from scaler.packing import ObjectReference, loads
 
-Key = tuple[int, bytes]
+TYPE_CHECKING = False  # typing's own takes as long to import as all of this
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    Key = tuple[int, bytes]
 
 
 class Objects:

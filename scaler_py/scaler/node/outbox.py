@@ -8,13 +8,16 @@ element: the list of values grows under the flusher's eyes, which is fine, as `l
 from __future__ import annotations
 
 import _thread
-from collections.abc import Sequence
 from time import perf_counter_ns
-from typing import Any
 
 from scaler._core import FORM_SINGLE, FORM_TABLE, OUTCOME_CANCELLED, OUTCOME_EXCEPTION, ExecutorPort, pack_table
 from scaler.errors import PackingError, RemoteError
 from scaler.packing import dumps, pack_exception, pack_values
+
+TYPE_CHECKING = False  # typing's own takes as long to import as all of this
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 # Most bytes of one message with several values, and of one exception.
 MOST_BYTES = 1 << 20

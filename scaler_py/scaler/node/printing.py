@@ -9,12 +9,11 @@ processes write goes there plain, and the agent labels it with what runs just th
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
 
-TYPE_CHECKING = False
+TYPE_CHECKING = False  # typing's own takes as long to import as all of this
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -85,5 +84,7 @@ def label_standard_streams(position: Position) -> None:
 def flush_standard_streams() -> None:
     """What a task left in the buffers is that task's. User code may have put anything in the streams' place."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
+        try:
             stream.flush()
+        except Exception:
+            continue
