@@ -244,6 +244,13 @@ impl<P: Payload> Store<P> {
         }
     }
 
+    /// Sessions that have objects here, ascending.
+    pub fn sessions(&self) -> Vec<SessionId> {
+        let mut sessions: Vec<_> = self.objects.keys().map(|key| key.session).collect();
+        sessions.dedup();
+        sessions
+    }
+
     fn send(&mut self, link: LinkId, message: Message<P>) {
         self.out.push(StoreOutput::Send { link, message });
     }

@@ -221,7 +221,6 @@ impl<P: Payload> Store<P> {
     }
 
     pub(super) fn written(&mut self, file: FileId, bytes: u64) {
-        self.unwritten = self.unwritten.saturating_sub(bytes);
         let Some(&(link, request)) = self.writing.get(&file) else {
             return;
         };
@@ -235,7 +234,9 @@ impl<P: Payload> Store<P> {
         let Into::File { written, .. } = &mut put.into else {
             return;
         };
+        let bytes = bytes.min(put.received - *written);
         *written += bytes;
+        self.unwritten -= bytes;
         if *written >= put.size {
             self.finish_put(link, request);
         }
@@ -266,7 +267,7 @@ impl<P: Payload> Store<P> {
         self.file_bytes -= put.file_bytes();
         if let Into::File { file, written } = put.into {
             self.writing.remove(&file);
-            self.unwritten = self.unwritten.saturating_sub(put.received - written);
+            self.unwritten -= put.received - written;
             self.out.push(StoreOutput::DeleteFile { file });
         }
     }
