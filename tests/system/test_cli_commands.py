@@ -59,7 +59,7 @@ Run = Callable[..., Command]
 
 
 @pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith("SCALER_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SCALER_CONFIG_DIR", str(tmp_path / "config"))
@@ -69,7 +69,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(folders: Path) -> Iterator[Run]:
+def run(home: Path) -> Iterator[Run]:
     commands: list[Command] = []
 
     def start(module: str, *arguments: str, **environment: str) -> Command:
@@ -116,20 +116,22 @@ def nap(seconds: float) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_scheduler_ends_cleanly_and_leaves_nothing(number: int, run: Run, folders: Path) -> None:
+def test_scheduler_ends_cleanly_and_leaves_nothing(number: int, run: Run, home: Path) -> None:
     scheduler = run("scheduler", "tcp://127.0.0.1:0")
     scheduler.read_until("scheduler listens at tcp://127.0.0.1:")
-    assert list((folders / "run").iterdir())
+    assert list((home / "run").iterdir())
     code, output = scheduler.end(number)
     assert code == 0, output
     assert "Traceback" not in output
-    assert list((folders / "run").iterdir()) == []
+    assert list((home / "run").iterdir()) == []
 
 
 def test_storage_runs_alone(run: Run) -> None:
     storage = run("object_storage_server", "tcp://127.0.0.1:0")
     told = storage.read_until("object storage listens at tcp://127.0.0.1:").split("listens at ")[1].split()[0]
-    assert dial(told, "objects", timeout=PATIENCE).is_local
+    connection = dial(told, "objects", timeout=PATIENCE)
+    assert connection.is_local
+    os.close(connection.fd)
     code, output = storage.end(signal.SIGINT)
     assert (code, "Traceback" in output) == (0, False), output
 
@@ -151,17 +153,17 @@ def test_insecure_scheduler_warns(run: Run) -> None:
     run("scheduler", "tcp://127.0.0.1:0", "--insecure").read_until("is insecure")
 
 
-def test_scheduler_that_can_make_no_key_does_not_start(run: Run, folders: Path) -> None:
-    (folders / "config").write_text("in the way")
+def test_scheduler_that_can_make_no_key_does_not_start(run: Run, home: Path) -> None:
+    (home / "config").write_text("in the way")
     code, output = run("scheduler", "tcp://127.0.0.1:0").finish()
     assert code == 2
     assert "No cluster key can be made" in output or "cannot be read" in output
     assert "Traceback" not in output
 
 
-def test_configuration_file_will_do(run: Run, folders: Path) -> None:
-    (folders / "c.toml").write_text('[scheduler]\nbind_address = "tcp://127.0.0.1:0"\nevent_loop = "uvloop"\n')
-    output = run("scheduler", "-c", str(folders / "c.toml")).read_until("scheduler listens at")
+def test_configuration_file_will_do(run: Run, home: Path) -> None:
+    (home / "c.toml").write_text('[scheduler]\nbind_address = "tcp://127.0.0.1:0"\nevent_loop = "uvloop"\n')
+    output = run("scheduler", "-c", str(home / "c.toml")).read_until("scheduler listens at")
     assert "event_loop has no effect" in output
 
 
@@ -230,14 +232,14 @@ def test_scheduler_that_shuts_down_ends_its_manager(run: Run, address: str) -> N
     assert code == 0, output
 
 
-def test_remote_workers_and_client_with_a_token(run: Run, folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over tcp with CURVE: other folders, so neither key nor Unix socket is there."""
+def test_remote_workers_and_client_with_a_token(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over tcp with CURVE: other home, so neither key nor Unix socket is there."""
     scheduler = run("scheduler", "tcp://127.0.0.1:0", "--resync-seconds", "0")
     address = scheduler.read_until("scheduler listens at").split("listens at ")[1].split(",")[0]
     token, _ = run("keys", "export").process.communicate()
     elsewhere = {
-        "SCALER_CONFIG_DIR": str(folders / "other-config"),
-        "SCALER_RUNTIME_DIR": str(folders / "other-run"),
+        "SCALER_CONFIG_DIR": str(home / "other-config"),
+        "SCALER_RUNTIME_DIR": str(home / "other-run"),
         "SCALER_KEY": token.decode().strip(),
     }
     workers(run, address, 2, **elsewhere)

@@ -256,7 +256,9 @@ def test_token_admits(remote: Listener, key: keys.ClusterKey, monkeypatch: pytes
 
 def test_insecure_listener_admits_who_asks_for_it(loop: EchoLoop) -> None:
     listener = Listener(loop, "scheduler", "tcp://127.0.0.1:0", None)
-    assert dial(listener.address, "client", insecure=True).is_local
+    local = dial(listener.address, "client", insecure=True)
+    assert local.is_local
+    os.close(local.fd)
     os.unlink(listener.local_path)
     peer = Peer(dial(listener.address, "client", insecure=True, timeout=PATIENCE))
     assert peer.ask(frame(b"x")) == frame(b"x")

@@ -111,17 +111,20 @@ class DealerBridge:
 
     def _run(self) -> None:
         poll = select.poll()
-        for socket in (self._dealer, self._monitor):
-            poll.register(int(socket.getsockopt(zmq.FD)), select.POLLIN)
-        poll.register(self._wake, select.POLLIN)
-        poll.register(self._pair.fileno(), select.POLLIN)
+        # The monitor is quiet while the link just works; only `_observe` reads it, so its signal stays until then.
+        pair, monitor = self._pair.fileno(), int(self._monitor.getsockopt(zmq.FD))
+        for descriptor in (pair, monitor, int(self._dealer.getsockopt(zmq.FD)), self._wake):
+            poll.register(descriptor, select.POLLIN)
         writable = False
         going = more = True
+        self._observe()
         try:
             while going and not self._stopping:
-                poll.poll(0 if more else None)
-                going = self._from_loop()
-                self._observe()
+                ready = {descriptor for descriptor, _ in poll.poll(0 if more else None)}
+                if pair in ready:
+                    going = self._from_loop()
+                if monitor in ready:
+                    self._observe()
                 more, valid = self._from_remote()
                 # What came before the peer went is all there once nothing more is.
                 going = going and valid and self._pair.flush() and (more or not self._gone)

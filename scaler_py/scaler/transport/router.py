@@ -109,31 +109,40 @@ class RouterBridge:
 
     def _run(self) -> None:
         try:
-            for descriptor in self._zmq_descriptors():
-                self._poll.register(descriptor, select.EPOLLIN)
-            self._poll.register(self._wake, select.EPOLLIN)
+            rare = self._register()
             more = True
-            housekeeping = time.monotonic() + _HOUSEKEEPING_SECONDS
+            housekeeping = time.monotonic()
             while not self._closed:
+                # Of the rare sockets only these calls here ever take anything, so their signals stay until then.
+                look = False
                 for descriptor, events in self._poll.poll(0 if more else _HOUSEKEEPING_SECONDS, 512):
                     peer = self._by_pair.get(descriptor)
                     if peer is not None:
                         self._from_loop(peer, events)
-                more = self._from_remote()
+                    elif descriptor in rare:
+                        look = True
                 if (now := time.monotonic()) >= housekeeping:
                     self._keep_house(now)
-                    more = True
+                    look = True
                     housekeeping = now + _HOUSEKEEPING_SECONDS
+                if look:
+                    self._admit()
+                    self._observe()
+                more = self._from_remote()
         except Exception:
             log.exception("the bridge of %s ended", self.address)
         finally:
             self._close_sockets()
 
-    def _zmq_descriptors(self) -> list[int]:
-        sockets = [self._router, self._connections.socket]
+    def _register(self) -> set[int]:
+        """Makes the poll; returns the descriptors of the sockets that are quiet while links just work."""
+        rare = [self._connections.socket]
         if self._admission is not None:
-            sockets.append(self._admission.socket)
-        return [int(each.getsockopt(zmq.FD)) for each in sockets]
+            rare.append(self._admission.socket)
+        descriptors = {int(each.getsockopt(zmq.FD)) for each in rare}
+        for descriptor in (int(self._router.getsockopt(zmq.FD)), self._wake, *descriptors):
+            self._poll.register(descriptor, select.EPOLLIN)
+        return descriptors
 
     # From the loop to remote peers.
 
@@ -163,10 +172,6 @@ class RouterBridge:
 
     def _from_remote(self) -> bool:
         """Whether there may be more to read at once."""
-        if self._admission is not None:
-            self._admission.full = len(self._peers) >= self._most_peers
-            self._admission.answer()
-        self._observe()
         more = self._receive()
         if not more:
             # All that came before they went has been read now.
@@ -178,6 +183,11 @@ class RouterBridge:
             self._settle(peer)
         self._touched.clear()
         return more
+
+    def _admit(self) -> None:
+        if self._admission is not None:
+            self._admission.full = len(self._peers) >= self._most_peers
+            self._admission.answer()
 
     def _observe(self) -> None:
         ended, strangers = self._connections.observe()
@@ -200,9 +210,10 @@ class RouterBridge:
                 message = frame.bytes
             else:
                 message = self._router.recv(zmq.NOBLOCK)
-            single = not self._router.getsockopt(zmq.RCVMORE)
+            single = True
             while self._router.getsockopt(zmq.RCVMORE):
                 self._router.recv(zmq.NOBLOCK)
+                single = False
             if peer is None or peer.pair is None:
                 continue
             if single and peer.pair.deliver(message):
