@@ -236,12 +236,22 @@ class RouterBridge:
             log.warning("%s: refused a peer from %s: %d are connected", self.address, host, len(self._peers))
             self._connections.cut(descriptor)
             return None
-        pair = PairEnd("off" if is_loopback(host) else self._codec)
+        try:
+            pair = PairEnd("off" if is_loopback(host) else self._codec)
+        except OSError as error:
+            log.warning("%s: refused a peer from %s: %s", self.address, host, error.strerror)
+            self._connections.cut(descriptor)
+            return None
         peer = _Peer(routing, descriptor, host, pair)
         self._peers[routing] = self._by_descriptor[descriptor] = peer
         self._by_pair[pair.fileno()] = peer
         self._poll.register(pair.fileno(), select.EPOLLIN)
-        self._adopt(pair.detach_other(), host)
+        try:
+            self._adopt(pair.detach_other(), host)
+        except Exception:
+            # The loop has ended, and this bridge is about to.
+            log.debug("%s: the loop takes no peer from %s", self.address, host, exc_info=True)
+            self._end(peer)
         return peer
 
     def _refuse(self, peer: _Peer) -> None:
