@@ -143,6 +143,11 @@ impl<P: Payload> Node<P> {
                 slot,
                 format!("it ended with status {status} before it was ready"),
             ),
+            // One that ends before it had anything to do would end again and again.
+            Life::Ready if state.given == 0 => self.setup_failed(
+                slot,
+                format!("it ended with status {status} while it was idle"),
+            ),
             Life::Ready | Life::Recycling | Life::Killed(_) => now,
         };
         let chunks = self.slots[slot as usize].emptied(Life::Down { until: next });

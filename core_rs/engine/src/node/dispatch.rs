@@ -1,5 +1,6 @@
 //! Handing out chunks.
 
+use super::looks::LOOK_US;
 use super::slot::{position, Life, Running};
 use super::work::Piece;
 use super::{Draining, Node};
@@ -48,6 +49,10 @@ impl<P: Payload> Node<P> {
             return true;
         };
         let short = |piece: &Piece<P>| self.element_ns(piece).is_some_and(|ns| ns <= LONG_NS);
+        if self.now.saturating_sub(state.heard_at) >= 2 * LOOK_US {
+            // What runs is long: nothing is to wait behind it.
+            return false;
+        }
         let unsupervised = running.piece.work.timeout_us == 0 && next.work.timeout_us == 0;
         unsupervised && short(&running.piece) && short(next)
     }
@@ -182,7 +187,7 @@ impl<P: Payload> Node<P> {
     /// Nothing waits: what waits behind a running helping goes to a slot that is idle.
     fn feed_idle_slots(&mut self) {
         let idle = self.slots.iter().filter(|slot| slot.is_idle()).count();
-        if idle == 0 {
+        if idle == 0 || self.slots.iter().all(|slot| slot.helpings() < 2) {
             return;
         }
         let mut waiting: Vec<(u64, u32)> = (0..self.slots.len() as u32)

@@ -1,11 +1,11 @@
 //! Watching elements that take long: time limits, values that wait for them, work that waits behind them.
 
-use super::slot::{Kill, Life, Position, Running};
+use super::slot::{Ask, Kill, Position, Running};
 use super::{Node, NodeOutput};
 use crate::wire::Payload;
 
 /// An executor that has said nothing for so long is looked at.
-const LOOK_US: u64 = 5_000;
+pub(super) const LOOK_US: u64 = 5_000;
 
 impl<P: Payload> Node<P> {
     /// Decides when a slot that has just been heard of, or handed something, is to be looked at.
@@ -17,18 +17,20 @@ impl<P: Payload> Node<P> {
         };
         let timeout_us = front.piece.work.timeout_us;
         let others = state.chunks.iter().map(Running::left).sum::<u64>() > 1 || front.cut > 1;
-        state.look_at = match timeout_us {
-            0 if others => Some(state.heard_at.saturating_add(LOOK_US)),
+        let after = match timeout_us {
+            0 if others => Some(LOOK_US),
             0 => None,
-            limit => Some(state.heard_at.saturating_add(limit)),
+            limit => Some(limit),
         };
+        let soonest = self.now + 1;
+        state.look_at = after.map(|after| state.heard_at.saturating_add(after).max(soonest));
     }
 
     pub(super) fn look_where_due(&mut self) {
         let now = self.now;
         for slot in 0..self.slots.len() as u32 {
             let state = &mut self.slots[slot as usize];
-            if !matches!(state.life, Life::Ready | Life::Recycling) {
+            if !state.is_watched() {
                 continue;
             }
             let overdue =
@@ -37,7 +39,7 @@ impl<P: Payload> Node<P> {
                 self.kill(slot, Kill::Cancel);
             } else if state.look_at.is_some_and(|at| now >= at) {
                 state.look_at = None;
-                state.asks.push_back(super::slot::Ask::Look);
+                state.asks.push_back(Ask::Look);
                 self.out.push(NodeOutput::Look { slot });
             }
         }

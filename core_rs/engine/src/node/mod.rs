@@ -210,7 +210,7 @@ impl<P: Payload> Node<P> {
     }
 
     pub fn next_wakeup(&self) -> Option<u64> {
-        let slots = self.slots.iter().flat_map(|slot| self.slot_wakeups(slot));
+        let slots = self.slots.iter().filter_map(|slot| self.slot_wakeup(slot));
         slots
             .chain([self.next_heartbeat])
             .chain(self.death_at())
@@ -240,18 +240,19 @@ impl<P: Payload> Node<P> {
         Some(since + self.config.death_timeout_us)
     }
 
-    fn slot_wakeups(&self, slot: &Slot<P>) -> impl Iterator<Item = u64> {
+    fn slot_wakeup(&self, slot: &Slot<P>) -> Option<u64> {
         let start = match slot.life {
             Life::Down { until } if self.draining == Draining::No => Some(until),
             _ => None,
         };
-        let kills = slot
-            .chunks
-            .iter()
-            .filter_map(|chunk| chunk.interrupted.map(|(_, at)| at))
-            .min();
-        let kills = kills.filter(|_| slot.life == Life::Ready || slot.life == Life::Recycling);
-        [start, slot.look_at, kills].into_iter().flatten()
+        let interrupted = slot.chunks.iter().filter_map(|chunk| chunk.interrupted);
+        let kill = interrupted.map(|(_, at)| at).min();
+        let watched = [slot.look_at, kill]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|_| slot.is_watched());
+        [start, watched].into_iter().flatten().min()
     }
 
     /// `Done` and `Lost` messages that a scheduler which forgot has not seen: those under way, then those not yet sent.

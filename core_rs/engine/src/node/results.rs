@@ -46,6 +46,9 @@ impl<P: Payload> Node<P> {
     }
 
     pub(super) fn nonsense(&mut self, slot: u32, text: String) {
+        if self.slots[slot as usize].life == Life::Starting {
+            return self.set_up_wrongly(slot, text);
+        }
         self.log(
             Level::Error,
             format!("the executor of slot {slot} is replaced: {text}"),

@@ -240,6 +240,11 @@ impl<P> Slot<P> {
             .map(|chunk| chunk.position(0))
     }
 
+    /// Its elements' times are kept; those of a killed one are over.
+    pub fn is_watched(&self) -> bool {
+        matches!(self.life, Life::Ready | Life::Recycling)
+    }
+
     pub fn is_up(&self) -> bool {
         matches!(self.life, Life::Ready | Life::Starting)
     }

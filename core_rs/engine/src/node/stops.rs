@@ -5,7 +5,7 @@
 //! nothing past where it is will start, and only the end of its chunk tells whether that very element did. The ban
 //! stays until the executor has ended every chunk that it knew of, and new chunks wait for that.
 
-use super::slot::{Ask, Life, Position, Running, NO_STOP};
+use super::slot::{Ask, Position, Running, NO_STOP};
 use super::work::Piece;
 use super::{Draining, Node, NodeOutput, Reclaim};
 use crate::wire::{Message, Payload, Range};
@@ -40,7 +40,7 @@ impl<P: Payload> Node<P> {
     /// Forbids elements at or past `at` to start.
     pub(super) fn stop(&mut self, slot: u32, at: Position) {
         let state = &mut self.slots[slot as usize];
-        if !matches!(state.life, Life::Ready | Life::Recycling) {
+        if !state.is_watched() {
             return;
         }
         let at = state.stop.map_or(at, |before| before.min(at));

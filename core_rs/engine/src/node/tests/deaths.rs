@@ -37,6 +37,32 @@ fn an_idle_executor_that_dies_loses_nothing_and_is_replaced() {
 }
 
 #[test]
+fn an_executor_that_dies_before_it_had_work_is_replaced_after_a_pause() {
+    let mut rig = Rig::new(1);
+    rig.die(0, -9);
+    assert!(rig.starts.is_empty());
+    let wakeup = rig.node.next_wakeup().expect("a wake-up");
+    rig.pass(wakeup - rig.now);
+    assert_eq!(rig.starts, vec![0]);
+}
+
+#[test]
+fn a_result_that_comes_between_the_kill_and_the_end_counts() {
+    let mut rig = Rig::new(1);
+    rig.assign(0, 1);
+    rig.begin(0);
+    rig.cancel(0, 1);
+    rig.pass(3_000_000);
+    rig.executors[0].cancel = 0;
+    rig.step(0);
+    rig.step(0);
+    assert_eq!(rig.outcome_of(0), Some(OutcomeKind::ValueList));
+    rig.pass(10_000);
+    rig.die(0, -9);
+    assert!(rig.owed.is_empty() && rig.lost().is_empty());
+}
+
+#[test]
 fn a_chunk_that_never_started_is_no_attempt() {
     let mut rig = Rig::new(1);
     rig.assign(0, 1);

@@ -85,6 +85,19 @@ fn a_shared_line_that_names_what_never_was_ends_the_executor() {
 }
 
 #[test]
+fn nonsense_before_it_is_ready_is_a_failed_start() {
+    let mut rig = Rig::unstarted(crate::node::NodeConfig::default());
+    rig.hear(0, Message::Drained);
+    assert_eq!(rig.kills, vec![0]);
+    rig.die(0, -9);
+    assert_eq!(
+        rig.starts,
+        vec![0],
+        "the first start alone: the next one waits"
+    );
+}
+
+#[test]
 fn a_result_twice_is_believed_once() {
     let mut rig = Rig::new(1);
     rig.assign(0, 1);

@@ -163,6 +163,10 @@ impl Rig {
         self.now += microseconds;
         self.node.tick(self.now);
         self.absorb();
+        assert!(
+            self.node.next_wakeup().is_none_or(|at| at > self.now),
+            "it wakes up again at once"
+        );
     }
 
     /// Elements of one function in blocks of `per_block`.
