@@ -71,7 +71,8 @@ class DealerBridge:
         """Connects once and waits for the handshake, at most `timeout` seconds."""
         milliseconds = max(1, int(timeout * 1000))
         self._dealer.setsockopt(zmq.CONNECT_TIMEOUT, milliseconds)
-        self._dealer.setsockopt(zmq.HANDSHAKE_IVL, min(milliseconds, HANDSHAKE_MS))
+        # Ours is the shorter patience: a peer that says nothing is told apart from one that hangs up.
+        self._dealer.setsockopt(zmq.HANDSHAKE_IVL, milliseconds + HANDSHAKE_MS)
         self._dealer.connect(str(self._address))
         deadline = time.monotonic() + timeout
         connected = False
