@@ -45,7 +45,10 @@ pub fn introduction(context: &Context, index: usize) -> Hello {
         python_minor: 11,
         queue_size: shape.queue_size,
     };
-    Hello { node: Some(info), ..hello(Role::Node, 0) }
+    Hello {
+        node: Some(info),
+        ..hello(Role::Node, 0)
+    }
 }
 
 impl Agent {
@@ -64,7 +67,14 @@ impl Agent {
         let seats = (0..shape.slots).map(|_| None).collect();
         let node = Node::new(config, context.now());
         let store = Outward::new(context, part, Part::Store, hello(Role::Objects, 0));
-        Agent { index, part, node, seats, store, exit: None }
+        Agent {
+            index,
+            part,
+            node,
+            seats,
+            store,
+            exit: None,
+        }
     }
 
     pub fn store_arrival(&mut self, context: &mut Context, wire: Wire, arrival: &Arrival) -> bool {
@@ -72,20 +82,28 @@ impl Agent {
     }
 
     fn executors(&mut self) -> impl Iterator<Item = &mut Executor> {
-        self.seats.iter_mut().flatten().map(|seat| &mut seat.executor)
+        self.seats
+            .iter_mut()
+            .flatten()
+            .map(|seat| &mut seat.executor)
     }
 
     /// Something is due at an executor; whether the agent has something to read now.
     pub fn executor_due(&mut self, context: &mut Context, id: u64) -> bool {
-        let Some(executor) = self.executors().find(|executor| executor.id == id) else { return false };
+        let Some(executor) = self.executors().find(|executor| executor.id == id) else {
+            return false;
+        };
         executor.step(context);
         executor.readable(context.now())
     }
 
-    /// Executors that live, by slot.
+    /// Slots whose executor is up. (One that dies before that three times in a row makes what waits fail, by design.)
     pub fn living(&self) -> Vec<u32> {
-        let lives = |seat: &Option<Seat>| seat.as_ref().is_some_and(|seat| !seat.executor.gone());
-        (0..self.seats.len()).filter(|slot| lives(&self.seats[*slot])).map(|slot| slot as u32).collect()
+        let lives = |seat: &Option<Seat>| seat.as_ref().is_some_and(|seat| seat.executor.is_up());
+        (0..self.seats.len())
+            .filter(|slot| lives(&self.seats[*slot]))
+            .map(|slot| slot as u32)
+            .collect()
     }
 
     pub fn with_executor(&mut self, slot: u32, does: impl FnOnce(&mut Executor)) {
@@ -112,7 +130,10 @@ impl Agent {
     fn read_executors(&mut self, context: &mut Context) {
         let now = context.now();
         for slot in 0..self.seats.len() {
-            while let Some(answer) = self.seats[slot].as_mut().and_then(|seat| seat.executor.read(now)) {
+            while let Some(answer) = self.seats[slot]
+                .as_mut()
+                .and_then(|seat| seat.executor.read(now))
+            {
                 self.executor_says(context, slot, answer);
             }
         }
@@ -126,20 +147,30 @@ impl Agent {
                 self.node.executor_message(now, slot as u32, message);
             }
             Answer::Ended { status } => {
-                let Some(seat) = self.seats[slot].take() else { return };
-                self.node.executor_ended(now, slot as u32, status, seat.executor.line.position);
+                let Some(seat) = self.seats[slot].take() else {
+                    return;
+                };
+                self.node
+                    .executor_ended(now, slot as u32, status, seat.executor.line.position);
             }
         }
     }
 
     /// Tells the oracle whose outcome has reached the agent.
     fn note_report(&mut self, context: &mut Context, slot: usize, message: &Message<Data>) {
-        let Some(seat) = &mut self.seats[slot] else { return };
+        let Some(seat) = &mut self.seats[slot] else {
+            return;
+        };
         let (chunk, index, count) = match message {
             Message::ChunkResult(result) => (result.chunk, result.index, result.count),
-            Message::LargeValue { chunk, index, size, offset, payload, .. }
-                if offset + scaler_engine::wire::Payload::len(payload) as u64 >= *size =>
-            {
+            Message::LargeValue {
+                chunk,
+                index,
+                size,
+                offset,
+                payload,
+                ..
+            } if offset + scaler_engine::wire::Payload::len(payload) as u64 >= *size => {
                 (*chunk, *index, 1)
             }
             Message::ChunkEnd { chunk, .. } => {
@@ -150,7 +181,9 @@ impl Agent {
         };
         if let Some((session, first)) = seat.chunks.get(&chunk) {
             let id = seat.executor.id;
-            context.oracle.reported(*session, first + u64::from(index), u64::from(count), id);
+            context
+                .oracle
+                .reported(*session, first + u64::from(index), u64::from(count), id);
         }
     }
 
@@ -161,7 +194,10 @@ impl Agent {
             DialerEvent::Fresh { .. } => self.node.store_reset(now),
             DialerEvent::Message(message) => self.node.store(now, message),
             DialerEvent::Refused { code, reason } => {
-                context.broken(format!("node {} was refused by the store: {code:?} {reason}", self.index));
+                context.broken(format!(
+                    "node {} was refused by the store: {code:?} {reason}",
+                    self.index
+                ));
             }
         }
     }
@@ -180,7 +216,12 @@ impl Agent {
         }
     }
 
-    fn output(&mut self, context: &mut Context, output: NodeOutput<Data>, to_scheduler: &mut Vec<Message<Data>>) {
+    fn output(
+        &mut self,
+        context: &mut Context,
+        output: NodeOutput<Data>,
+        to_scheduler: &mut Vec<Message<Data>>,
+    ) {
         let now = context.now();
         match output {
             NodeOutput::ToScheduler(message) => to_scheduler.push(message),
@@ -189,7 +230,9 @@ impl Agent {
             NodeOutput::ToExecutor { slot, message } => self.order(context, slot, message),
             NodeOutput::Kill { slot } => {
                 let index = self.index;
-                context.tell(self.part, About::Part, || format!("node {index} kills the executor of slot {slot}"));
+                context.tell(self.part, About::Part, || {
+                    format!("node {index} kills the executor of slot {slot}")
+                });
                 self.with_executor(slot, |executor| executor.die(context, -9, true));
             }
             NodeOutput::Stop { slot, at } => {
@@ -218,25 +261,38 @@ impl Agent {
     fn tell_position(&mut self, now: Time, slot: u32) {
         if let Some(seat) = &self.seats[slot as usize] {
             let line = seat.executor.line;
-            self.node.position(now, slot, line.position, line.started_us);
+            self.node
+                .position(now, slot, line.position, line.started_us);
         }
     }
 
     fn start_executor(&mut self, context: &mut Context, slot: u32) {
         if self.seats[slot as usize].is_some() {
-            return context.broken(format!("node {} starts a second executor in slot {slot}", self.index));
+            return context.broken(format!(
+                "node {} starts a second executor in slot {slot}",
+                self.index
+            ));
         }
         let executor = Executor::start(context, self.part, self.index);
-        self.seats[slot as usize] = Some(Seat { executor, chunks: Chunks::new() });
+        self.seats[slot as usize] = Some(Seat {
+            executor,
+            chunks: Chunks::new(),
+        });
     }
 
     fn order(&mut self, context: &mut Context, slot: u32, message: Message<Data>) {
-        context.story.message(context.queue.now(), self.part, "orders", 0, &message);
+        context
+            .story
+            .message(context.queue.now(), self.part, "orders", 0, &message);
         let Some(seat) = &mut self.seats[slot as usize] else {
-            return context.broken(format!("node {} orders {message:?} of no executor", self.index));
+            return context.broken(format!(
+                "node {} orders {message:?} of no executor",
+                self.index
+            ));
         };
         if let Message::Chunk(chunk) = &message {
-            seat.chunks.insert(chunk.chunk, (chunk.session, chunk.first));
+            seat.chunks
+                .insert(chunk.chunk, (chunk.session, chunk.first));
         }
         seat.executor.order(context, message);
     }
@@ -246,11 +302,17 @@ impl Agent {
     }
 
     pub fn next_wakeup(&self) -> Option<Time> {
-        [self.node.next_wakeup(), self.store.next_wakeup()].into_iter().flatten().min()
+        [self.node.next_wakeup(), self.store.next_wakeup()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// An event for the executor with this number.
     pub fn event(&self, executor: u64) -> Event {
-        Event::Executor { node: self.index, executor }
+        Event::Executor {
+            node: self.index,
+            executor,
+        }
     }
 }

@@ -20,7 +20,9 @@ pub const BUGS: [(&str, Bug); 5] = [
 
 impl Bug {
     pub fn named(name: &str) -> Option<Bug> {
-        BUGS.iter().find(|(known, _)| *known == name).map(|(_, bug)| *bug)
+        BUGS.iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, bug)| *bug)
     }
 
     /// As the links of the world have it.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use scaler_engine::dialer::DialerEvent;
 use scaler_engine::session::{Session, SessionEvent};
 use scaler_engine::wire::{
-    Block, Form, Message, ObjectKey, ObjectUse, OutcomeKind, Payload, QueryKind, Role, Segment, SessionId, Submit,
+    Block, Form, Message, ObjectKey, ObjectUse, OutcomeKind, Payload, QueryKind, Role, Segment,
+    SessionId, Submit,
 };
 
 use crate::context::{Context, Event};
@@ -69,13 +70,20 @@ impl Client {
 
     /// All that the plan wants has happened, and everything that was fetched is here.
     pub fn finished(&self) -> bool {
-        self.next_action == self.plan.actions.len() && self.session.unfinished() == 0 && self.gets.is_empty()
+        self.next_action == self.plan.actions.len()
+            && self.session.unfinished() == 0
+            && self.gets.is_empty()
     }
 
     /// For people: what keeps it from being finished.
     pub fn waits_for(&self) -> String {
         let actions = self.plan.actions.len() - self.next_action;
-        format!("client {}: {actions} actions, {} puts, {} gets", self.index, self.puts.len(), self.gets.len())
+        format!(
+            "client {}: {actions} actions, {} puts, {} gets",
+            self.index,
+            self.puts.len(),
+            self.gets.len()
+        )
     }
 
     pub fn goodbye(&mut self, context: &mut Context) {
@@ -84,6 +92,7 @@ impl Client {
             context.tell(self.part(), About::Part, || "says goodbye".into());
             context.oracle.session_over(self.index);
             self.session.goodbye();
+            self.kept.clear();
         }
     }
 
@@ -105,7 +114,13 @@ impl Client {
         let mut out = Vec::new();
         self.session.drain(&mut out);
         for message in out {
-            context.story.message(context.queue.now(), Part::Client(self.index), "sends", self.id, &message);
+            context.story.message(
+                context.queue.now(),
+                Part::Client(self.index),
+                "sends",
+                self.id,
+                &message,
+            );
             self.scheduler.send(message);
         }
         self.scheduler.pump(context, scheduler_listens);
@@ -113,28 +128,42 @@ impl Client {
     }
 
     pub fn next_wakeup(&self) -> Option<Time> {
-        [self.scheduler.next_wakeup(), self.objects.next_wakeup()].into_iter().flatten().min()
+        [self.scheduler.next_wakeup(), self.objects.next_wakeup()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn scheduler_event(&mut self, context: &mut Context, event: DialerEvent<Data>) {
         match event {
-            DialerEvent::Welcomed { .. } => context.tell(self.part(), About::Part, || "resumed with the scheduler".into()),
+            DialerEvent::Welcomed { .. } => context.tell(self.part(), About::Part, || {
+                "resumed with the scheduler".into()
+            }),
             DialerEvent::Fresh { welcome, .. } => {
-                context.tell(self.part(), About::All, || format!("tells the scheduler everything, epoch {}", welcome.epoch));
+                context.tell(self.part(), About::All, || {
+                    format!("tells the scheduler everything, epoch {}", welcome.epoch)
+                });
                 self.session.reset();
             }
             DialerEvent::Message(message) => self.scheduler_says(context, message),
             DialerEvent::Refused { code, reason } => {
-                context.broken(format!("client {} was refused: {code:?} {reason}", self.index));
+                context.broken(format!(
+                    "client {} was refused: {code:?} {reason}",
+                    self.index
+                ));
             }
         }
     }
 
     fn scheduler_says(&mut self, context: &mut Context, message: Message<Data>) {
         let now = context.now();
-        context.story.message(now, self.part(), "takes", self.id, &message);
+        context
+            .story
+            .message(now, self.part(), "takes", self.id, &message);
         match self.session.handle(now, message) {
-            Some(SessionEvent::Results(segments)) => segments.iter().for_each(|segment| self.outcome(context, segment)),
+            Some(SessionEvent::Results(segments)) => segments
+                .iter()
+                .for_each(|segment| self.outcome(context, segment)),
             Some(SessionEvent::Answer { ok: true, .. }) | None => {}
             Some(other) => context.broken(format!("client {} was told {other:?}", self.index)),
         }
@@ -158,17 +187,31 @@ impl Client {
 
     fn fetch(&mut self, key: ObjectKey) {
         let request = self.request();
-        self.gets.insert(request, Fetch { key, bytes: Vec::new() });
+        self.gets.insert(
+            request,
+            Fetch {
+                key,
+                bytes: Vec::new(),
+            },
+        );
         self.objects.send(Message::Get { request, key });
     }
 
     fn put(&mut self, context: &mut Context, key: ObjectKey) {
-        let Some(data) = self.kept.get(&key).cloned() else { return };
+        let Some(data) = self.kept.get(&key).cloned() else {
+            return;
+        };
         let request = self.request();
         self.puts.insert(request, key);
         let size = data.len() as u64;
         for (offset, payload) in data.parts(context.profile.part) {
-            self.objects.send(Message::Put { request, key, size, offset, payload });
+            self.objects.send(Message::Put {
+                request,
+                key,
+                size,
+                offset,
+                payload,
+            });
         }
     }
 
@@ -176,7 +219,9 @@ impl Client {
         match event {
             DialerEvent::Welcomed { .. } => {}
             DialerEvent::Fresh { .. } => {
-                context.tell(self.part(), About::Part, || "the store forgot: puts and gets again".into());
+                context.tell(self.part(), About::Part, || {
+                    "the store forgot: puts and gets again".into()
+                });
                 self.puts.clear();
                 let keys: Vec<_> = self.kept.keys().copied().collect();
                 keys.into_iter().for_each(|key| self.put(context, key));
@@ -185,7 +230,10 @@ impl Client {
             }
             DialerEvent::Message(message) => self.store_says(context, message),
             DialerEvent::Refused { code, reason } => {
-                context.broken(format!("client {} was refused by the store: {code:?} {reason}", self.index));
+                context.broken(format!(
+                    "client {} was refused by the store: {code:?} {reason}",
+                    self.index
+                ));
             }
         }
     }
@@ -195,29 +243,58 @@ impl Client {
             Message::Stored { request } => {
                 self.puts.remove(&request);
             }
-            Message::Data { request, size, offset, payload } => self.data(context, request, size, offset, &payload),
+            Message::Data {
+                request,
+                size,
+                offset,
+                payload,
+            } => self.data(context, request, size, offset, &payload),
             Message::Missing { request } => {
-                let Some(fetch) = self.gets.remove(&request) else { return };
+                let Some(fetch) = self.gets.remove(&request) else {
+                    return;
+                };
                 if !context.oracle.store_crashed {
-                    context.broken(format!("the store lost {:?}, a value that client {} was given", fetch.key, self.index));
+                    context.broken(format!(
+                        "the store lost {:?}, a value that client {} was given",
+                        fetch.key, self.index
+                    ));
                 }
                 self.session.release_object(fetch.key);
             }
             Message::Heartbeat => {}
-            other => context.broken(format!("client {} was told by the store: {other:?}", self.index)),
+            other => context.broken(format!(
+                "client {} was told by the store: {other:?}",
+                self.index
+            )),
         }
     }
 
-    fn data(&mut self, context: &mut Context, request: u32, size: u64, offset: u64, payload: &Data) {
+    fn data(
+        &mut self,
+        context: &mut Context,
+        request: u32,
+        size: u64,
+        offset: u64,
+        payload: &Data,
+    ) {
         let Some(fetch) = self.gets.get_mut(&request) else {
-            return context.broken(format!("client {} got data of request {request} that it did not make", self.index));
+            return context.broken(format!(
+                "client {} got data of request {request} that it did not make",
+                self.index
+            ));
         };
         if offset != fetch.bytes.len() as u64 {
-            context.broken(format!("client {} got a part at {offset} after {} bytes", self.index, fetch.bytes.len()));
+            context.broken(format!(
+                "client {} got a part at {offset} after {} bytes",
+                self.index,
+                fetch.bytes.len()
+            ));
         }
         fetch.bytes.extend_from_slice(payload.bytes());
         if fetch.bytes.len() as u64 >= size {
-            let Some(Fetch { key, bytes }) = self.gets.remove(&request) else { return };
+            let Some(Fetch { key, bytes }) = self.gets.remove(&request) else {
+                return;
+            };
             if Data::from_vec(bytes).hash() != key.hash {
                 context.broken(format!("client {} got other bytes for {key:?}", self.index));
             }
@@ -258,7 +335,10 @@ impl Client {
     }
 
     fn key(&self, data: &Data) -> ObjectKey {
-        ObjectKey { session: self.id, hash: data.hash() }
+        ObjectKey {
+            session: self.id,
+            hash: data.hash(),
+        }
     }
 
     /// The objects of an array: those of its elements, counted from its first, and the shared one.
@@ -269,12 +349,18 @@ impl Client {
             if block.form == Form::Reference {
                 let sequence = array.first + u64::from(element);
                 let length = self.plan.elements[sequence as usize].argument;
-                objects.push((element, Data::from_vec(data::argument(self.id, sequence, length))));
+                objects.push((
+                    element,
+                    Data::from_vec(data::argument(self.id, sequence, length)),
+                ));
             }
             element += block.count;
         }
         if let Some((number, size)) = array.shared {
-            objects.push((u32::MAX, Data::from_vec(data::shared_object(self.id, number, size))));
+            objects.push((
+                u32::MAX,
+                Data::from_vec(data::shared_object(self.id, number, size)),
+            ));
         }
         objects
     }
@@ -297,18 +383,32 @@ impl Client {
             self.session.function(function, payload);
         }
         let objects = self.objects_of(array);
-        let uses: Vec<_> = objects.iter().map(|(element, data)| self.object_use(*element, data)).collect();
+        let uses: Vec<_> = objects
+            .iter()
+            .map(|(element, data)| self.object_use(*element, data))
+            .collect();
         let blocks = self.blocks(array);
         context.oracle.submitted(self.id, array);
         let options = array.options.clone();
-        self.session.submit(Submit { function, first: array.first, options, blocks, objects: uses, finished: Vec::new() });
+        self.session.submit(Submit {
+            function,
+            first: array.first,
+            options,
+            blocks,
+            objects: uses,
+            finished: Vec::new(),
+        });
         if context.random.chance(500) {
             self.let_go(&objects);
         }
     }
 
     fn object_use(&self, element: u32, data: &Data) -> ObjectUse {
-        ObjectUse { element, key: self.key(data), size: data.len() as u64 }
+        ObjectUse {
+            element,
+            key: self.key(data),
+            size: data.len() as u64,
+        }
     }
 
     /// The handles go; what runs or waits still holds the objects.
@@ -326,7 +426,13 @@ impl Client {
         let mut at = array.first;
         for block in &array.blocks {
             let elements: Vec<_> = (at..at + u64::from(block.count))
-                .map(|sequence| data::argument(self.id, sequence, self.plan.elements[sequence as usize].argument))
+                .map(|sequence| {
+                    data::argument(
+                        self.id,
+                        sequence,
+                        self.plan.elements[sequence as usize].argument,
+                    )
+                })
                 .collect();
             let payload = match block.form {
                 Form::Single => Data::from_vec(elements.concat()),
@@ -336,7 +442,11 @@ impl Client {
                 }
                 Form::List | Form::Table => data::table(&elements),
             };
-            blocks.push(Block { count: block.count, form: block.form, payload });
+            blocks.push(Block {
+                count: block.count,
+                form: block.form,
+                payload,
+            });
             at += u64::from(block.count);
         }
         blocks

@@ -17,12 +17,20 @@ pub enum Event {
     /// A process gets to what waits for it.
     Turn(Part),
     /// Something may have arrived at an end of a connection.
-    Arrive { wire: Wire, end: End },
+    Arrive {
+        wire: Wire,
+        end: End,
+    },
     /// An executor, or the agent's end of its socketpair, has something to do.
-    Executor { node: usize, executor: u64 },
+    Executor {
+        node: usize,
+        executor: u64,
+    },
     Fault(FaultKind),
     /// A client's next planned action.
-    Action { client: usize },
+    Action {
+        client: usize,
+    },
     Restart(Part),
     FaultsEnd,
     Inspect,
@@ -82,9 +90,17 @@ impl Context {
 
     pub fn connect(&mut self, near: Part, far: Part, listens: bool) -> Wire {
         let (now, latency) = (self.now(), self.profile.latency);
-        let (wire, due) = self.network.connect(now, near, far, listens, latency, &mut self.random);
+        let (wire, due) = self
+            .network
+            .connect(now, near, far, listens, latency, &mut self.random);
         for due in due {
-            self.queue.at(due.at, Event::Arrive { wire: due.wire, end: due.end });
+            self.queue.at(
+                due.at,
+                Event::Arrive {
+                    wire: due.wire,
+                    end: due.end,
+                },
+            );
         }
         wire
     }
@@ -92,27 +108,51 @@ impl Context {
     pub fn send(&mut self, wire: Wire, from: End, frame: Frame<Data>) {
         let now = self.now();
         if let Some(due) = self.network.send(now, wire, from, frame, &mut self.random) {
-            self.queue.at(due.at, Event::Arrive { wire: due.wire, end: due.end });
+            self.queue.at(
+                due.at,
+                Event::Arrive {
+                    wire: due.wire,
+                    end: due.end,
+                },
+            );
         }
     }
 
     pub fn close(&mut self, wire: Wire, from: End) {
         let now = self.now();
         if let Some(due) = self.network.close(now, wire, from, &mut self.random) {
-            self.queue.at(due.at, Event::Arrive { wire: due.wire, end: due.end });
+            self.queue.at(
+                due.at,
+                Event::Arrive {
+                    wire: due.wire,
+                    end: due.end,
+                },
+            );
         }
     }
 
     pub fn cut(&mut self, wire: Wire, notice: Time) {
         let now = self.now();
         for due in self.network.cut(now, wire, notice, &mut self.random) {
-            self.queue.at(due.at, Event::Arrive { wire: due.wire, end: due.end });
+            self.queue.at(
+                due.at,
+                Event::Arrive {
+                    wire: due.wire,
+                    end: due.end,
+                },
+            );
         }
     }
 
     pub fn stall(&mut self, wire: Wire, until: Time) {
         for due in self.network.stall(wire, until) {
-            self.queue.at(due.at, Event::Arrive { wire: due.wire, end: due.end });
+            self.queue.at(
+                due.at,
+                Event::Arrive {
+                    wire: due.wire,
+                    end: due.end,
+                },
+            );
         }
     }
 
@@ -120,16 +160,28 @@ impl Context {
     pub fn part_died(&mut self, part: Part) {
         let now = self.now();
         for due in self.network.part_died(now, part, &mut self.random) {
-            self.queue.at(due.at, Event::Arrive { wire: due.wire, end: due.end });
+            self.queue.at(
+                due.at,
+                Event::Arrive {
+                    wire: due.wire,
+                    end: due.end,
+                },
+            );
         }
     }
 }
 
 impl Context {
     /// An element starts at `place`: what it does, and how often it ran before.
-    pub fn begin_run(&mut self, session: SessionId, sequence: Sequence, place: Place) -> Option<(Element, u32)> {
+    pub fn begin_run(
+        &mut self,
+        session: SessionId,
+        sequence: Sequence,
+        place: Place,
+    ) -> Option<(Element, u32)> {
         let now = self.now();
         let offered = &self.profile.nodes[place.node].capabilities;
-        self.oracle.run_begins(now, session, sequence, place, offered)
+        self.oracle
+            .run_begins(now, session, sequence, place, offered)
     }
 }

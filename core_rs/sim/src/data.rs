@@ -40,7 +40,14 @@ impl Data {
             return vec![(0, Data::empty())];
         }
         let offsets = (0..self.0.len()).step_by(part);
-        offsets.map(|at| (at as u64, Data(self.0[at..self.0.len().min(at + part)].into()))).collect()
+        offsets
+            .map(|at| {
+                (
+                    at as u64,
+                    Data(self.0[at..self.0.len().min(at + part)].into()),
+                )
+            })
+            .collect()
     }
 
     /// A stand-in for blake3.
@@ -68,7 +75,10 @@ impl Data {
         let bytes: &[u8; 32] = self.bytes().try_into().ok()?;
         let session = u64::from_le_bytes(bytes[..8].try_into().ok()?);
         let hash = bytes[8..24].try_into().ok()?;
-        Some((ObjectKey { session, hash }, u64::from_le_bytes(bytes[24..].try_into().ok()?)))
+        Some((
+            ObjectKey { session, hash },
+            u64::from_le_bytes(bytes[24..].try_into().ok()?),
+        ))
     }
 }
 
@@ -118,7 +128,9 @@ pub fn table(elements: &[Vec<u8>]) -> Data {
         end += element.len() as u32;
         bytes.extend_from_slice(&end.to_le_bytes());
     }
-    elements.iter().for_each(|element| bytes.extend_from_slice(element));
+    elements
+        .iter()
+        .for_each(|element| bytes.extend_from_slice(element));
     Data::from_vec(bytes)
 }
 
@@ -130,7 +142,9 @@ pub fn table_entry(data: &Data, count: u32, index: u32) -> Option<&[u8]> {
         Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
     };
     let start = if index == 0 { 0 } else { end_of(index - 1)? };
-    data.bytes().get(count as usize * 4..)?.get(start..end_of(index)?)
+    data.bytes()
+        .get(count as usize * 4..)?
+        .get(start..end_of(index)?)
 }
 
 #[cfg(test)]
@@ -142,7 +156,10 @@ mod tests {
         let elements: Vec<_> = (0..5).map(|i| value(1, i, 20 + i as usize)).collect();
         let data = table(&elements);
         for (index, element) in elements.iter().enumerate() {
-            assert_eq!(table_entry(&data, 5, index as u32), Some(element.as_slice()));
+            assert_eq!(
+                table_entry(&data, 5, index as u32),
+                Some(element.as_slice())
+            );
         }
         assert_eq!(table_entry(&data, 5, 5), None);
     }
@@ -151,12 +168,21 @@ mod tests {
     fn parts_cover_the_whole() {
         let data = Data::from_vec(value(1, 2, 2_500));
         let parts = data.parts(1_000);
-        assert_eq!(parts.iter().map(|(at, part)| (*at, part.len())).collect::<Vec<_>>(), [(0, 1_000), (1_000, 1_000), (2_000, 500)]);
+        assert_eq!(
+            parts
+                .iter()
+                .map(|(at, part)| (*at, part.len()))
+                .collect::<Vec<_>>(),
+            [(0, 1_000), (1_000, 1_000), (2_000, 500)]
+        );
     }
 
     #[test]
     fn a_reference_names_its_object() {
-        let key = ObjectKey { session: 4, hash: Data::from_vec(vec![1, 2]).hash() };
+        let key = ObjectKey {
+            session: 4,
+            hash: Data::from_vec(vec![1, 2]).hash(),
+        };
         assert_eq!(Data::reference(key, 9).referred(), Some((key, 9)));
     }
 }

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use scaler_engine::wire::{Chunk, ChunkResult, Form, FunctionId, Message, ObjectKey, OutcomeKind, Payload, Sequence, SessionId};
+use scaler_engine::wire::{
+    Chunk, ChunkResult, Form, FunctionId, Message, ObjectKey, OutcomeKind, Payload, Sequence,
+    SessionId,
+};
 
 use crate::context::{Context, Event};
 use crate::data::{self, Data};
@@ -28,14 +31,18 @@ pub struct Line {
 pub enum Answer {
     Message(Message<Data>),
     /// The process is gone: exit code or minus the signal; all that it had sent came before.
-    Ended { status: i32 },
+    Ended {
+        status: i32,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     /// `position` is written, `stop` not yet read.
     Placed,
-    Busy { does: Behaviour },
+    Busy {
+        does: Behaviour,
+    },
 }
 
 #[derive(Debug)]
@@ -83,12 +90,20 @@ impl Executor {
     pub fn start(context: &mut Context, part: Part, node: usize) -> Self {
         let id = context.unique();
         let ready = context.now() + context.random.between(5 * MILLISECOND, 60 * MILLISECOND);
-        context.queue.at(ready, Event::Executor { node, executor: id });
+        context
+            .queue
+            .at(ready, Event::Executor { node, executor: id });
         Executor {
             id,
             node,
             part,
-            line: Line { position: 0, started_us: 0, stop: u64::MAX, cancel: 0, flush: 0 },
+            line: Line {
+                position: 0,
+                started_us: 0,
+                stop: u64::MAX,
+                cancel: 0,
+                flush: 0,
+            },
             state: State::Starting { ready },
             hangs_until: 0,
             orders: VecDeque::new(),
@@ -104,8 +119,18 @@ impl Executor {
         matches!(self.state, State::Gone)
     }
 
+    pub fn is_up(&self) -> bool {
+        !matches!(self.state, State::Gone | State::Starting { .. })
+    }
+
     fn wake(&self, context: &mut Context, at: Time) {
-        context.queue.at(at, Event::Executor { node: self.node, executor: self.id });
+        context.queue.at(
+            at,
+            Event::Executor {
+                node: self.node,
+                executor: self.id,
+            },
+        );
     }
 
     /// The agent writes an order into the socketpair.
@@ -118,7 +143,11 @@ impl Executor {
 
     fn answer(&mut self, context: &mut Context, answer: Answer) {
         let least = self.answers.back().map_or(0, |(at, _)| *at);
-        let late = if context.random.chance(50) { 3 * MILLISECOND } else { 30 };
+        let late = if context.random.chance(50) {
+            3 * MILLISECOND
+        } else {
+            30
+        };
         let at = least.max(context.now() + context.random.between(1, late));
         self.answers.push_back((at, answer));
         self.wake(context, at);
@@ -144,9 +173,16 @@ impl Executor {
 
     /// The element that the line's position names.
     pub fn at(&self) -> Option<(SessionId, Sequence)> {
-        let State::Running(running) = &self.state else { return None };
+        let State::Running(running) = &self.state else {
+            return None;
+        };
         let begun = matches!(running.phase, Phase::Busy { .. });
-        begun.then(|| (running.chunk.session, running.chunk.first + u64::from(running.index)))
+        begun.then(|| {
+            (
+                running.chunk.session,
+                running.chunk.first + u64::from(running.index),
+            )
+        })
     }
 
     /// The process ends here and now; what it has sent can still be read.
@@ -158,29 +194,49 @@ impl Executor {
         let (now, at) = (context.now(), self.at());
         self.state = State::Gone;
         self.orders.clear();
-        context.oracle.executor_died(now, self.id, at, by_agent);
+        context.oracle.executor_died(now, self.id, by_agent);
         let id = self.id;
-        context.tell(self.part, about(at), || format!("executor {id} ends with {status} at {at:?}, by its agent: {by_agent}"));
+        context.tell(self.part, about(at), || {
+            format!("executor {id} ends with {status} at {at:?}, by its agent: {by_agent}")
+        });
         self.answer(context, Answer::Ended { status });
     }
 
     /// Who died between its position and its call was at that element, for all that its agent can know.
     fn count_as_begun(&mut self, context: &mut Context) {
-        let State::Running(running) = &mut self.state else { return };
+        let State::Running(running) = &mut self.state else {
+            return;
+        };
         if matches!(running.phase, Phase::Placed) && self.line.position < self.line.stop {
-            let (session, sequence) = (running.chunk.session, running.chunk.first + u64::from(running.index));
-            context.begin_run(session, sequence, Place { node: self.node, executor: self.id });
-            running.phase = Phase::Busy { does: Behaviour::Value };
+            let (session, sequence) = (
+                running.chunk.session,
+                running.chunk.first + u64::from(running.index),
+            );
+            context.begin_run(
+                session,
+                sequence,
+                Place {
+                    node: self.node,
+                    executor: self.id,
+                },
+            );
+            running.phase = Phase::Busy {
+                does: Behaviour::Value,
+            };
         }
     }
 
     /// The agent's SIGINT: raises where its `cancel` names the element that runs.
     pub fn interrupt(&mut self, context: &mut Context) {
-        let State::Running(running) = &mut self.state else { return };
+        let State::Running(running) = &mut self.state else {
+            return;
+        };
         if self.line.cancel == 0 || self.line.cancel != self.line.position {
             return;
         }
-        let Phase::Busy { does } = running.phase else { return };
+        let Phase::Busy { does } = running.phase else {
+            return;
+        };
         if does == (Behaviour::Stuck { stubborn: true }) || context.now() < self.hangs_until {
             return;
         }
@@ -211,7 +267,13 @@ impl Executor {
             State::Starting { ready } if *ready <= now => {
                 self.state = State::Idle;
                 let pid = self.id as u32;
-                self.answer(context, Answer::Message(Message::Ready { pid, error: String::new() }));
+                self.answer(
+                    context,
+                    Answer::Message(Message::Ready {
+                        pid,
+                        error: String::new(),
+                    }),
+                );
                 self.step(context);
             }
             State::Starting { .. } => {}
@@ -223,8 +285,12 @@ impl Executor {
 
     fn take_order(&mut self, context: &mut Context) {
         let now = context.now();
-        while matches!(self.state, State::Idle) && self.orders.front().is_some_and(|(at, _)| *at <= now) {
-            let Some((_, order)) = self.orders.pop_front() else { return };
+        while matches!(self.state, State::Idle)
+            && self.orders.front().is_some_and(|(at, _)| *at <= now)
+        {
+            let Some((_, order)) = self.orders.pop_front() else {
+                return;
+            };
             self.obey(context, order);
         }
     }
@@ -240,10 +306,19 @@ impl Executor {
             Message::ForgetFunction { id } => {
                 self.functions.remove(&id);
             }
-            Message::Object { key, size, offset, payload } => {
+            Message::Object {
+                key,
+                size,
+                offset,
+                payload,
+            } => {
                 let object = self.objects.entry(key).or_default();
                 if object.len() as u64 != offset || offset + payload.len() as u64 > size {
-                    context.broken(format!("executor {} got a part of {key:?} at {offset}, {} bytes were there", self.id, object.len()));
+                    context.broken(format!(
+                        "executor {} got a part of {key:?} at {offset}, {} bytes were there",
+                        self.id,
+                        object.len()
+                    ));
                 }
                 object.extend_from_slice(payload.bytes());
             }
@@ -258,17 +333,30 @@ impl Executor {
 
     fn begin(&mut self, context: &mut Context, mut chunk: Chunk<Data>) {
         if !self.functions.contains(&chunk.function) {
-            context.broken(format!("executor {} has a chunk of an unknown function", self.id));
+            context.broken(format!(
+                "executor {} has a chunk of an unknown function",
+                self.id
+            ));
         }
         match chunk.payload.take() {
             Some(payload) => self.block = Some((chunk.form, chunk.block_count, payload)),
-            None if self.block.is_none() => context.broken("a chunk of the block before, and there was none".into()),
+            None if self.block.is_none() => {
+                context.broken("a chunk of the block before, and there was none".into())
+            }
             None => {}
         }
         let now = context.now();
         let (index, take) = (0, chunk.take);
-        let running =
-            Running { chunk, index, phase: Phase::Placed, due: now, values: Vec::new(), slice_began: now, element_began: now, busy: 0 };
+        let running = Running {
+            chunk,
+            index,
+            phase: Phase::Placed,
+            due: now,
+            values: Vec::new(),
+            slice_began: now,
+            element_began: now,
+            busy: 0,
+        };
         self.state = State::Running(Box::new(running));
         if take == 0 {
             context.broken("an empty chunk".into());
@@ -280,7 +368,9 @@ impl Executor {
     /// Writes `position`; now and then the agent gets a word in before `stop` is read.
     fn place(&mut self, context: &mut Context) {
         let now = context.now();
-        let State::Running(running) = &mut self.state else { return };
+        let State::Running(running) = &mut self.state else {
+            return;
+        };
         if running.index == running.chunk.take {
             return self.end_chunk(context);
         }
@@ -297,7 +387,9 @@ impl Executor {
     }
 
     fn run(&mut self, context: &mut Context) {
-        let State::Running(running) = &self.state else { return };
+        let State::Running(running) = &self.state else {
+            return;
+        };
         match running.phase {
             Phase::Placed if self.line.position >= self.line.stop => self.end_chunk(context),
             Phase::Placed => self.begin_element(context),
@@ -307,14 +399,24 @@ impl Executor {
 
     fn begin_element(&mut self, context: &mut Context) {
         let now = context.now();
-        let State::Running(running) = &mut self.state else { return };
-        let (session, sequence) = (running.chunk.session, running.chunk.first + u64::from(running.index));
-        let place = Place { node: self.node, executor: self.id };
+        let State::Running(running) = &mut self.state else {
+            return;
+        };
+        let (session, sequence) = (
+            running.chunk.session,
+            running.chunk.first + u64::from(running.index),
+        );
+        let place = Place {
+            node: self.node,
+            executor: self.id,
+        };
         let id = self.id;
         let Some((plan, before)) = context.begin_run(session, sequence, place) else {
             return self.die(context, 1, false);
         };
-        context.tell(self.part, about(Some((session, sequence))), || format!("executor {id} starts s{:x} {sequence}", session & 0xfff));
+        context.tell(self.part, about(Some((session, sequence))), || {
+            format!("executor {id} starts s{:x} {sequence}", session & 0xfff)
+        });
         let does = acts(plan.behaviour, before);
         let mut ends = now + plan.duration.max(1);
         if let Behaviour::Kills { .. } = does {
@@ -334,12 +436,19 @@ impl Executor {
     }
 
     fn check_argument(&self, context: &mut Context, session: SessionId, sequence: Sequence) {
-        let State::Running(running) = &self.state else { return };
-        let Some((form, count, payload)) = &self.block else { return };
+        let State::Running(running) = &self.state else {
+            return;
+        };
+        let Some((form, count, payload)) = &self.block else {
+            return;
+        };
         let index = running.chunk.skip + running.index;
         let found = match form {
             Form::Single => Some(payload.bytes()),
-            Form::Reference => payload.referred().and_then(|(key, _)| self.objects.get(&key)).map(Vec::as_slice),
+            Form::Reference => payload
+                .referred()
+                .and_then(|(key, _)| self.objects.get(&key))
+                .map(Vec::as_slice),
             Form::List | Form::Table => data::table_entry(payload, *count, index),
         };
         let length = found.map_or(0, <[u8]>::len);
@@ -350,20 +459,37 @@ impl Executor {
     }
 
     fn check_objects(&self, context: &mut Context, session: SessionId, sequence: Sequence) {
-        let Some((key, size)) = context.oracle.shared_of(session, sequence) else { return };
-        if self.objects.get(&key).is_none_or(|object| object.len() != size) {
-            context.broken(format!("element s{session:x} {sequence} runs without its object"));
+        let Some((key, size)) = context.oracle.shared_of(session, sequence) else {
+            return;
+        };
+        if self
+            .objects
+            .get(&key)
+            .is_none_or(|object| object.len() != size)
+        {
+            context.broken(format!(
+                "element s{session:x} {sequence} runs without its object"
+            ));
         }
     }
 
     fn element_ends(&mut self, context: &mut Context, does: Behaviour) {
-        let State::Running(running) = &self.state else { return };
-        let (session, sequence) = (running.chunk.session, running.chunk.first + u64::from(running.index));
+        let State::Running(running) = &self.state else {
+            return;
+        };
+        let (session, sequence) = (
+            running.chunk.session,
+            running.chunk.first + u64::from(running.index),
+        );
         match does {
             Behaviour::Kills { .. } => self.die(context, -11, false),
             Behaviour::Raises { .. } => {
                 self.send_values(context);
-                self.finish_element(context, OutcomeKind::Exception, data::exception(session, sequence));
+                self.finish_element(
+                    context,
+                    OutcomeKind::Exception,
+                    data::exception(session, sequence),
+                );
             }
             Behaviour::Value | Behaviour::Stuck { .. } => {
                 let length = context.oracle.value_length(session, sequence);
@@ -381,9 +507,20 @@ impl Executor {
     /// The running element has its outcome: on to the next one.
     fn finish_element(&mut self, context: &mut Context, kind: OutcomeKind, bytes: Vec<u8>) {
         let now = context.now();
-        let State::Running(running) = &mut self.state else { return };
-        let (session, sequence) = (running.chunk.session, running.chunk.first + u64::from(running.index));
-        context.oracle.run_ended(now, session, sequence, self.id, kind == OutcomeKind::Exception);
+        let State::Running(running) = &mut self.state else {
+            return;
+        };
+        let (session, sequence) = (
+            running.chunk.session,
+            running.chunk.first + u64::from(running.index),
+        );
+        context.oracle.run_ended(
+            now,
+            session,
+            sequence,
+            self.id,
+            kind == OutcomeKind::Exception,
+        );
         let busy_us = now - running.element_began;
         let (chunk, index) = (running.chunk.chunk, running.index);
         running.busy += busy_us;
@@ -394,17 +531,33 @@ impl Executor {
                 let value = Data::from_vec(bytes);
                 let (hash, size) = (value.hash(), value.len() as u64);
                 for (offset, payload) in value.parts(context.profile.part) {
-                    let part = Message::LargeValue { chunk, index, hash, size, offset, payload };
+                    let part = Message::LargeValue {
+                        chunk,
+                        index,
+                        hash,
+                        size,
+                        offset,
+                        payload,
+                    };
                     self.answer(context, Answer::Message(part));
                 }
             }
             _ => {
                 let payload = Data::from_vec(bytes);
-                let result = ChunkResult { chunk, index, count: 1, kind, payload, busy_us };
+                let result = ChunkResult {
+                    chunk,
+                    index,
+                    count: 1,
+                    kind,
+                    payload,
+                    busy_us,
+                };
                 self.answer(context, Answer::Message(Message::ChunkResult(result)));
             }
         }
-        let State::Running(running) = &self.state else { return };
+        let State::Running(running) = &self.state else {
+            return;
+        };
         if now >= running.slice_began + SLICE {
             self.send_values(context);
         }
@@ -414,7 +567,9 @@ impl Executor {
     /// Sends the values that are there as one slice.
     fn send_values(&mut self, context: &mut Context) {
         let now = context.now();
-        let State::Running(running) = &mut self.state else { return };
+        let State::Running(running) = &mut self.state else {
+            return;
+        };
         running.slice_began = now;
         let values = std::mem::take(&mut running.values);
         if values.is_empty() {
@@ -427,14 +582,27 @@ impl Executor {
             _ => (OutcomeKind::ValueTable, data::table(&values)),
         };
         let busy_us = std::mem::take(&mut running.busy);
-        let result = ChunkResult { chunk: running.chunk.chunk, index: running.index - count, count, kind, payload, busy_us };
+        let result = ChunkResult {
+            chunk: running.chunk.chunk,
+            index: running.index - count,
+            count,
+            kind,
+            payload,
+            busy_us,
+        };
         self.answer(context, Answer::Message(Message::ChunkResult(result)));
     }
 
     fn end_chunk(&mut self, context: &mut Context) {
         self.send_values(context);
-        let State::Running(running) = &self.state else { return };
-        let end = Message::ChunkEnd { chunk: running.chunk.chunk, next: running.index, busy_us: running.busy };
+        let State::Running(running) = &self.state else {
+            return;
+        };
+        let end = Message::ChunkEnd {
+            chunk: running.chunk.chunk,
+            next: running.index,
+            busy_us: running.busy,
+        };
         self.state = State::Idle;
         self.answer(context, Answer::Message(end));
         self.take_order(context);
@@ -443,7 +611,11 @@ impl Executor {
 
 fn about(element: Option<(SessionId, Sequence)>) -> About {
     match element {
-        Some((session, first)) => About::Elements(vec![scaler_engine::wire::Range { session, first, count: 1 }]),
+        Some((session, first)) => About::Elements(vec![scaler_engine::wire::Range {
+            session,
+            first,
+            count: 1,
+        }]),
         None => About::Part,
     }
 }

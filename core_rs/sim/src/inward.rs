@@ -20,14 +20,19 @@ impl Inward {
             ..AcceptorSettings::default()
         };
         let incarnation = context.unique_random();
-        Inward { acceptor: Acceptor::new(settings, incarnation, None) }
+        Inward {
+            acceptor: Acceptor::new(settings, incarnation, None),
+        }
     }
 
     pub fn arrival(&mut self, context: &mut Context, wire: Wire, arrival: &Arrival) {
         let now = context.now();
         match arrival {
             Arrival::Opened => {
-                let origin = Origin { local: true, address: format!("wire {wire}") };
+                let origin = Origin {
+                    local: true,
+                    address: format!("wire {wire}"),
+                };
                 self.acceptor.on_open(now, wire, origin);
             }
             Arrival::Frame(frame) => self.acceptor.on_frame(now, wire, frame.clone()),

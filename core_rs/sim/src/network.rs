@@ -103,10 +103,22 @@ fn slot(end: End) -> usize {
 
 impl Network {
     /// A connection from `near` to `far`; if nobody listens there it closes at once.
-    pub fn connect(&mut self, now: Time, near: Part, far: Part, listens: bool, latency: Latency, random: &mut Random) -> (Wire, Vec<Due>) {
+    pub fn connect(
+        &mut self,
+        now: Time,
+        near: Part,
+        far: Part,
+        listens: bool,
+        latency: Latency,
+        random: &mut Random,
+    ) -> (Wire, Vec<Due>) {
         self.made += 1;
         let wire = self.made;
-        let connection = Connection { parts: [near, far], pipes: Default::default(), latency };
+        let connection = Connection {
+            parts: [near, far],
+            pipes: Default::default(),
+            latency,
+        };
         self.connections.insert(wire, connection);
         let mut due = Vec::new();
         if listens {
@@ -114,12 +126,25 @@ impl Network {
             due.extend(self.push(now, wire, End::Near, Arrival::Opened, 0, random));
         } else {
             due.extend(self.push(now, wire, End::Near, Arrival::Closed, 0, random));
-            self.connections.get_mut(&wire).expect("just made").pipes.iter_mut().for_each(|pipe| pipe.broken = true);
+            self.connections
+                .get_mut(&wire)
+                .expect("just made")
+                .pipes
+                .iter_mut()
+                .for_each(|pipe| pipe.broken = true);
         }
         (wire, due)
     }
 
-    fn push(&mut self, now: Time, wire: Wire, end: End, arrival: Arrival, late: Time, random: &mut Random) -> Option<Due> {
+    fn push(
+        &mut self,
+        now: Time,
+        wire: Wire,
+        end: End,
+        arrival: Arrival,
+        late: Time,
+        random: &mut Random,
+    ) -> Option<Due> {
         let connection = self.connections.get_mut(&wire)?;
         let pipe = &mut connection.pipes[slot(end)];
         if pipe.broken {
@@ -133,7 +158,14 @@ impl Network {
     }
 
     /// `from` sends.
-    pub fn send(&mut self, now: Time, wire: Wire, from: End, frame: Frame<Data>, random: &mut Random) -> Option<Due> {
+    pub fn send(
+        &mut self,
+        now: Time,
+        wire: Wire,
+        from: End,
+        frame: Frame<Data>,
+        random: &mut Random,
+    ) -> Option<Due> {
         self.frames += 1;
         self.push(now, wire, from.other(), Arrival::Frame(frame), 0, random)
     }
@@ -153,10 +185,19 @@ impl Network {
     /// The connection breaks: of each direction a tail is lost, and each end hears of it up to `notice` later.
     pub fn cut(&mut self, now: Time, wire: Wire, notice: Time, random: &mut Random) -> Vec<Due> {
         let ends = [End::Near, End::Far];
-        ends.into_iter().filter_map(|end| self.cut_towards(now, wire, end, notice, random)).collect()
+        ends.into_iter()
+            .filter_map(|end| self.cut_towards(now, wire, end, notice, random))
+            .collect()
     }
 
-    fn cut_towards(&mut self, now: Time, wire: Wire, end: End, notice: Time, random: &mut Random) -> Option<Due> {
+    fn cut_towards(
+        &mut self,
+        now: Time,
+        wire: Wire,
+        end: End,
+        notice: Time,
+        random: &mut Random,
+    ) -> Option<Due> {
         let pipe = &mut self.connections.get_mut(&wire)?.pipes[slot(end)];
         let kept = match random.below(3) {
             0 => 0,
@@ -175,7 +216,9 @@ impl Network {
     /// Nothing arrives at either end before `until`.
     pub fn stall(&mut self, wire: Wire, until: Time) -> Vec<Due> {
         let mut due = Vec::new();
-        let Some(connection) = self.connections.get_mut(&wire) else { return due };
+        let Some(connection) = self.connections.get_mut(&wire) else {
+            return due;
+        };
         for end in [End::Near, End::Far] {
             let pipe = &mut connection.pipes[slot(end)];
             pipe.last = pipe.last.max(until);
@@ -216,11 +259,17 @@ impl Network {
     /// Connections that are whole in both directions.
     pub fn whole(&self) -> Vec<Wire> {
         let whole = |connection: &Connection| connection.pipes.iter().all(|pipe| !pipe.broken);
-        self.connections.iter().filter(|(_, connection)| whole(connection)).map(|(wire, _)| *wire).collect()
+        self.connections
+            .iter()
+            .filter(|(_, connection)| whole(connection))
+            .map(|(wire, _)| *wire)
+            .collect()
     }
 
     pub fn parts(&self, wire: Wire) -> Option<[Part; 2]> {
-        self.connections.get(&wire).map(|connection| connection.parts)
+        self.connections
+            .get(&wire)
+            .map(|connection| connection.parts)
     }
 
     /// What arrives at `end` of `wire` by now, if anything does, and for whom.
@@ -238,7 +287,11 @@ impl Network {
 
     fn forget_if_over(&mut self, wire: Wire) {
         let over = |pipe: &Pipe| pipe.broken && pipe.items.is_empty();
-        if self.connections.get(&wire).is_some_and(|connection| connection.pipes.iter().all(over)) {
+        if self
+            .connections
+            .get(&wire)
+            .is_some_and(|connection| connection.pipes.iter().all(over))
+        {
             self.connections.remove(&wire);
         }
     }
@@ -249,22 +302,41 @@ mod tests {
     use super::*;
 
     fn frame(sequence: u64) -> Frame<Data> {
-        Frame { link: 1, epoch: 1, sequence, acknowledged: 0, messages: Vec::new() }
+        Frame {
+            link: 1,
+            epoch: 1,
+            sequence,
+            acknowledged: 0,
+            messages: Vec::new(),
+        }
     }
 
     fn connected(random: &mut Random) -> (Network, Wire) {
         let mut network = Network::default();
-        let latency = Latency { least: 10, most: 500 };
+        let latency = Latency {
+            least: 10,
+            most: 500,
+        };
         let (wire, _) = network.connect(0, Part::Client(0), Part::Scheduler, true, latency, random);
-        assert!(matches!(network.arrive(500, wire, End::Near), Some((Part::Client(0), Arrival::Opened))));
-        assert!(matches!(network.arrive(500, wire, End::Far), Some((Part::Scheduler, Arrival::Opened))));
+        assert!(matches!(
+            network.arrive(500, wire, End::Near),
+            Some((Part::Client(0), Arrival::Opened))
+        ));
+        assert!(matches!(
+            network.arrive(500, wire, End::Far),
+            Some((Part::Scheduler, Arrival::Opened))
+        ));
         (network, wire)
     }
 
     fn arrived(network: &mut Network, wire: Wire, end: End) -> Vec<u64> {
         let mut sequences = Vec::new();
         while let Some((_, arrival)) = network.arrive(Time::MAX, wire, end) {
-            sequences.push(if let Arrival::Frame(frame) = arrival { frame.sequence } else { u64::MAX });
+            sequences.push(if let Arrival::Frame(frame) = arrival {
+                frame.sequence
+            } else {
+                u64::MAX
+            });
         }
         sequences
     }
@@ -276,7 +348,10 @@ mod tests {
         for sequence in 1..=50 {
             network.send(1_000, wire, End::Near, frame(sequence), &mut random);
         }
-        assert_eq!(arrived(&mut network, wire, End::Far), (1..=50).collect::<Vec<_>>());
+        assert_eq!(
+            arrived(&mut network, wire, End::Far),
+            (1..=50).collect::<Vec<_>>()
+        );
     }
 
     #[test]
@@ -288,9 +363,14 @@ mod tests {
                 network.send(1_000, wire, End::Near, frame(sequence), &mut random);
             }
             network.cut(1_001, wire, 1_000, &mut random);
-            assert!(network.send(1_002, wire, End::Near, frame(11), &mut random).is_none());
+            assert!(network
+                .send(1_002, wire, End::Near, frame(11), &mut random)
+                .is_none());
             let far = arrived(&mut network, wire, End::Far);
-            assert_eq!(far[..far.len() - 1], (1..far.len() as u64).collect::<Vec<_>>());
+            assert_eq!(
+                far[..far.len() - 1],
+                (1..far.len() as u64).collect::<Vec<_>>()
+            );
             assert_eq!(far.last(), Some(&u64::MAX));
             assert_eq!(arrived(&mut network, wire, End::Near), [u64::MAX]);
             assert!(network.connections.is_empty());
@@ -312,7 +392,10 @@ mod tests {
     fn connecting_to_nobody_closes() {
         let mut random = Random::new(3);
         let mut network = Network::default();
-        let latency = Latency { least: 10, most: 20 };
+        let latency = Latency {
+            least: 10,
+            most: 20,
+        };
         let (wire, _) = network.connect(0, Part::Node(0), Part::Store, false, latency, &mut random);
         assert_eq!(arrived(&mut network, wire, End::Near), [u64::MAX]);
         assert!(network.connections.is_empty());

@@ -34,7 +34,13 @@ impl Outward {
     pub fn new(context: &mut Context, from: Part, to: Part, hello: Hello) -> Self {
         let link = context.unique_random();
         let dialer = Dialer::new(hello, link).with_heartbeat(context.profile.heartbeat);
-        Outward { from, to, dialer, wire: None, again_at: 0 }
+        Outward {
+            from,
+            to,
+            dialer,
+            wire: None,
+            again_at: 0,
+        }
     }
 
     pub fn connected(&self) -> bool {

@@ -12,7 +12,11 @@ pub struct Latency {
 impl Latency {
     pub fn draw(&self, random: &mut Random) -> Time {
         // Mostly quick, now and then slow: what makes streams overtake one another.
-        let most = if random.chance(900) { self.least + (self.most - self.least) / 8 } else { self.most };
+        let most = if random.chance(900) {
+            self.least + (self.most - self.least) / 8
+        } else {
+            self.most
+        };
         random.between(self.least, most)
     }
 }
@@ -82,6 +86,8 @@ pub struct Profile {
     pub capability_policy: bool,
     pub result_budget: u64,
     pub memory_limit: u64,
+    /// Bytes of objects in the store's memory; the rest goes to its disk.
+    pub store_memory: u64,
     /// Bytes of objects that a node keeps for executors.
     pub object_bytes: u64,
 }
@@ -92,7 +98,11 @@ fn node_shape(random: &mut Random) -> NodeShape {
     let mut capabilities = Vec::new();
     for name in CAPABILITIES {
         if random.chance(350) {
-            let amount = if random.chance(500) { -1 } else { random.between(1, 3) as i64 };
+            let amount = if random.chance(500) {
+                -1
+            } else {
+                random.between(1, 3) as i64
+            };
             capabilities.push((name.to_string(), amount));
         }
     }
@@ -100,7 +110,11 @@ fn node_shape(random: &mut Random) -> NodeShape {
         slots: random.between(1, 3) as u32,
         capabilities,
         queue_size: *random.pick(&[2, 10, 1000]),
-        recycle: if random.chance(150) { random.between(1, 30) } else { 0 },
+        recycle: if random.chance(150) {
+            random.between(1, 30)
+        } else {
+            0
+        },
     }
 }
 
@@ -112,17 +126,30 @@ impl Profile {
         let least = *random.pick(&[5, 20, 100, 1_000]);
         let mut weights = [0; FAULT_KINDS.len()];
         for weight in &mut weights {
-            *weight = if random.chance(500) { random.between(1, 5) } else { 0 };
+            *weight = if random.chance(500) {
+                random.between(1, 5)
+            } else {
+                0
+            };
         }
         weights[0] += 1;
         let heartbeat = *random.pick(&[200 * MILLISECOND, 500 * MILLISECOND]);
         Profile {
             clients: random.between(1, 3) as usize,
-            nodes: (0..random.between(1, 4)).map(|_| node_shape(random)).collect(),
+            nodes: (0..random.between(1, 4))
+                .map(|_| node_shape(random))
+                .collect(),
             combined: random.chance(200),
-            latency: Latency { least, most: least * *random.pick(&[2, 10, 50]) },
+            latency: Latency {
+                least,
+                most: least * *random.pick(&[2, 10, 50]),
+            },
             turn_delay: *random.pick(&[1, 20, 200]),
-            faults_until: if calm { 0 } else { random.between(SECOND / 2, 8 * SECOND) },
+            faults_until: if calm {
+                0
+            } else {
+                random.between(SECOND / 2, 8 * SECOND)
+            },
             fault_gap: random.spread(20 * MILLISECOND, 2 * SECOND),
             weights,
             client_timeout: random.between(2, 6) * SECOND,
@@ -137,6 +164,7 @@ impl Profile {
             capability_policy: random.chance(300),
             result_budget: *random.pick(&[2_000, 20_000, 1 << 30]),
             memory_limit: *random.pick(&[20_000, 1 << 30]),
+            store_memory: *random.pick(&[0, 4_000, 1 << 30]),
             object_bytes: *random.pick(&[5_000, 1 << 30]),
         }
     }

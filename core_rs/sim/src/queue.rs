@@ -42,7 +42,11 @@ pub struct Queue<E> {
 
 impl<E> Default for Queue<E> {
     fn default() -> Self {
-        Queue { now: 0, planned: 0, heap: BinaryHeap::new() }
+        Queue {
+            now: 0,
+            planned: 0,
+            heap: BinaryHeap::new(),
+        }
     }
 }
 
@@ -54,7 +58,11 @@ impl<E> Queue<E> {
     /// Plans `event`; a time that has passed means now.
     pub fn at(&mut self, at: Time, event: E) {
         self.planned += 1;
-        self.heap.push(Reverse(Planned { at: at.max(self.now), order: self.planned, event }));
+        self.heap.push(Reverse(Planned {
+            at: at.max(self.now),
+            order: self.planned,
+            event,
+        }));
     }
 
     pub fn next_at(&self) -> Option<Time> {

@@ -21,12 +21,16 @@ pub fn mix(value: u64) -> u64 {
 impl Random {
     pub fn new(seed: u64) -> Self {
         let mut state = seed;
-        Random { state: std::array::from_fn(|_| splitmix(&mut state)) }
+        Random {
+            state: std::array::from_fn(|_| splitmix(&mut state)),
+        }
     }
 
     /// A stream of its own for one purpose: draws for one purpose do not move those for another.
     pub fn stream(seed: u64, purpose: &str) -> Self {
-        let label = purpose.bytes().fold(0u64, |hash, byte| mix(hash ^ u64::from(byte)));
+        let label = purpose
+            .bytes()
+            .fold(0u64, |hash, byte| mix(hash ^ u64::from(byte)));
         Random::new(mix(seed).wrapping_add(label))
     }
 
@@ -67,7 +71,8 @@ impl Random {
         assert!(0 < low && low <= high);
         let steps = 64 - (high / low).leading_zeros() as u64;
         let scale = low.saturating_mul(1 << self.below(steps));
-        self.between(scale, scale.saturating_mul(2).max(scale)).min(high)
+        self.between(scale, scale.saturating_mul(2).max(scale))
+            .min(high)
     }
 }
 
@@ -97,6 +102,9 @@ mod tests {
 
     #[test]
     fn streams_of_one_seed_differ_by_purpose() {
-        assert_ne!(Random::stream(1, "faults").number(), Random::stream(1, "work").number());
+        assert_ne!(
+            Random::stream(1, "faults").number(),
+            Random::stream(1, "work").number()
+        );
     }
 }

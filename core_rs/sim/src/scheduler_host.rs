@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use scaler_engine::acceptor::AcceptorEvent;
+use scaler_engine::acceptor::{AcceptorEvent, Origin};
 use scaler_engine::dialer::DialerEvent;
-use scaler_engine::scheduler::{Scheduler, SchedulerConfig, SchedulerOutput};
+use scaler_engine::scheduler::{Allocate, Scheduler, SchedulerConfig, SchedulerOutput};
 use scaler_engine::wire::{Hello, LinkId, Message, Role, SessionId};
 
 use crate::agent::{introduction, Agent};
@@ -17,7 +17,7 @@ use crate::queue::Time;
 use crate::story::About;
 
 /// The link of the agent in the same process: there is none, but the scheduler knows its peers by links.
-const LOCAL: LinkId = 1;
+const LOCAL: LinkId = 0;
 
 #[derive(Clone, Copy, Debug)]
 enum Peer {
@@ -42,6 +42,7 @@ impl SchedulerHost {
             max_attempts: profile.max_attempts,
             memory_limit: profile.memory_limit,
             result_budget: profile.result_budget,
+            allocate: if profile.capability_policy { Allocate::Capability } else { Allocate::EvenLoad },
             ..SchedulerConfig::default()
         };
         let incarnation = context.unique_random();
@@ -59,7 +60,7 @@ impl SchedulerHost {
         let hello = introduction(context, 0);
         let mut agent = Agent::new(context, 0, Part::Scheduler);
         let now = context.now();
-        self.joined(context, LOCAL, &hello, "here");
+        self.joined(context, LOCAL, &hello, &Origin { local: true, address: "this process".into() });
         agent.node.connected(now, true);
         agent.node.reset(now, Vec::new());
         self.agent = Some(agent);
@@ -108,7 +109,7 @@ impl SchedulerHost {
         }
     }
 
-    fn joined(&mut self, context: &mut Context, link: LinkId, hello: &Hello, origin: &str) {
+    fn joined(&mut self, context: &mut Context, link: LinkId, hello: &Hello, origin: &Origin) {
         let peer = match &hello.node {
             Some(info) => Peer::Node(info.name.trim_start_matches("node ").parse().unwrap_or(usize::MAX)),
             None => Peer::Client(hello.session),
@@ -123,7 +124,7 @@ impl SchedulerHost {
     fn event(&mut self, context: &mut Context, event: AcceptorEvent<Data>) {
         let now = context.now();
         match event {
-            AcceptorEvent::Joined { link, hello, origin } => self.joined(context, link, &hello, &origin.address),
+            AcceptorEvent::Joined { link, hello, origin } => self.joined(context, link, &hello, &origin),
             AcceptorEvent::Resumed { link } => self.scheduler.resumed(now, link),
             AcceptorEvent::Disconnected { link } => self.scheduler.disconnected(now, link),
             AcceptorEvent::Left { link, why } => self.left(context, link, &why),
@@ -219,6 +220,18 @@ impl SchedulerHost {
         if let Some(agent) = &mut self.agent {
             agent.died(context);
         }
+    }
+
+    pub fn sanity_check(&self) {
+        self.scheduler.sanity_check();
+        if let Some(agent) = &self.agent {
+            agent.node.sanity_check();
+        }
+    }
+
+    /// What it still holds though no session is left.
+    pub fn left_over(&self) -> Option<String> {
+        self.scheduler.left_over()
     }
 
     pub fn next_wakeup(&self) -> Option<Time> {

@@ -27,7 +27,12 @@ pub struct Line {
 impl std::fmt::Display for Line {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let seconds = self.at as f64 / 1e6;
-        write!(formatter, "{seconds:>12.6} {:<10} {}", self.part.to_string(), self.text)
+        write!(
+            formatter,
+            "{seconds:>12.6} {:<10} {}",
+            self.part.to_string(),
+            self.text
+        )
     }
 }
 
@@ -41,7 +46,11 @@ pub struct Story {
 
 impl Story {
     pub fn new(told: bool) -> Self {
-        Story { told, lines: Vec::new(), hash: 0 }
+        Story {
+            told,
+            lines: Vec::new(),
+            hash: 0,
+        }
     }
 
     pub fn told(&self) -> bool {
@@ -59,22 +68,45 @@ impl Story {
 
     pub fn tell(&mut self, at: Time, part: Part, about: About, text: impl FnOnce() -> String) {
         if self.told {
-            self.lines.push(Line { at, part, about, text: text() });
+            self.lines.push(Line {
+                at,
+                part,
+                about,
+                text: text(),
+            });
         }
     }
 
     /// A message as `part` sends or takes it; heartbeats are no story.
-    pub fn message(&mut self, at: Time, part: Part, way: &str, session: SessionId, message: &Message<Data>) {
+    pub fn message(
+        &mut self,
+        at: Time,
+        part: Part,
+        way: &str,
+        session: SessionId,
+        message: &Message<Data>,
+    ) {
         if self.told && !matches!(message, Message::Heartbeat | Message::NodeStatus(_)) {
             let ranges = concerned(session, message);
-            let about = if ranges.is_empty() { About::Part } else { About::Elements(ranges) };
-            self.lines.push(Line { at, part, about, text: format!("{way} {}", brief(message)) });
+            let about = if ranges.is_empty() {
+                About::Part
+            } else {
+                About::Elements(ranges)
+            };
+            self.lines.push(Line {
+                at,
+                part,
+                about,
+                text: format!("{way} {}", brief(message)),
+            });
         }
     }
 
     /// All that concerns one element, oldest first.
     pub fn of(&self, session: SessionId, sequence: Sequence) -> Vec<&Line> {
-        let holds = |range: &Range| range.session == session && (range.first..range.first + range.count).contains(&sequence);
+        let holds = |range: &Range| {
+            range.session == session && (range.first..range.first + range.count).contains(&sequence)
+        };
         let concerns = |line: &&Line| match &line.about {
             About::All => true,
             About::Part => false,
@@ -86,20 +118,31 @@ impl Story {
 
 /// Which elements a message is about. `session`: of the link it travels on, where the message does not say.
 pub fn concerned(session: SessionId, message: &Message<Data>) -> Vec<Range> {
-    let range = |session, first, count: u64| Range { session, first, count };
+    let range = |session, first, count: u64| Range {
+        session,
+        first,
+        count,
+    };
     match message {
         Message::Submit(submit) => vec![range(session, submit.first, submit.count())],
         Message::Cancel { first, count } => vec![range(session, *first, *count)],
         Message::Query { first, .. } => vec![range(session, *first, 1)],
         Message::Clear | Message::Goodbye => vec![range(session, 0, u64::MAX)],
-        Message::Results { segments } => {
-            segments.iter().map(|segment| range(session, segment.first, u64::from(segment.count))).collect()
+        Message::Results { segments } => segments
+            .iter()
+            .map(|segment| range(session, segment.first, u64::from(segment.count)))
+            .collect(),
+        Message::Assign(assign) => {
+            vec![range(assign.session, assign.first, u64::from(assign.count))]
         }
-        Message::Assign(assign) => vec![range(assign.session, assign.first, u64::from(assign.count))],
         Message::CancelElements { range } => vec![*range],
-        Message::Done { session, segment, .. } => vec![range(*session, segment.first, u64::from(segment.count))],
+        Message::Done {
+            session, segment, ..
+        } => vec![range(*session, segment.first, u64::from(segment.count))],
         Message::GaveBack { ranges } | Message::Holding { ranges } => ranges.clone(),
-        Message::Lost { session, sequence, .. } => vec![range(*session, *sequence, 1)],
+        Message::Lost {
+            session, sequence, ..
+        } => vec![range(*session, *sequence, 1)],
         Message::Chunk(chunk) => vec![range(chunk.session, chunk.first, u64::from(chunk.take))],
         _ => Vec::new(),
     }
@@ -117,10 +160,21 @@ fn span(first: Sequence, count: u64) -> String {
 pub fn brief(message: &Message<Data>) -> String {
     match message {
         Message::Submit(submit) => {
-            format!("Submit {} finished {:?} {:?}", span(submit.first, submit.count()), submit.finished, submit.options.capabilities)
+            format!(
+                "Submit {} finished {:?} {:?}",
+                span(submit.first, submit.count()),
+                submit.finished,
+                submit.options.capabilities
+            )
         }
-        Message::Assign(assign) => format!("Assign s{:x} {}", assign.session & 0xfff, span(assign.first, u64::from(assign.count))),
-        Message::Done { session, segment, .. } => format!(
+        Message::Assign(assign) => format!(
+            "Assign s{:x} {}",
+            assign.session & 0xfff,
+            span(assign.first, u64::from(assign.count))
+        ),
+        Message::Done {
+            session, segment, ..
+        } => format!(
             "Done s{:x} {} {:?} except {:?} {:?}",
             session & 0xfff,
             span(segment.first, u64::from(segment.count)),
@@ -130,17 +184,36 @@ pub fn brief(message: &Message<Data>) -> String {
         ),
         Message::Results { segments } => {
             let each = segments.iter().map(|segment| {
-                let failure = segment.failure.as_ref().map(|failure| format!(" {:?} after {}", failure.code, failure.attempts));
+                let failure = segment
+                    .failure
+                    .as_ref()
+                    .map(|failure| format!(" {:?} after {}", failure.code, failure.attempts));
                 let span = span(segment.first, u64::from(segment.count));
-                format!("{span} {:?} except {:?}{}", segment.kind, segment.except, failure.unwrap_or_default())
+                format!(
+                    "{span} {:?} except {:?}{}",
+                    segment.kind,
+                    segment.except,
+                    failure.unwrap_or_default()
+                )
             });
             format!("Results [{}]", each.collect::<Vec<_>>().join("; "))
         }
         Message::Hello(hello) => {
-            format!("Hello {:?} incarnation {:x} received {} sent {}", hello.role, hello.incarnation & 0xffff, hello.received, hello.sent)
+            format!(
+                "Hello {:?} incarnation {:x} received {} sent {}",
+                hello.role,
+                hello.incarnation & 0xffff,
+                hello.received,
+                hello.sent
+            )
         }
         Message::Chunk(chunk) => {
-            format!("Chunk {} s{:x} {}", chunk.chunk, chunk.session & 0xfff, span(chunk.first, u64::from(chunk.take)))
+            format!(
+                "Chunk {} s{:x} {}",
+                chunk.chunk,
+                chunk.session & 0xfff,
+                span(chunk.first, u64::from(chunk.take))
+            )
         }
         other => format!("{other:?}"),
     }

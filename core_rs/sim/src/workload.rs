@@ -77,7 +77,10 @@ struct Temper {
 }
 
 fn options(profile: &Profile, random: &mut Random) -> (Options, bool) {
-    let mut options = Options { style: CallStyle::One, ..Options::default() };
+    let mut options = Options {
+        style: CallStyle::One,
+        ..Options::default()
+    };
     options.priority = *random.pick(&[0, 0, 0, 1, 5, -3]);
     options.depth = *random.pick(&[0, 0, 0, 0, 1]);
     options.retries = *random.pick(&[0, 0, 1, 3]);
@@ -89,7 +92,11 @@ fn options(profile: &Profile, random: &mut Random) -> (Options, bool) {
         let node = random.pick(&profile.nodes).clone();
         for (name, amount) in node.capabilities {
             if random.chance(600) {
-                let asked = if amount < 0 || random.chance(300) { -1 } else { random.between(1, amount as u64) as i64 };
+                let asked = if amount < 0 || random.chance(300) {
+                    -1
+                } else {
+                    random.between(1, amount as u64) as i64
+                };
                 options.capabilities.push((name, asked));
             }
         }
@@ -102,30 +109,55 @@ fn temper(profile: &Profile, count: u64, options: &mut Options, random: &mut Ran
     let (least, most) = match random.below(if long { 4 } else { 3 }) {
         0 => (1, 30),
         1 => (100, 3 * MILLISECOND),
-        2 => (5 * MILLISECOND, if count > 60 { 10 * MILLISECOND } else { 50 * MILLISECOND }),
+        2 => (
+            5 * MILLISECOND,
+            if count > 60 {
+                10 * MILLISECOND
+            } else {
+                50 * MILLISECOND
+            },
+        ),
         _ => (300 * MILLISECOND, 2 * SECOND),
     };
     let mut kinds = Vec::new();
     if random.chance(300) {
-        kinds.push(Behaviour::Raises { runs: *random.pick(&[1, 2, u32::MAX]) });
+        kinds.push(Behaviour::Raises {
+            runs: *random.pick(&[1, 2, u32::MAX]),
+        });
     }
     if random.chance(250) {
-        kinds.push(Behaviour::Kills { runs: *random.pick(&[1, 1, 2, u32::MAX]) });
+        kinds.push(Behaviour::Kills {
+            runs: *random.pick(&[1, 1, 2, u32::MAX]),
+        });
     }
     if random.chance(100) {
-        kinds.push(Behaviour::Stuck { stubborn: random.chance(500) });
-        options.timeout_us = random.between(60 * MILLISECOND, 400 * MILLISECOND).max(2 * most);
+        kinds.push(Behaviour::Stuck {
+            stubborn: random.chance(500),
+        });
+        options.timeout_us = random
+            .between(60 * MILLISECOND, 400 * MILLISECOND)
+            .max(2 * most);
     } else if random.chance(100) {
         options.timeout_us = random.between(5 * SECOND, 20 * SECOND);
     }
     let large = profile.inline_limit * 3;
     let value = if random.chance(150) { large } else { 20 };
-    Temper { odd_of_thousand: *random.pick(&[10, 50, 300, 1000]), kinds, least, most, value }
+    Temper {
+        odd_of_thousand: *random.pick(&[10, 50, 300, 1000]),
+        kinds,
+        least,
+        most,
+        value,
+    }
 }
 
 fn element(temper: &Temper, random: &mut Random) -> Element {
     let odd = !temper.kinds.is_empty() && random.chance(temper.odd_of_thousand);
-    let behaviour = if odd { *random.pick(&temper.kinds) } else { Behaviour::Value };
+    let behaviour = if odd {
+        *random.pick(&temper.kinds)
+    } else {
+        Behaviour::Value
+    };
     let plain = random.chance(700);
     Element {
         behaviour,
@@ -141,14 +173,23 @@ fn blocks(count: u64, random: &mut Random) -> Vec<BlockPlan> {
     let mut left = count as u32;
     while left > 0 {
         let count = (random.between(1, most) as u32).min(left);
-        let form = if count == 1 { *random.pick(&[Form::Single, Form::Reference]) } else { *random.pick(&[Form::List, Form::Table]) };
+        let form = if count == 1 {
+            *random.pick(&[Form::Single, Form::Reference])
+        } else {
+            *random.pick(&[Form::List, Form::Table])
+        };
         blocks.push(BlockPlan { count, form });
         left -= count;
     }
     blocks
 }
 
-fn array(profile: &Profile, first: Sequence, elements: &mut Vec<Element>, random: &mut Random) -> ArrayPlan {
+fn array(
+    profile: &Profile,
+    first: Sequence,
+    elements: &mut Vec<Element>,
+    random: &mut Random,
+) -> ArrayPlan {
     let count = match random.below(10) {
         0..=3 => random.between(1, 4),
         4..=7 => random.between(5, 40),
@@ -160,7 +201,10 @@ fn array(profile: &Profile, first: Sequence, elements: &mut Vec<Element>, random
     elements.extend((0..count).map(|_| element(&temper, random)));
     let mut blocks = blocks(count, random);
     if blocks.iter().any(|block| block.form == Form::Reference) && random.chance(600) {
-        blocks.iter_mut().filter(|block| block.form == Form::Reference).for_each(|block| block.form = Form::Single);
+        blocks
+            .iter_mut()
+            .filter(|block| block.form == Form::Reference)
+            .for_each(|block| block.form = Form::Single);
     }
     let mut at = first as usize;
     for block in &blocks {
@@ -169,8 +213,20 @@ fn array(profile: &Profile, first: Sequence, elements: &mut Vec<Element>, random
         }
         at += block.count as usize;
     }
-    let shared = random.chance(120).then(|| (random.below(2), profile.inline_limit * random.between(1, 4) as usize));
-    ArrayPlan { first, function: random.below(3), options, blocks, shared, hopeless }
+    let shared = random.chance(120).then(|| {
+        (
+            random.below(2),
+            profile.inline_limit * random.between(1, 4) as usize,
+        )
+    });
+    ArrayPlan {
+        first,
+        function: random.below(3),
+        options,
+        blocks,
+        shared,
+        hopeless,
+    }
 }
 
 impl SessionPlan {
@@ -178,21 +234,46 @@ impl SessionPlan {
         let mut random = Random::stream(seed, &format!("session {client}"));
         let random = &mut random;
         let span = profile.faults_until.max(SECOND);
-        let mut plan = SessionPlan { actions: Vec::new(), elements: Vec::new(), arrays: Vec::new() };
+        let mut plan = SessionPlan {
+            actions: Vec::new(),
+            elements: Vec::new(),
+            arrays: Vec::new(),
+        };
         let mut at = random.between(0, 50 * MILLISECOND);
         for _ in 0..random.between(1, 6) {
-            let array = array(profile, plan.elements.len() as u64, &mut plan.elements, random);
+            let array = array(
+                profile,
+                plan.elements.len() as u64,
+                &mut plan.elements,
+                random,
+            );
             plan.actions.push((at, Action::Submit(array.clone())));
             plan.arrays.push(array);
-            let (first, count) = plan.arrays.last().map_or((0, 0), |array| (array.first, array.count()));
+            let (first, count) = plan
+                .arrays
+                .last()
+                .map_or((0, 0), |array| (array.first, array.count()));
             if random.chance(300) {
                 let from = first + random.below(count);
                 let most = first + count - from;
-                let cancelled = if random.chance(500) { 1 } else { random.between(1, most) };
-                plan.actions.push((at + random.spread(10, 500 * MILLISECOND), Action::Cancel { first: from, count: cancelled }));
+                let cancelled = if random.chance(500) {
+                    1
+                } else {
+                    random.between(1, most)
+                };
+                plan.actions.push((
+                    at + random.spread(10, 500 * MILLISECOND),
+                    Action::Cancel {
+                        first: from,
+                        count: cancelled,
+                    },
+                ));
             }
             if random.chance(150) {
-                plan.actions.push((at + random.spread(10, 500 * MILLISECOND), Action::Query { first }));
+                plan.actions.push((
+                    at + random.spread(10, 500 * MILLISECOND),
+                    Action::Query { first },
+                ));
             }
             at += random.spread(10, span / 2);
         }
@@ -222,7 +303,13 @@ impl SessionPlan {
     fn cancel_the_hopeless(&mut self, span: Time) {
         let last = self.actions.last().map_or(0, |(at, _)| *at).max(span);
         for array in self.arrays.iter().filter(|array| array.hopeless) {
-            self.actions.push((last + SECOND, Action::Cancel { first: array.first, count: array.count() }));
+            self.actions.push((
+                last + SECOND,
+                Action::Cancel {
+                    first: array.first,
+                    count: array.count(),
+                },
+            ));
         }
     }
 }

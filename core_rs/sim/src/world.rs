@@ -38,6 +38,8 @@ pub struct World {
     deadline: Time,
     over: bool,
     turn_count: u64,
+    /// Since when, and for how many turns, a process wanted its next turn at once.
+    spins: BTreeMap<Part, (Time, u32)>,
 }
 
 /// How a world ended.
@@ -55,6 +57,8 @@ pub struct End {
 
 /// Between two looks at whether all is done.
 const INSPECTION: Time = 50 * MILLISECOND;
+/// Turns in a row that a process may want at once.
+const MOST_SPINS: u32 = 500;
 
 impl World {
     pub fn new(seed: u64, bug: Option<Bug>, told: bool) -> World {
@@ -82,6 +86,7 @@ impl World {
             stage: Stage::Working,
             over: false,
             turn_count: 0,
+            spins: BTreeMap::new(),
         };
         world.begin();
         world
@@ -255,14 +260,10 @@ impl World {
                 host.turn(context, store);
                 host.next_wakeup()
             }),
-            Part::Node(index) => match self.nodes[index].as_mut() {
-                Some(host) if host.turn(context, scheduler, store) => {
-                    let after = context.random.between(10 * MILLISECOND, SECOND);
-                    return self.kill(part, Some(after));
-                }
-                Some(host) => host.next_wakeup(),
-                None => None,
-            },
+            Part::Node(index) => self.nodes[index].as_mut().and_then(|host| {
+                host.turn(context, scheduler, store);
+                host.next_wakeup()
+            }),
             Part::Store => self.store.as_mut().and_then(|host| {
                 host.turn(context);
                 host.next_wakeup()
@@ -272,17 +273,43 @@ impl World {
         self.context.story.stir(self.context.queue.now(), fact);
         self.check_books(part);
         if let Some(at) = wakeup {
+            self.note_spin(part, at);
             self.plan_turn(part, at);
         }
-        if self.local_exit() {
-            self.kill(Part::Scheduler, Some(SECOND / 10));
+        if self.is_at_its_end(part) {
+            let after = self.context.random.between(10 * MILLISECOND, SECOND);
+            self.kill(part, Some(after));
         }
     }
 
-    /// The agent in the scheduler's process says that it is done: the process ends.
-    fn local_exit(&self) -> bool {
-        let agent = self.scheduler.as_ref().and_then(|host| host.agent.as_ref());
-        agent.is_some_and(|agent| agent.exit.is_some())
+    /// A process that wants another turn at once, again and again, burns its machine's time.
+    fn note_spin(&mut self, part: Part, wakeup: Time) {
+        let now = self.context.now();
+        let (since, turns) = self.spins.entry(part).or_insert((now, 0));
+        if wakeup > now + 1 {
+            *turns = 0;
+            return;
+        }
+        if *turns == 0 {
+            *since = now;
+        }
+        *turns += 1;
+        if *turns > MOST_SPINS {
+            let text = format!("{part} has spun {turns} turns since {since}");
+            self.context.broken(text);
+        }
+    }
+
+    /// The process says that it is done.
+    fn is_at_its_end(&self, part: Part) -> bool {
+        match part {
+            Part::Node(index) => self.nodes[index].as_ref().is_some_and(|host| host.is_done(self.context.now())),
+            Part::Scheduler => {
+                let agent = self.scheduler.as_ref().and_then(|host| host.agent.as_ref());
+                agent.is_some_and(|agent| agent.exit.is_some())
+            }
+            Part::Client(_) | Part::Store => false,
+        }
     }
 
     fn check_books(&mut self, part: Part) {
@@ -498,6 +525,7 @@ impl World {
                 return Some(format!("node {}: {} elements", agent.index, agent.node.elements()));
             }
         }
-        self.store.as_ref().and_then(StoreHost::left_over).map(|what| format!("store: {what}"))
+        let forgotten = self.context.oracle.forgotten();
+        self.store.as_ref().and_then(|store| store.left_over(&forgotten)).map(|what| format!("store: {what}"))
     }
 }
