@@ -232,23 +232,34 @@ class Loop:
         """link: "scheduler" or "store". A connected stream socket for the part's own outward link."""
 
     def run(self) -> None:
-        """Until `stop`, the interpreter's lock released. Errors of its own raise."""
+        """Until `stop`, the interpreter's lock released. Errors of its own raise. Once only.
+
+        Executors that are left at the end are killed and reaped."""
 
     def stop(self) -> None: ...
     def drain(self) -> None:
         """Node: finish what runs, give back the rest, then a request ("exit", "drained")."""
 
     def next_request(self, timeout: float | None) -> tuple[Any, ...] | None:
-        """What only the host can do; None after the timeout, and for ever once the loop has ended.
+        """What only the host can do; None after the timeout, and for ever once the loop has ended. Handles signals.
 
         ("start_executor", slot) | ("connect", link, attempt) | ("log", level, text) | ("exit", reason)
-        | ("refused", link, code, text) | ("welcome", link, cluster, storage)"""
+        | ("refused", link, code, text) | ("welcome", link, cluster, storage)
+
+        "connect": the host connects, trying again as long as it takes, and calls `attach`. attempt: how many connections
+        in a row have brought no welcome. Scheduler and node of one loop ask for "store" separately; `attach` serves the
+        one that asked. "exit": what the part had to say is said; the host calls `stop`."""
 
     def executor_started(self, slot: int, pid: int, fd: int, line_fd: int) -> None:
-        """fd: our end of the socketpair; line_fd: memfd of the shared line (4096 bytes). The loop watches a pidfd, and signals the group."""
+        """fd: our end of the socketpair; line_fd: memfd of the shared line (4096 bytes); both are the loop's from now on.
+
+        pid: a child of this process that leads a process group. The loop watches it by a pidfd, signals the group,
+        kills what is left of it after the child's death, and *reaps the child*: the host must not wait for it, or its
+        exit status is lost. A child that cannot be used is killed and reaped as well. OSError if there is no such one."""
 
     def executor_failed(self, slot: int, error: str) -> None: ...
     def positions(self) -> list[tuple[int, int, int, int]]:
         """(slot, pid, session, sequence) of what runs now, from the shared lines; for tagging output."""
 
-    def status(self) -> dict[str, Any]: ...
+    def status(self) -> dict[str, Any]:
+        """Counters of the loop: turns, frames_in, frames_out, connections, executors."""

@@ -128,7 +128,7 @@ impl Channel {
         blobs: &[&[u8]],
     ) {
         let (blocks, objects) = (pack_blocks(blobs), Vec::<ObjectUse>::new());
-        self.session.submit(Submit {
+        self.submit(Submit {
             function,
             first,
             options,

@@ -263,7 +263,7 @@ impl NodePart {
     }
 }
 
-fn level_name(level: Level) -> &'static str {
+pub fn level_name(level: Level) -> &'static str {
     match level {
         Level::Info => "info",
         Level::Warning => "warning",

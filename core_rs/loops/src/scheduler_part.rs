@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-pub use crate::scheduler_stub::SchedulerConfig;
-use crate::scheduler_stub::{Scheduler, SchedulerOutput};
 use bytes::Bytes;
 use mio::Registry;
 use scaler_engine::acceptor::{ticket, AcceptorEvent, AcceptorSettings, Origin, TicketKey};
 use scaler_engine::dialer::DialerEvent;
+pub use crate::scheduler_stub::{Allocate, SchedulerConfig};
+use crate::scheduler_stub::{Scheduler, SchedulerOutput};
 use scaler_wire::{Hello, LinkId, Message, Role, PROTOCOL};
 
 use crate::accepting::Accepting;
 use crate::connections::{Connections, Key};
+use crate::node_part::level_name;
 use crate::outward::OutwardLink;
 use crate::shared::{Outward, Request, Shared};
 
@@ -64,12 +65,8 @@ impl SchedulerPart {
 
     /// A node in the same loop joins, as the first that does.
     pub fn join_node_here(&mut self, now: u64, hello: &Hello) -> Result<(), String> {
-        let origin = Origin {
-            local: true,
-            address: "this process".into(),
-        };
         self.engine
-            .joined(now, NODE_HERE, hello, &origin)
+            .joined(now, NODE_HERE, hello, "this process")
             .map_err(|(_, reason)| reason)
     }
 
@@ -94,7 +91,7 @@ impl SchedulerPart {
     pub fn on_links(&mut self, now: u64) {
         while let Some(event) = self.accepting.poll_event() {
             match event {
-                AcceptorEvent::Message { link, message } => self.engine.handle(now, link, message),
+                AcceptorEvent::Message { link, message } => self.on_message(now, link, message),
                 AcceptorEvent::Backlog { link, bytes } => self.engine.backlog(now, link, bytes),
                 AcceptorEvent::Resumed { link } => self.engine.resumed(now, link),
                 AcceptorEvent::Disconnected { link } => self.engine.disconnected(now, link),
@@ -108,7 +105,9 @@ impl SchedulerPart {
                     hello,
                     origin,
                 } => {
-                    if let Err((code, reason)) = self.engine.joined(now, link, &hello, &origin) {
+                    if let Err((code, reason)) =
+                        self.engine.joined(now, link, &hello, &origin.address)
+                    {
                         self.accepting.end(link, code, reason);
                     }
                 }
@@ -121,6 +120,14 @@ impl SchedulerPart {
                     .into_iter()
                     .for_each(|message| self.store.send(message));
             }
+        }
+    }
+
+    fn on_message(&mut self, now: u64, link: LinkId, message: Message<Bytes>) {
+        let over = matches!(message, Message::Goodbye);
+        self.engine.handle(now, link, message);
+        if over {
+            self.accepting.forget(link);
         }
     }
 
@@ -141,7 +148,7 @@ impl SchedulerPart {
                     self.accepting.end(link, code, reason)
                 }
                 SchedulerOutput::Store(message) => self.store.send(message),
-                SchedulerOutput::Log { level, text } => self.log(level, text),
+                SchedulerOutput::Log { level, text } => self.log(level_name(level), text),
                 SchedulerOutput::Exit { reason } => self.exiting = Some(reason),
             }
         }

@@ -31,7 +31,11 @@ impl Storage {
             ..Settings::default()
         });
         let path = running.listen(Listening::Store, &folder);
-        Storage { running, path, folder }
+        Storage {
+            running,
+            path,
+            folder,
+        }
     }
 
     fn plain() -> Storage {
@@ -52,7 +56,10 @@ fn put(channel: &mut ObjectChannel, data: &[u8]) -> [u8; 16] {
 fn get(channel: &mut ObjectChannel, session: u64, hash: [u8; 16]) -> Option<Vec<u8>> {
     let request = channel.get(ObjectKey { session, hash });
     object_event(channel, |event| match event {
-        ObjectEvent::Data { request: got, parts } if *got == request => Some(Some(parts.concat())),
+        ObjectEvent::Data {
+            request: got,
+            parts,
+        } if *got == request => Some(Some(parts.concat())),
         ObjectEvent::Missing { request: got } if *got == request => Some(None),
         _ => None,
     })
@@ -72,7 +79,10 @@ fn objects_come_back_whatever_their_size() {
     for size in [0, 1, 65_536, (4 << 20) - 1, 4 << 20, 10 << 20] {
         let data = noise(size);
         let hash = put(&mut channel, &data);
-        assert!(get(&mut channel, session, hash) == Some(data), "of {size} bytes");
+        assert!(
+            get(&mut channel, session, hash) == Some(data),
+            "of {size} bytes"
+        );
     }
     assert_eq!(get(&mut channel, session, [1; 16]), None);
 }
@@ -91,7 +101,11 @@ fn what_does_not_fit_into_memory_goes_to_files_that_go_with_the_loop() {
     }
     let spilled = storage.folder.0.join("spilled");
     assert_eq!(std::fs::read_dir(&spilled).unwrap().count(), 1);
-    let Storage { running, folder: _folder, .. } = storage;
+    let Storage {
+        running,
+        folder: _folder,
+        ..
+    } = storage;
     drop(running);
     assert_eq!(std::fs::read_dir(&spilled).unwrap().count(), 0);
 }
@@ -127,7 +141,10 @@ fn noise_ends_its_own_connection_and_nothing_else() {
         let _ = stranger.write_all(&bytes);
         let _ = stranger.shutdown(std::net::Shutdown::Write);
         let _ = stranger.read_to_end(&mut Vec::new());
-        assert_eq!(get(&mut honest, session, hash).as_deref(), Some(&b"before"[..]));
+        assert_eq!(
+            get(&mut honest, session, hash).as_deref(),
+            Some(&b"before"[..])
+        );
     }
 }
 
@@ -152,7 +169,10 @@ fn a_flood_of_connections_does_not_keep_honest_peers_from_being_served() {
     for count in 0..400 {
         flood.push(UnixStream::connect(&storage.path).unwrap());
         if count % 50 == 0 {
-            assert_eq!(get(&mut honest, session, hash).as_deref(), Some(&b"before"[..]));
+            assert_eq!(
+                get(&mut honest, session, hash).as_deref(),
+                Some(&b"before"[..])
+            );
         }
     }
     drop(flood);

@@ -84,7 +84,9 @@ impl Drop for RunningLoop {
         let _ = self.shared.tell(Order::Stop);
         let ended = self.thread.take().expect("it runs").join();
         if !std::thread::panicking() {
-            ended.expect("the loop does not panic").expect("the loop ends well");
+            ended
+                .expect("the loop does not panic")
+                .expect("the loop ends well");
         }
     }
 }
@@ -136,7 +138,10 @@ fn deadline() -> u64 {
 }
 
 /// Reads until an event is what `wanted` takes.
-pub fn object_event<T>(channel: &mut ObjectChannel, wanted: impl Fn(&ObjectEvent) -> Option<T>) -> T {
+pub fn object_event<T>(
+    channel: &mut ObjectChannel,
+    wanted: impl Fn(&ObjectEvent) -> Option<T>,
+) -> T {
     let end = deadline();
     while monotonic_us() < end {
         for event in channel.read() {
@@ -151,7 +156,10 @@ pub fn object_event<T>(channel: &mut ObjectChannel, wanted: impl Fn(&ObjectEvent
 }
 
 /// All events until `enough` says so.
-pub fn events_until(channel: &mut Channel, mut enough: impl FnMut(&[ChannelEvent]) -> bool) -> Vec<ChannelEvent> {
+pub fn events_until(
+    channel: &mut Channel,
+    mut enough: impl FnMut(&[ChannelEvent]) -> bool,
+) -> Vec<ChannelEvent> {
     let end = deadline();
     let mut events = Vec::new();
     while !enough(&events) {
