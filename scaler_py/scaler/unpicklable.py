@@ -90,6 +90,10 @@ def _parts_of_function(function: types.FunctionType) -> Iterator[tuple[str, Any]
 
 
 def _parts_of_state(value: Any) -> Iterator[tuple[str, Any]]:
+    try:
+        reduced = value.__reduce_ex__(5)
+    except Exception:
+        return  # it refuses by itself, whatever is in it
     state = getattr(value, "__dict__", None)
     if isinstance(state, dict):
         yield from ((f".{name}", part) for name, part in state.items())
@@ -98,9 +102,5 @@ def _parts_of_state(value: Any) -> Iterator[tuple[str, Any]]:
         for name in (slots,) if isinstance(slots, str) else tuple(slots):
             if hasattr(value, name):
                 yield f".{name}", getattr(value, name)
-    try:
-        reduced = value.__reduce_ex__(5)
-    except Exception:
-        return
     if isinstance(reduced, tuple):
         yield from ((f".__reduce_ex__(5)[{index}]", part) for index, part in enumerate(reduced[1:3], 1))

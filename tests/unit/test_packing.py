@@ -14,7 +14,6 @@ import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from scaler._core import FORM_LIST, FORM_SINGLE, FORM_TABLE
 from scaler.errors import PackingError, RemoteError, RemoteTraceback
 from scaler.packing import (

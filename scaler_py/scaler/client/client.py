@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import socket
@@ -83,8 +84,8 @@ class Client:
             heartbeat_interval_seconds,
             object_storage_address,
         )
-        wrap = None if self._serializer is None else lambda function: SealedFunction(self._serializer, function)
-        self._functions = FunctionCache(self._forget_function, wrap)
+        wrap = None if self._serializer is None else functools.partial(SealedFunction, self._serializer)
+        self._functions = FunctionCache(self._conversation.forget, wrap)
         weakref.finalize(self, _abandon, self._conversation)
 
     def _converse(
@@ -336,10 +337,6 @@ class Client:
 
     def _seal_starred(self, element: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(map(self._seal_one, element))
-
-    def _forget_function(self, function: Function) -> None:
-        with self._conversation.lock:
-            self._conversation.forget(function)
 
     # -- Objects
 

@@ -5,6 +5,7 @@ Futures refer to the conversation, not to the client: a client that was dropped 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -45,6 +46,8 @@ BACKLOG_LIMIT = 8 << 20
 LOOK_EVERY = 64
 # Seconds for which the answer of `running()` is remembered.
 RUNNING_REMEMBERED = 0.1
+# For what is unsent when the client ends.
+GOODBYE_SECONDS = 1.0
 QUERY_EXPLAIN, QUERY_STATE = 0, 1
 
 
@@ -175,10 +178,12 @@ class Conversation:
             function.told = True
 
     def forget(self, function: Function) -> None:
-        if function.told:
-            self.hand_over()
-            self.channel.forget_function(function.id)
-            function.told = False
+        """Without the lock."""
+        with self.lock:
+            if function.told and self.refusal is None:
+                self.hand_over()
+                self.channel.forget_function(function.id)
+                function.told = False
 
     def hand_over(self) -> None:
         """Gives the gathered tasks to the core, which sends them when there is credit."""
@@ -443,22 +448,28 @@ class Conversation:
 
     def close(self, why: Callable[[], BaseException]) -> None:
         """Says goodbye and ends. Again is fine."""
+        self.say_goodbye()
         with self.lock:
-            if self.refusal is None and self.channel.attached:
-                self.channel.goodbye()
-                self._write_out(1.0)
             self.end(why, CANCELLED)
-            self.channel.detach()
-            self.channel.wake()
+            self.let_go_of_channel()
+        self.objects.close()
         self.receiver.join()
 
-    def _write_out(self, seconds: float) -> None:
-        """Sends what is left, for so long at most."""
-        deadline = time.monotonic() + seconds
-        self.channel.flush()
-        while self.channel.unsent and time.monotonic() < deadline and self.channel.attached:
-            self.channel.wait(max(0.0, deadline - time.monotonic()))
-            self.channel.read()
+    def let_go_of_channel(self) -> None:
+        """With the lock, after `end`: the socket is closed, and what the futures that are left hold is small."""
+        self.channel.detach()
+        self.channel.wake()
+        self.channel = self.turns.source = self.holds.channel = NoChannel()  # type: ignore[assignment]
+
+    def say_goodbye(self) -> None:
+        """Without the lock."""
+        with self.lock:
+            if self.refusal is not None or not self.channel.attached:
+                return
+            self.channel.goodbye()
+            self.channel.flush()
+        with contextlib.suppress(TimeoutError):
+            self.wait_for(_Sent(self), GOODBYE_SECONDS)
 
     def end_at_exit(self) -> None:
         self.close(lambda: ClientQuitException("The interpreter ends."))
@@ -472,7 +483,7 @@ class Conversation:
         self.observed.clear()
         self.end(forked_error)
         # Lets go of our copy of the socket without a word to the scheduler.
-        self.channel = self.turns.source = NoChannel()  # type: ignore[assignment]
+        self.channel = self.turns.source = self.holds.channel = NoChannel()  # type: ignore[assignment]
 
 
 def forked_error() -> ClientForkedError:
@@ -491,7 +502,10 @@ class NoChannel:
     def nothing(self, *_: object) -> None:
         pass
 
-    detach = wake = flush = read = nothing
+    def read(self) -> tuple[()]:
+        return ()
+
+    detach = wake = flush = hold_object = release_object = nothing
 
 
 class _Room:
@@ -504,6 +518,18 @@ class _Room:
     def _outcome(self) -> bool | None:
         conversation = self.conversation
         return True if conversation.refusal is not None or conversation.channel.backlog <= BACKLOG_LIMIT // 2 else None
+
+
+class _Sent:
+    """For waiting: nothing is left to be sent, or there is nobody to send it to."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self.conversation = conversation
+
+    @property
+    def _outcome(self) -> bool | None:
+        channel = self.conversation.channel
+        return None if channel.unsent and channel.attached and self.conversation.refusal is None else True
 
 
 _new_future = ScalerFuture.__new__

@@ -83,6 +83,7 @@ class Receiver:
                 if conversation.settling:
                     self._settle()
                 elif conversation.refusal is not None:
+                    conversation.let_go_of_channel()
                     return
                 elif self._is_overdue():
                     conversation.end(lambda: unreachable(conversation.endpoint, conversation.timeout, lost=True))
@@ -112,6 +113,7 @@ class Receiver:
         turns = self._conversation.turns
         if not turns.reading and not turns.barred:
             self._conversation.read()
+        self._conversation.objects.idle()
 
     def _pause(self) -> float:
         conversation = self._conversation
@@ -122,11 +124,14 @@ class Receiver:
         return self._lost_since is not None and time.monotonic() - self._lost_since > self._conversation.timeout
 
     def _leave(self) -> None:
+        """The client was dropped and all it submitted is done."""
         conversation = self._conversation
-        conversation.channel.goodbye()
-        conversation._write_out(1.0)
+        conversation.lock.release()
+        try:
+            conversation.say_goodbye()
+        finally:
+            conversation.lock.acquire()
         conversation.end(ClientQuitException)
-        conversation.channel.detach()
 
     def _reconnect(self) -> None:
         """One attempt after the other until the scheduler is there, or time is up, or the client is closed."""
