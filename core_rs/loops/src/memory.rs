@@ -1,7 +1,7 @@
 //! How full this machine's memory is, or that of the control group this process lives in.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Above this part of it an executor has to go.
 const PRESSURE: f64 = 0.95;
@@ -22,7 +22,7 @@ impl Memory {
         machine_share().is_some_and(|share| share > PRESSURE)
             || self
                 .group
-                .as_ref()
+                .as_deref()
                 .and_then(group_share)
                 .is_some_and(|share| share > PRESSURE)
     }
@@ -57,7 +57,7 @@ fn own_group() -> Option<PathBuf> {
     Some(folder)
 }
 
-fn group_share(folder: &PathBuf) -> Option<f64> {
+fn group_share(folder: &Path) -> Option<f64> {
     let number = |name: &str| {
         fs::read_to_string(folder.join(name))
             .ok()?

@@ -23,18 +23,39 @@ pub struct SchedulerConfig {
 pub struct Scheduler<P>(PhantomData<P>);
 #[allow(dead_code)]
 pub enum SchedulerOutput<P> {
-    Send { link: LinkId, message: Message<P> },
-    Hold { link: LinkId, hold: bool },
-    End { link: LinkId, code: RefusalCode, reason: String },
+    Send {
+        link: LinkId,
+        message: Message<P>,
+    },
+    Hold {
+        link: LinkId,
+        hold: bool,
+    },
+    End {
+        link: LinkId,
+        code: RefusalCode,
+        reason: String,
+    },
     Store(Message<P>),
-    Log { level: Level, text: String },
-    Exit { reason: String },
+    Log {
+        level: Level,
+        text: String,
+    },
+    Exit {
+        reason: String,
+    },
 }
 impl<P> Scheduler<P> {
     pub fn new(_: SchedulerConfig, _: u64, _: u64) -> Self {
         Scheduler(PhantomData)
     }
-    pub fn joined(&mut self, _: u64, _: LinkId, _: &Hello, _: &str) -> Result<(), (RefusalCode, String)> {
+    pub fn joined(
+        &mut self,
+        _: u64,
+        _: LinkId,
+        _: &Hello,
+        _: &str,
+    ) -> Result<(), (RefusalCode, String)> {
         Ok(())
     }
     pub fn handle(&mut self, _: u64, _: LinkId, _: Message<P>) {}

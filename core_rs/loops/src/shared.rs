@@ -126,7 +126,8 @@ struct Requests {
 
 pub struct Shared {
     waker: Waker,
-    orders: Mutex<Vec<Order>>,
+    /// `None`: the loop has ended.
+    orders: Mutex<Option<Vec<Order>>>,
     requests: Mutex<Requests>,
     asked: Condvar,
     pub(crate) slots: Mutex<BTreeMap<u32, SlotView>>,
@@ -147,7 +148,7 @@ impl Shared {
     pub(crate) fn new(waker: Waker) -> Shared {
         Shared {
             waker,
-            orders: Mutex::default(),
+            orders: Mutex::new(Some(Vec::new())),
             requests: Mutex::default(),
             asked: Condvar::new(),
             slots: Mutex::default(),
@@ -155,13 +156,26 @@ impl Shared {
         }
     }
 
+    /// After the loop's end orders are dropped, and with them the sockets and processes that they bring.
     pub fn tell(&self, order: Order) -> io::Result<()> {
-        lock(&self.orders).push(order);
-        self.waker.wake()
+        let dropped = match &mut *lock(&self.orders) {
+            Some(orders) => {
+                orders.push(order);
+                None
+            }
+            None => Some(order),
+        };
+        match dropped {
+            None => self.waker.wake(),
+            Some(_) => Ok(()),
+        }
     }
 
     pub(crate) fn take_orders(&self) -> Vec<Order> {
-        std::mem::take(&mut lock(&self.orders))
+        lock(&self.orders)
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     pub(crate) fn ask(&self, request: Request) {
@@ -178,6 +192,8 @@ impl Shared {
 
     /// The loop has ended: nobody waits for more.
     pub(crate) fn close(&self) {
+        let left = lock(&self.orders).take();
+        drop(left);
         lock(&self.requests).closed = true;
         self.asked.notify_all();
     }

@@ -1,6 +1,8 @@
 //! Loops in threads, and clients of them, over real sockets.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod host;
+
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -11,12 +13,15 @@ use std::time::Duration;
 
 use scaler_loops::channel::{Channel, ChannelEvent};
 use scaler_loops::engine::acceptor::AcceptorSettings;
+use scaler_loops::engine::node::NodeConfig;
 use scaler_loops::linux::{monotonic_us, random};
+use scaler_loops::node_part::NodeSettings;
 use scaler_loops::object_channel::{ObjectChannel, ObjectEvent};
 use scaler_loops::reactor::{Reactor, Settings};
+use scaler_loops::scheduler_part::{SchedulerConfig, SchedulerSettings};
 use scaler_loops::shared::{Listening, Order, Request, Shared};
 use scaler_loops::store_part::StoreSettings;
-use scaler_loops::wire::{Hello, Role, PROTOCOL};
+use scaler_loops::wire::{Hello, NodeInfo, Role, PROTOCOL};
 
 /// Nothing in a test takes so long; a wait for that long is a failure.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -98,6 +103,35 @@ pub fn store_settings() -> StoreSettings {
         acceptor: AcceptorSettings::default(),
         incarnation: random(),
         ticket_key: None,
+    }
+}
+
+pub fn scheduler_settings() -> SchedulerSettings {
+    SchedulerSettings {
+        config: SchedulerConfig::default(),
+        acceptor: AcceptorSettings::default(),
+        incarnation: random(),
+        ticket_key: None,
+    }
+}
+
+pub fn node_settings(slots: u32) -> NodeSettings {
+    let name = "node".to_owned();
+    NodeSettings {
+        config: NodeConfig {
+            name: name.clone(),
+            slots,
+            ..NodeConfig::default()
+        },
+        info: NodeInfo {
+            name,
+            slots,
+            queue_size: 1_000,
+            python_minor: 11,
+            ..NodeInfo::default()
+        },
+        ticket: Vec::new(),
+        properties: Vec::new(),
     }
 }
 
