@@ -16,6 +16,8 @@ pub(super) struct Entry<P> {
     /// Whether the peer has shown that it knows this epoch: before that it is as new to it as at the first hello.
     pub confirmed: bool,
     pub last_heard: u64,
+    /// Its connection, or the last it had, is a socket of this machine.
+    pub local: bool,
     /// Stands in the acceptor's list of links to poll.
     pub ready: bool,
     /// Stands in its list of links whose backlog may have changed.
@@ -35,6 +37,7 @@ impl<P: Payload> Entry<P> {
             connection: None,
             confirmed: false,
             last_heard: now,
+            local: false,
             ready: false,
             changed: false,
             told_backlog: 0,
@@ -49,7 +52,16 @@ impl<P: Payload> Entry<P> {
         self
     }
 
-    /// How long it is remembered without a connection.
+    /// How long it is kept without a connection.
+    pub fn absence_us(&self, settings: &AcceptorSettings) -> u64 {
+        let lease = self.lease_us(settings);
+        match self.local {
+            true => lease.min(settings.local_timeout_us),
+            false => lease,
+        }
+    }
+
+    /// How long its peer may be away, or silent where it must speak.
     pub fn lease_us(&self, settings: &AcceptorSettings) -> u64 {
         match self.role {
             Role::Node | Role::Manager => settings.worker_timeout_us,

@@ -166,7 +166,9 @@ impl<P: Payload> Acceptor<P> {
     /// Binds the link to this connection; one that it had before is closed.
     fn connect(&mut self, now: u64, connection: ConnectionId, id: LinkId) {
         self.greet(connection, id);
+        let local = self.connections[&connection].origin.local;
         let entry = self.links.get_mut(&id).expect("a link that is there");
+        entry.local = local;
         let old = entry.connection.replace(connection);
         entry.last_heard = now;
         let lease = entry

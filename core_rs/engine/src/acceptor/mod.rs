@@ -43,6 +43,9 @@ pub struct AcceptorSettings {
     pub client_timeout_us: u64,
     /// Of nodes and managers; and how long one of these may be silent.
     pub worker_timeout_us: u64,
+    /// How long a link on a local socket is kept without a connection, at most: such a connection ends with its process,
+    /// and a process that lives comes back at once.
+    pub local_timeout_us: u64,
     /// How long a connection may take to say hello, and how many such connections there may be.
     pub handshake_timeout_us: u64,
     pub max_strangers: usize,
@@ -59,6 +62,7 @@ impl Default for AcceptorSettings {
         AcceptorSettings {
             client_timeout_us: 60_000_000,
             worker_timeout_us: 60_000_000,
+            local_timeout_us: 3_000_000,
             handshake_timeout_us: 10_000_000,
             max_strangers: 1_024,
             cluster: String::new(),
@@ -329,13 +333,14 @@ impl<P: Payload> Acceptor<P> {
 
     fn on_lease(&mut self, now: u64, id: LinkId) {
         let entry = &self.links[&id];
-        let lease = entry.lease_us(&self.settings);
         if entry.connection.is_none() {
+            let lease = entry.absence_us(&self.settings);
             return self.lost(
                 id,
                 format!("it did not come back within {} s", lease / 1_000_000),
             );
         }
+        let lease = entry.lease_us(&self.settings);
         let until = entry.last_heard + lease;
         if until > now {
             return self.set_lease(id, Some(until));
@@ -468,7 +473,7 @@ impl<P: Payload> Acceptor<P> {
     fn disconnected(&mut self, now: u64, id: LinkId) {
         let entry = self.links.get_mut(&id).expect("a link that is there");
         entry.connection = None;
-        let at = now + entry.lease_us(&self.settings);
+        let at = now + entry.absence_us(&self.settings);
         self.timers
             .set_acknowledgement(id, &mut entry.acknowledge_at, None);
         self.set_lease(id, Some(at));

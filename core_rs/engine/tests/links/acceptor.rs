@@ -30,6 +30,19 @@ fn a_lost_connection_is_told_and_the_link_waits_for_its_lease() {
 }
 
 #[test]
+fn a_process_of_this_machine_that_does_not_come_back_at_once_is_gone() {
+    let mut pair = Pair::new(Role::Node);
+    pair.local = true;
+    pair.connect();
+    pair.settle();
+    pair.cut();
+    pair.run_for(2 * SECOND);
+    assert_eq!(left(&pair), None);
+    pair.run_for(2 * SECOND);
+    assert_eq!(left(&pair), Some("it did not come back within 3 s"));
+}
+
+#[test]
 fn a_silent_node_is_gone_after_its_lease() {
     let mut pair = Pair::connected(Role::Node);
     pair.now += 61 * SECOND;
@@ -150,7 +163,7 @@ fn a_link_that_is_ended_tells_its_peer_instead_of_welcoming_it() {
 #[test]
 fn a_connection_that_says_nothing_is_closed() {
     let mut acceptor: Acceptor<Bytes> = Acceptor::new(AcceptorSettings::default(), 42, None);
-    acceptor.on_open(0, 1, local());
+    acceptor.on_open(0, 1, origin(true));
     assert_eq!(acceptor.next_wakeup(), Some(10 * SECOND));
     acceptor.tick(10 * SECOND);
     assert_eq!(acceptor.poll_close(), Some(1));
@@ -162,7 +175,7 @@ fn of_too_many_strangers_the_oldest_is_closed_and_members_stay() {
     let mut pair = Pair::connected(Role::Client);
     for connection in 100..100 + 1_025 {
         pair.acceptor
-            .on_open(pair.now + connection, connection, local());
+            .on_open(pair.now + connection, connection, origin(true));
     }
     assert_eq!(pair.acceptor.poll_close(), Some(100));
     assert_eq!(pair.acceptor.poll_close(), None);

@@ -81,9 +81,9 @@ pub fn hello(role: Role) -> Hello {
     }
 }
 
-pub fn local() -> Origin {
+pub fn origin(local: bool) -> Origin {
     Origin {
-        local: true,
+        local,
         address: "a test".to_owned(),
     }
 }
@@ -94,6 +94,8 @@ pub struct Pair {
     pub acceptor: Acceptor<Bytes>,
     pub connection: Option<ConnectionId>,
     connections: u64,
+    /// Whether connections are opened on this machine.
+    pub local: bool,
     pub to_acceptor: VecDeque<Frame>,
     pub to_dialer: VecDeque<Frame>,
     pub dialer_events: Vec<DialerEvent<Bytes>>,
@@ -117,6 +119,7 @@ impl Pair {
             acceptor,
             connection: None,
             connections: 0,
+            local: false,
             to_acceptor: VecDeque::new(),
             to_dialer: VecDeque::new(),
             dialer_events: Vec::new(),
@@ -139,7 +142,8 @@ impl Pair {
     pub fn connect(&mut self) {
         self.connections += 1;
         self.connection = Some(self.connections);
-        self.acceptor.on_open(self.now, self.connections, local());
+        self.acceptor
+            .on_open(self.now, self.connections, origin(self.local));
         self.dialer.on_open(self.now);
     }
 
