@@ -328,6 +328,7 @@ fn a_peer_by_the_local_socket_needs_no_ticket() {
         hello(Role::Client),
         Acceptor::new(AcceptorSettings::default(), 42, Some(KEY)),
     );
+    pair.local = true;
     pair.connect();
     pair.settle();
     assert!(pair.dialer.is_open());
