@@ -1,0 +1,120 @@
+"""Fixtures for all tests: a cluster a module, and the check that a test leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from scaler import Client, SchedulerClusterCombo
+
+# What parts, executors and threads may take to be gone after a test.
+GONE_SECONDS = 10.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def folders() -> Iterator[Path]:
+    """Runtime folder and keys of the tests' own. Short: a socket's path has at most 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="scaler-"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCALER_RUNTIME_DIR", str(folder / "run"))
+        patch.setenv("SCALER_CONFIG_DIR", str(folder / "config"))
+        for name in ("SCALER_KEY", "SCALER_KEY_FILE", "SCALER_INSECURE"):
+            patch.delenv(name, raising=False)
+        yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(folders: Path, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that leaves processes, descriptors or sockets behind."""
+    before = {name: look(folders) for name, look in _LOOKS.items()}
+    yield
+    request.node.funcargs.clear()  # they would keep the test's client alive
+    _end_embedded_cluster()
+    deadline = time.monotonic() + GONE_SECONDS
+    while left := _left(folders, before):
+        if time.monotonic() > deadline:
+            pytest.fail(f"left behind: {'; '.join(left)}")
+        gc.collect()
+        time.sleep(0.01)
+
+
+def _left(folder: Path, before: dict[str, set[str]]) -> list[str]:
+    now = {name: look(folder) - before[name] for name, look in _LOOKS.items()}
+    return [f"{name} {', '.join(sorted(found))}" for name, found in now.items() if found]
+
+
+def _children(_: Path) -> set[str]:
+    found: set[str] = set()
+    for thread in Path("/proc/self/task").iterdir():
+        try:
+            pids = (thread / "children").read_text().split()
+        except FileNotFoundError:
+            continue  # a thread that has ended meanwhile
+        found.update(f"{pid} ({_command(pid)})" for pid in pids)
+    return found
+
+
+def _command(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return "gone"
+
+
+def _descriptors(_: Path) -> set[str]:
+    found = set()
+    for entry in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{entry}")
+        except FileNotFoundError:
+            continue  # the one of this very listing
+        if not target.startswith("/proc/"):
+            found.add(f"{entry} → {target}")
+    return found
+
+
+def _sockets(folder: Path) -> set[str]:
+    run = folder / "run"
+    return {entry.name for entry in run.iterdir()} if run.exists() else set()
+
+
+_LOOKS: dict[str, Callable[[Path], set[str]]] = {
+    "processes": _children,
+    "descriptors": _descriptors,
+    "sockets": _sockets,
+}
+
+
+def _end_embedded_cluster() -> None:
+    cluster = sys.modules.get("scaler.cluster")
+    if cluster is not None:
+        cluster._embedded.end()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[SchedulerClusterCombo]:
+    """A cluster of two workers for a module's tests, on a local socket."""
+    from scaler import SchedulerClusterCombo
+
+    with SchedulerClusterCombo(n_workers=2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster: SchedulerClusterCombo) -> Iterator[Client]:
+    """A client of the module's cluster."""
+    from scaler import Client
+
+    with Client(cluster.get_address()) as client:
+        yield client
