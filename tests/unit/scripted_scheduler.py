@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
-
 from scaler.packing import ObjectReference, loads, pack_exception, pack_values, unpack_values
 
 HELLO, WELCOME, REFUSED, HEARTBEAT = 0, 1, 2, 4

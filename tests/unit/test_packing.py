@@ -92,7 +92,8 @@ def test_large_buffers_lie_beside_the_pickle_and_come_back_writable():
     payload = dumps({"a": array, "b": array[::2].copy()})
     assert payload[0] == 0
     back = loads(payload)
-    assert (back["a"] == array).all() and (back["b"] == array[::2]).all()
+    assert (back["a"] == array).all()
+    assert (back["b"] == array[::2]).all()
     back["a"][0] = 5
     assert loads(payload)["a"][0] == 0
 
@@ -132,13 +133,14 @@ def test_malformed_payload_raises_and_does_not_crash(payload, count):
     for form in (FORM_LIST, FORM_TABLE, FORM_SINGLE):
         if form == FORM_LIST or payload[0] != 0:
             payload = b"\x00" + payload  # never a pickle: its bytes could do anything
-        with pytest.raises(Exception):  # noqa: B017 - any exception, but no crash
+        with pytest.raises(Exception):  # noqa: B017, PT011 - any exception, but no crash
             unpack_values(form, b"\x00" + payload, count)
 
 
 def test_reference_is_equal_by_the_object_not_the_name():
     one = ObjectReference("a", 5, 7, b"h" * 16)
-    assert one == ObjectReference("b", 5, 7, b"h" * 16) and hash(one) == hash(pickle.loads(pickle.dumps(one)))
+    assert one == ObjectReference("b", 5, 7, b"h" * 16)
+    assert hash(one) == hash(pickle.loads(pickle.dumps(one)))
     assert one != ObjectReference("a", 5, 8, b"h" * 16)
 
 
@@ -186,14 +188,18 @@ def test_exception_comes_with_its_type_attributes_and_remote_traceback():
     error = ValueError("bad", 3)
     error.where = "here"
     back = there_and_back(error)
-    assert type(back) is ValueError and back.args == ("bad", 3) and back.where == "here"
-    assert isinstance(back.__cause__, RemoteTraceback) and "in raised" in str(back.__cause__)
+    assert type(back) is ValueError
+    assert back.args == ("bad", 3)
+    assert back.where == "here"
+    assert isinstance(back.__cause__, RemoteTraceback)
+    assert "in raised" in str(back.__cause__)
     assert "in raised" in back.__notes__[-1]
 
 
 def test_exception_whose_class_wants_other_arguments_is_rebuilt():
     back = there_and_back(TwoArgumentsError(5, "late"))
-    assert type(back) is TwoArgumentsError and (str(back), back.code, back.why) == ("5: late", 5, "late")
+    assert type(back) is TwoArgumentsError
+    assert (str(back), back.code, back.why) == ("5: late", 5, "late")
     file = there_and_back(FileTroubleError("/x", "y"))
     assert (file.errno, file.filename, file.extra) == (2, "/x", "y")
     slot = SlotError("s")
@@ -218,7 +224,8 @@ def test_exception_whose_class_wants_other_arguments_is_rebuilt():
 )
 def test_exceptions_of_the_standard_library_keep_what_they_know(error):
     back = there_and_back(error)
-    assert type(back) is type(error) and str(back) == str(error)
+    assert type(back) is type(error)
+    assert str(back) == str(error)
     for name in ("code", "value", "errno", "filename", "filename2", "reason"):
         assert getattr(back, name, None) == getattr(error, name, None)
 
@@ -227,7 +234,9 @@ def test_attribute_that_cannot_be_pickled_is_left_out_with_a_note():
     error = TwoArgumentsError(1, "x")
     error.lock = threading.Lock()
     back = there_and_back(error)
-    assert type(back) is TwoArgumentsError and back.why == "x" and not hasattr(back, "lock")
+    assert type(back) is TwoArgumentsError
+    assert back.why == "x"
+    assert not hasattr(back, "lock")
     assert any("lock" in note for note in back.__notes__)
 
 
@@ -236,7 +245,9 @@ def test_exception_whose_class_cannot_be_had_arrives_as_remote_error():
         b"TwoArgumentsError", b"NoArgumentsErrors"
     )
     back = unpack_exception(class_path)
-    assert isinstance(back, RemoteError) and "5: late" in str(back) and "NoArgumentsErrors" in back.type_name
+    assert isinstance(back, RemoteError)
+    assert "5: late" in str(back)
+    assert "NoArgumentsErrors" in back.type_name
     assert "in raised" in str(back.__cause__)
 
 
@@ -248,7 +259,8 @@ def test_chained_exceptions_are_in_the_remote_traceback():
             raise ValueError("second") from error
     except ValueError as error:
         text = str(unpack_exception(pack_exception(error)).__cause__)
-    assert "KeyError: 'first'" in text and "direct cause" in text
+    assert "KeyError: 'first'" in text
+    assert "direct cause" in text
 
 
 def run_script(tmp_path: Path, text: str) -> str:
@@ -307,7 +319,8 @@ def test_importing_the_package_loads_no_heavy_library(tmp_path):
         tmp_path,
         """
         import sys, scaler
-        print([name for name in ("zmq", "pydantic", "cloudpickle", "msgpack", "concurrent.futures") if name in sys.modules])
+        heavy = "zmq", "pydantic", "cloudpickle", "msgpack", "concurrent.futures"
+        print([name for name in heavy if name in sys.modules])
         """,
     )
     assert out == "[]"

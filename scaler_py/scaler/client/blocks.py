@@ -41,9 +41,10 @@ class Unpacked:
 
 
 class BlockMaker:
-    """starred: elements are tuples of positional arguments, not the one argument."""
+    """starred: elements are tuples of positional arguments, not the one argument. most_bytes: of several elements."""
 
-    def __init__(self, elements: Iterable[Any], starred: bool) -> None:
+    def __init__(self, elements: Iterable[Any], starred: bool, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = min(most_bytes, MOST_BYTES)
         self._elements = iter(elements)
         self._starred = starred
         self._size = FIRST_ELEMENTS
@@ -60,7 +61,7 @@ class BlockMaker:
     def _lists(self, values: list[Any]) -> Iterator[Block]:
         payload = pickle.dumps(values, 5)
         self._adapt(len(values), len(payload))
-        if len(payload) <= MOST_BYTES:
+        if len(payload) <= self._most_bytes:
             form = FORM_LIST
             if len(values) == 1:
                 form, payload = FORM_SINGLE, pickle.dumps(values[0], 5)
@@ -68,7 +69,7 @@ class BlockMaker:
         elif len(values) == 1:
             yield Block(1, FORM_SINGLE, pickle.dumps(values[0], 5), [])
         else:
-            pieces = min(len(values), -(-len(payload) // MOST_BYTES) + 1)
+            pieces = min(len(values), -(-len(payload) // self._most_bytes) + 1)
             step = -(-len(values) // pieces)
             for at in range(0, len(values), step):
                 yield from self._lists(values[at : at + step])
@@ -86,7 +87,7 @@ class BlockMaker:
                     blobs, references, size = [], [], 0
                 yield Unpacked(self._named(error, self._index + offset))
                 continue
-            if blobs and size + len(blob) + 4 > MOST_BYTES:
+            if blobs and size + len(blob) + 4 > self._most_bytes:
                 yield _table(blobs, references)
                 blobs, references, size = [], [], 0
             if ObjectReference.made:
@@ -106,7 +107,7 @@ class BlockMaker:
         return named
 
     def _adapt(self, count: int, size: int) -> None:
-        fitting = MOST_BYTES * 3 // 4 * count // max(1, size)
+        fitting = self._most_bytes * 3 // 4 * count // max(1, size)
         self._size = max(1, min(MOST_ELEMENTS, self._size * GROWTH, fitting))
 
 

@@ -28,6 +28,8 @@ from scaler.packing import ObjectReference, dumps
 
 # Larger arguments go to object storage, in bytes.
 INLINE_LIMIT = 64 << 10
+# A message has room for so much.
+LARGEST_INLINE_LIMIT = 4 << 20
 REFERENCE_FORM = 3
 
 
@@ -68,6 +70,8 @@ class Client:
             warnings.warn("stream_output is not supported yet: see the nodes' logs", stacklevel=2)
         if timeout_seconds <= 0 or heartbeat_interval_seconds <= 0:
             raise ValueError("timeout_seconds and heartbeat_interval_seconds are seconds, above 0")
+        if not 0 <= inline_limit_bytes <= LARGEST_INLINE_LIMIT:
+            raise ValueError(f"inline_limit_bytes is 0 to {LARGEST_INLINE_LIMIT}")
         self._given = (address, profiling, timeout_seconds, heartbeat_interval_seconds, serializer, stream_output)
         self._options_given = {
             "object_storage_address": object_storage_address,
@@ -233,8 +237,8 @@ class Client:
 
         Returns a sequence of futures; `.results()` has the values. Reads the iterables to their end at once, waiting
         where much is queued. With `buffersize` it returns an iterator of the values instead, and at most so many
-        elements are read ahead of the one that is given out. An element that cannot be pickled fails alone. timeout (seconds),
-        retries, capabilities, priority: of each element, as for `submit_verbose`."""
+        elements are read ahead of the one that is given out. An element that cannot be pickled fails alone. timeout
+        (seconds), retries, capabilities, priority: of each element, as for `submit_verbose`."""
         if not iterables:
             raise TypeError("map needs at least one iterable behind the function")
         starred = len(iterables) > 1
@@ -311,7 +315,7 @@ class Client:
             run = conversation.book.map_run(length)
         try:
             submission = MapSubmission(conversation, run, function, options, self._inline_limit)
-            submission.send_all(BlockMaker(elements, starred))
+            submission.send_all(BlockMaker(elements, starred, self._inline_limit))
         finally:
             with conversation.lock:
                 conversation.book.close(run)

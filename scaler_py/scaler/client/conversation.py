@@ -275,7 +275,7 @@ class Conversation:
             self.turns.wake_served()
             if self.settling or self.turns.barred:
                 self.receiver.call()
-        self.holds.release_gone()
+        self.holds.write()
 
     def other_event(self, kind: int, event: tuple[Any, ...]) -> None:
         if kind == EVENT_WELCOME:

@@ -58,8 +58,8 @@ class ScalerFuture(concurrent.futures.Future[Any]):
         """Names the task for ever: session and number, as the cluster's logs do."""
         return f"{self._conversation.session:016x}-{self._sequence}"
 
-    @property  # type: ignore[override]
-    def _state(self) -> str:
+    @property
+    def _state(self) -> str:  # type: ignore[override]
         outcome = self._outcome
         if outcome is None:
             return PENDING

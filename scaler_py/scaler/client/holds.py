@@ -17,6 +17,8 @@ class HoldingChannel(Protocol):
 
     def release_object(self, hash: bytes) -> None: ...
 
+    def flush(self) -> None: ...
+
 
 class Handle:
     """One reason to hold an object, while it lives."""
@@ -39,6 +41,8 @@ class Holds:
         self.channel = channel
         self.lock = lock
         self._gone: deque[tuple[int, bytes]] = deque()
+        # Something was said that is not written yet.
+        self.unwritten = False
         # After `clear` the scheduler knows of no holds: the handles of before end silently.
         self._generation = 0
 
@@ -48,14 +52,19 @@ class Holds:
 
     def hold_locked(self, hash: bytes, size: int) -> Handle:
         self.channel.hold_object(hash, size)
+        self.unwritten = True
         return Handle(hash, self._generation, self._gone)
 
-    def release_gone(self) -> None:
-        """With the lock: tells the scheduler of the handles that ended."""
+    def write(self) -> None:
+        """With the lock: tells the scheduler of new handles, and of those that ended."""
         while self._gone:
             generation, hash = self._gone.popleft()
             if generation == self._generation:
                 self.channel.release_object(hash)
+                self.unwritten = True
+        if self.unwritten:
+            self.unwritten = False
+            self.channel.flush()
 
     def clear(self) -> None:
         with self.lock:

@@ -161,7 +161,7 @@ class ObjectLink:
             request._outcome = MissingObjects(
                 "An object is not in object storage any more.\n"
                 f"  where: object {request.hash.hex()} ({request.size} bytes)\n"
-                "  to do: send it again; clear(), the end of the client that sent it and a storage that restarts drop it"
+                "  to do: send it again; clear(), the end of the client that sent it and a restarted storage drop it"
             )
         elif kind == EVENT_STORE_ERROR:
             request._outcome = ObjectStorageException(
@@ -178,7 +178,12 @@ class ObjectLink:
 
     def close(self) -> None:
         with self.turns.lock:
+            if self._closed:
+                return
             self._closed = True
             self._fail_all(self._unreachable("this client was closed"))
+            self.turns.barred = True
             self.channel.detach()
             self.channel.wake()
+            # What may still refer to the link holds no descriptors.
+            del self.channel, self.turns.source

@@ -1,0 +1,183 @@
+"""Large values and references, through object storage."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import threading
+
+import numpy
+import pytest
+from scaler import Client, ObjectReference
+from scaler.client import objects
+from scaler.errors import MissingObjects, ObjectStorageException, PackingError
+from scripted_scheduler import GET, HOLD, PUT, RELEASE, SUBMIT
+
+
+def drain(scheduler, *kinds):
+    found = []
+    while not scheduler.messages.empty():
+        message = scheduler.messages.get()
+        if message[0] in kinds:
+            found.append(message)
+    return found
+
+
+def test_large_argument_travels_through_storage(scheduler, client):
+    array = numpy.arange(100_000.0)
+    assert client.submit(numpy.sum, array).result(20) == array.sum()
+    submit = scheduler.wait_for(SUBMIT)
+    (count, form, payload), (use,) = submit[4][0], submit[5]
+    assert (count, form, len(payload)) == (1, 3, 32)
+    assert use[0] == 0
+    assert use[1][1] == payload[8:24]
+    assert use[2] == int.from_bytes(payload[24:], "little") > 800_000
+
+
+def test_small_argument_travels_inline(scheduler, client):
+    assert client.submit(len, bytes(60_000)).result(20) == 60_000
+    assert not drain(scheduler, PUT)
+
+
+def test_equal_large_arguments_are_stored_once(scheduler, client):
+    data = bytes(200_000)
+    assert [client.submit(len, data).result(20) for _ in range(5)] == [200_000] * 5
+    assert len(drain(scheduler, PUT)) == 1
+
+
+def test_limit_is_an_option(scheduler):
+    with Client(scheduler.address, inline_limit_bytes=1000) as client:
+        assert client.submit(len, bytes(2000)).result(20) == 2000
+        assert client.map(len, [bytes(10), bytes(2000)]).results(20) == [10, 2000]
+    assert len(drain(scheduler, PUT)) == 2
+
+
+def test_map_of_large_elements(scheduler, client):
+    arrays = [numpy.full(20_000, i) for i in range(30)]
+    assert client.map(numpy.sum, arrays).results(20) == [20_000 * i for i in range(30)]
+    assert len(drain(scheduler, PUT)) == 30
+
+
+def test_large_results_are_fetched_when_asked_for_and_released(scheduler, client):
+    scheduler.large = 1000
+    future = client.submit(bytes, 50_000)
+    mapped = client.map(lambda n: bytes(n), [[3000] and 3000, 4000, 10])
+    assert future.result(20) == bytes(50_000)
+    assert future.result() is future.result()
+    assert [len(value) for value in mapped.results(20)] == [3000, 4000, 10]
+    held = {message[1][1] for message in drain(scheduler, HOLD)}
+    assert held
+    client.submit(abs, 1).result(20)
+    client.submit(abs, 1).result(20)
+    assert not scheduler.held
+
+
+def test_result_that_nobody_asks_for_is_released_when_dropped(scheduler, client):
+    scheduler.large = 1000
+    future = client.submit(bytes, 50_000)
+    while not future.done():
+        pass
+    assert not drain(scheduler, GET)
+    del future
+    gc.collect()
+    client.submit(abs, 1).result(20)
+    client.submit(abs, 1).result(20)
+    assert not scheduler.held
+
+
+def test_missing_result_says_so(scheduler, client):
+    scheduler.large = 1000
+    future = client.submit(bytes, 50_000)
+    while not future.done():
+        pass
+    scheduler.objects.clear()
+    with pytest.raises(MissingObjects, match="not in object storage any more"):
+        future.result(20)
+
+
+def test_reference_stands_for_the_object_as_a_positional_argument(scheduler, client):
+    reference = client.send_object([1, 2, 3], "numbers")
+    assert (reference.name, reference.size > 0) == ("numbers", True)
+    assert client.submit(sum, reference).result(20) == 6
+    uses = drain(scheduler, SUBMIT)[0][5]
+    assert uses == [[0, [reference.session, reference.hash], reference.size]]
+    assert client.map(sum, [reference, [4]]).results(20) == [6, 4]
+    assert client.starmap(sum, [(reference, 1), (reference,)]).results(20) == [7, 6]
+    uses = [use[0] for submit in drain(scheduler, SUBMIT) for use in submit[5]]
+    assert uses == [0, 0, 1]
+    assert list(client.map(sum, [reference], buffersize=2)) == [6]
+
+
+def test_nested_reference_arrives_as_itself(client):
+    reference = client.send_object("x")
+    (back,) = client.submit(list, [reference]).result(20)
+    assert isinstance(back, ObjectReference)
+    assert back == reference
+    assert len({back, reference, pickle.loads(pickle.dumps(reference))}) == 1
+
+
+def test_object_is_held_while_a_reference_lives(scheduler, client, monkeypatch):
+    monkeypatch.setattr(objects, "MOST_KEPT", 1)
+    reference = client.send_object(list(range(1000)))
+    scheduler.wait_for(HOLD)
+    again = client.send_object(list(range(1000)))
+    assert again == reference
+    client.send_object("pushes the other out of what is kept")
+    hash = reference.hash
+    del reference, again
+    gc.collect()
+    client.submit(abs, 1).result(20)
+    assert scheduler.wait_for(RELEASE)[1][1] == hash
+    later = client.send_object(list(range(1000)))
+    assert later.hash != hash, "the old one's deletion may be under way"
+    assert client.submit(len, later).result(20) == 1000
+
+
+def test_what_cannot_be_pickled_is_not_sent(client):
+    with pytest.raises(PackingError, match=r"value\['a'\] cannot be pickled"):
+        client.send_object({"a": threading.Lock()})
+
+
+def test_references_end_with_clear(scheduler, client):
+    reference = client.send_object("x")
+    client.clear()
+    client.submit(abs, 1).result(20)
+    drain(scheduler, HOLD, RELEASE)
+    del reference
+    gc.collect()
+    client.submit(abs, 1).result(20)
+    client.submit(abs, 1).result(20)
+    assert not drain(scheduler, RELEASE)
+    again = client.send_object("x")
+    assert client.submit(len, again).result(20) == 1
+
+
+def test_many_threads_send_and_fetch(scheduler, client):
+    scheduler.large = 1000
+    done = []
+
+    def work(number: int) -> None:
+        for i in range(5):
+            size = 100_000 + number * 10 + i
+            done.append(client.submit(bytes.upper, bytes(size)).result(20) == bytes(size))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert done == [True] * 20
+
+
+def test_storage_that_is_lost_is_found_again(scheduler, client):
+    assert client.submit(len, bytes(100_000)).result(20) == 100_000
+    scheduler.drop_connections()
+    assert client.submit(len, bytes(100_001)).result(20) == 100_001
+
+
+def test_storage_that_cannot_be_reached_says_what_to_do(scheduler, tmp_path):
+    where = f"ipc://{tmp_path}/nobody"
+    with Client(scheduler.address, timeout_seconds=0.5, object_storage_address=where) as client:
+        with pytest.raises(ObjectStorageException, match="advertised-object-storage-address"):
+            client.submit(len, bytes(100_000))
+        assert client.submit(abs, -1).result(20) == 1
