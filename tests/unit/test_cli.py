@@ -71,7 +71,7 @@ def test_wrong_address_ends_a_command_with_three_lines(module: ModuleType, capsy
     assert command.run_command(module._main, ["127.0.0.1:8516"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3
-    assert "tcp://127.0.0.1:8516" in lines[0]
+    assert "tcp://127.0.0.1:8516" in lines[2]
 
 
 def test_manager_without_arguments_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,7 +120,8 @@ def _address(value: object) -> object:
         try:
             return str(parse_address(value))
         except AddressError as error:
-            raise ValueError(f"{error.what} {error.mend}".strip()) from None
+            # The second line is what to do: `load` takes it apart again.
+            raise ValueError(f"{error.what}\n{error.mend}") from None
     return value
 
 

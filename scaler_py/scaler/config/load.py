@@ -102,11 +102,12 @@ def _explain(error: "ValidationError", given: Given, components: Sequence[Compon
     mend = option.help if option is not None else ""
     if option is not None and option.choices:
         mend = "one of " + ", ".join(option.choices)
-    return ConfigurationError(_wrong(first, given.values.get(name)), given.origins.get(name, name), mend)
+    what, _, own_mend = _wrong(first, given.values.get(name)).partition("\n")
+    return ConfigurationError(what, given.origins.get(name, name), own_mend or mend)
 
 
 def _wrong(found: "ErrorDetails", value: Any) -> str:
     message = found["msg"].removeprefix("Value error, ")
     if found["type"] == "value_error":
-        return message if message.endswith((".", "!")) else message[0].upper() + message[1:] + "."
+        return message if "\n" in message else message[0].upper() + message[1:] + "."
     return f"{value!r} will not do: {message[0].lower() + message[1:]}."
