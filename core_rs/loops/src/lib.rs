@@ -21,7 +21,6 @@ pub mod parts;
 pub mod port;
 pub mod reactor;
 pub mod scheduler_part;
-pub mod scheduler_stub;
 pub mod shared;
 pub mod spill;
 pub mod store_part;

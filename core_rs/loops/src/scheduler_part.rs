@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-pub use crate::scheduler_stub::{Allocate, SchedulerConfig};
-use crate::scheduler_stub::{Scheduler, SchedulerOutput};
 use bytes::Bytes;
 use mio::Registry;
 use scaler_engine::acceptor::{ticket, AcceptorEvent, AcceptorSettings, Origin, TicketKey};
 use scaler_engine::dialer::DialerEvent;
+pub use scaler_engine::scheduler::{Allocate, SchedulerConfig};
+use scaler_engine::scheduler::{Scheduler, SchedulerOutput};
 use scaler_wire::{Hello, LinkId, Message, Role, PROTOCOL};
 
 use crate::accepting::Accepting;

@@ -7,7 +7,7 @@ use scaler_loops::engine::acceptor::{AcceptorSettings, TicketKey};
 use scaler_loops::engine::node::NodeConfig;
 use scaler_loops::linux;
 use scaler_loops::node_part::NodeSettings;
-use scaler_loops::scheduler_part::{SchedulerConfig, SchedulerSettings};
+use scaler_loops::scheduler_part::{Allocate, SchedulerConfig, SchedulerSettings};
 use scaler_loops::store_part::StoreSettings;
 use scaler_loops::wire::NodeInfo;
 
@@ -28,6 +28,7 @@ const SCHEDULER: &[&str] = &[
     "result_budget",
     "heartbeat",
     "properties",
+    "address",
 ];
 const NODE: &[&str] = &[
     "name",
@@ -156,8 +157,26 @@ pub fn scheduler(dict: &Bound<'_, PyDict>) -> PyResult<SchedulerSettings> {
     })
 }
 
-fn scheduler_config(_part: &Part<'_, '_>) -> PyResult<SchedulerConfig> {
-    Ok(SchedulerConfig::default())
+fn scheduler_config(part: &Part<'_, '_>) -> PyResult<SchedulerConfig> {
+    let defaults = SchedulerConfig::default();
+    let allocate: String = part.get("allocate", "even_load".into())?;
+    let allocate = match allocate.as_str() {
+        "even_load" => Allocate::EvenLoad,
+        "capability" => Allocate::Capability,
+        other => {
+            let text = format!("setting \"allocate\" of scheduler: even_load or capability, not {other:?}");
+            return Err(PyValueError::new_err(text));
+        }
+    };
+    Ok(SchedulerConfig {
+        resync_us: part.time("resync", 5.0)?,
+        protected: part.get("protected", false)?,
+        allocate,
+        memory_limit: part.get("memory_limit", 0)?,
+        max_attempts: part.get("max_attempts", defaults.max_attempts)?,
+        result_budget: part.get("result_budget", defaults.result_budget)?,
+        address: part.get("address", defaults.address)?,
+    })
 }
 
 pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {

@@ -161,9 +161,12 @@ pub fn object_channel(path: &PathBuf) -> (ObjectChannel, u64) {
     (channel, session)
 }
 
+/// A client that has been welcomed.
 pub fn channel(path: &PathBuf) -> Channel {
     let mut channel = Channel::new(hello(Role::Client), random()).unwrap();
     channel.attach(connect(path)).unwrap();
+    let events = events_until(&mut channel, |events| !events.is_empty());
+    assert!(matches!(events[..], [ChannelEvent::Welcome { resumed: false, .. }]), "{events:?}");
     channel
 }
 
