@@ -32,7 +32,7 @@ RECORDS = {
     "NodeBlock": "first u64, count u32, form Form, payload payload?",
     "Segment": "first u64, count u32, kind OutcomeKind, payload payload, failure Failure?, except [u32]",
     "Failure": "code FailureCode, attempts u32, status i32, nodes [text], detail text",
-    "NodeStatus": "slots u32, queued u32, running u32, rss_bytes u64, draining bool",
+    "NodeStatus": "slots u32, queued u32, running u32, rss_bytes u64, draining bool, started [Range]",
     "Chunk": "chunk u32, session u64, function hash, style CallStyle, first u64, skip u32, take u32, "
     "block_count u32, form Form, payload payload?, depth u16",
     "ChunkResult": "chunk u32, index u32, count u32, kind OutcomeKind, payload payload, busy_us u64",

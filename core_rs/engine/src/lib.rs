@@ -10,5 +10,6 @@ pub mod dialer;
 pub mod link;
 pub mod node;
 pub mod ranges;
+pub mod scheduler;
 pub mod session;
 pub mod store;

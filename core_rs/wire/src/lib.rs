@@ -26,6 +26,10 @@ impl Payload for bytes::Bytes {
         bytes::Bytes::len(self)
     }
 
+    fn as_reference(&self) -> Option<(ObjectKey, u64)> {
+        read_reference(self)
+    }
+
     fn from_vec(bytes: Vec<u8>) -> Self {
         bytes::Bytes::from(bytes)
     }

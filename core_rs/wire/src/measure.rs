@@ -68,6 +68,7 @@ impl<P> Message<P> {
             Message::DropBlocks { blocks, .. } => blocks.len(),
             Message::GaveBack { ranges } | Message::Holding { ranges } => ranges.len(),
             Message::Delete { keys } => keys.len(),
+            Message::NodeStatus(status) => status.started.len(),
             _ => 0,
         }
     }

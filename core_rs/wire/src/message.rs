@@ -10,6 +10,10 @@ pub trait Payload: Clone + std::fmt::Debug {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// The object that the 32 bytes of a [`reference`] name; `None` where the handle's owner cannot tell.
+    fn as_reference(&self) -> Option<(ObjectKey, u64)> {
+        None
+    }
     /// A handle on bytes that the engine itself made: the few that name an object.
     fn from_vec(bytes: Vec<u8>) -> Self;
 }
@@ -38,6 +42,17 @@ pub fn reference(key: ObjectKey, size: u64) -> Vec<u8> {
     bytes.extend_from_slice(&key.hash);
     bytes.extend_from_slice(&size.to_le_bytes());
     bytes
+}
+
+/// What [`reference`] wrote.
+pub fn read_reference(bytes: &[u8]) -> Option<(ObjectKey, u64)> {
+    let bytes: &[u8; 32] = bytes.try_into().ok()?;
+    let word = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).ok();
+    let key = ObjectKey {
+        session: word(0)?,
+        hash: bytes[8..24].try_into().ok()?,
+    };
+    Some((key, word(24)?))
 }
 
 /// What travels on a connection: messages with their place in a link.
@@ -359,6 +374,8 @@ pub struct NodeStatus {
     pub running: u32,
     pub rss_bytes: u64,
     pub draining: bool,
+    /// Elements seen to run that have no outcome yet, one a range, by slot: should the node die, these had begun.
+    pub started: Vec<Range>,
 }
 
 /// One message. The number in the comment is its kind on the wire.

@@ -250,7 +250,7 @@ records! {
     NodeBlock<P> { first: u64, count: u32, form: code, payload: maybe_payload }
     Segment<P> { first: u64, count: u32, kind: code, payload: payload, failure: maybe_record, except: u32s }
     Failure { code: code, attempts: u32, status: i32, nodes: texts, detail: text }
-    NodeStatus { slots: u32, queued: u32, running: u32, rss_bytes: u64, draining: bool }
+    NodeStatus { slots: u32, queued: u32, running: u32, rss_bytes: u64, draining: bool, started: records }
     Chunk<P> {
         chunk: u32, session: u64, function: hash, style: code, first: u64, skip: u32, take: u32, block_count: u32,
         form: code, payload: maybe_payload, depth: u16,

@@ -48,6 +48,11 @@ impl<P: Payload> Node<P> {
     /// What runs there runs since `started_us`.
     pub(super) fn looked(&mut self, slot: u32, position: Position, started_us: u64) {
         let now = self.now;
+        let state = &mut self.slots[slot as usize];
+        // Under a ban an element may be named that will not start.
+        if state.stop.is_none_or(|stop| position < stop) {
+            state.seen = Some(position);
+        }
         let state = &self.slots[slot as usize];
         let Some(chunk) = state
             .chunks
@@ -82,6 +87,17 @@ impl<P: Payload> Node<P> {
             self.look_at(slot, due(long));
         } else if waits {
             self.stop(slot, position + 1);
+        }
+    }
+
+    /// Looks at every busy slot, so that the next account names what runs there.
+    pub(super) fn look_everywhere(&mut self) {
+        for slot in 0..self.slots.len() as u32 {
+            let state = &mut self.slots[slot as usize];
+            if state.is_watched() && !state.chunks.is_empty() && state.asks.is_empty() {
+                state.asks.push_back(Ask::Look);
+                self.out.push(NodeOutput::Look { slot });
+            }
         }
     }
 

@@ -198,6 +198,7 @@ impl<P: Payload> Node<P> {
             if self.away_since.is_none() {
                 self.status();
             }
+            self.look_everywhere();
         }
         if self.death_at().is_some_and(|at| now >= at) {
             self.away_since = None;
@@ -300,9 +301,26 @@ impl<P: Payload> Node<P> {
                 .count() as u32,
             rss_bytes: self.slots.iter().map(|slot| slot.rss_bytes).sum(),
             draining: self.draining != Draining::No,
+            started: self.started(),
         };
         self.out
             .push(NodeOutput::ToScheduler(Message::NodeStatus(status)));
+    }
+
+    /// Elements that were seen to run and have no outcome, one a range.
+    fn started(&self) -> Vec<Range> {
+        let seen = |slot: &Slot<P>| {
+            let position = slot.seen?;
+            let chunk = slot.chunks.iter().find(|it| it.index_of(position).is_some())?;
+            let index = chunk.index_of(position)?;
+            let open = !chunk.is_reported(index) && index < chunk.cut;
+            open.then(|| Range {
+                session: chunk.piece.session(),
+                first: chunk.sequence(index),
+                count: 1,
+            })
+        };
+        self.slots.iter().filter_map(seen).collect()
     }
 
     fn log(&mut self, level: Level, text: String) {

@@ -160,6 +160,8 @@ pub(super) struct Slot<P> {
     pub stop: Option<Position>,
     pub asks: VecDeque<Ask>,
     pub look_at: Option<u64>,
+    /// Where the executor was seen last.
+    pub seen: Option<Position>,
     /// When the running chunk was handed out or last gave a result.
     pub heard_at: u64,
     pub incoming: Option<Incoming<P>>,
@@ -187,6 +189,7 @@ impl<P> Slot<P> {
             stop: None,
             asks: VecDeque::new(),
             look_at: None,
+            seen: None,
             heard_at: 0,
             incoming: None,
             rss_bytes: 0,

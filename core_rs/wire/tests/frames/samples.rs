@@ -407,6 +407,7 @@ pub fn sample(kind: u8, draw: &mut impl Draw) -> Message<Bytes> {
             running: draw.u32(),
             rss_bytes: draw.u64(),
             draining: draw.bool(),
+            started: draw.list(range),
         }),
         45 => Drained,
         50 => Ready {

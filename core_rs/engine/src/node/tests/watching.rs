@@ -135,6 +135,7 @@ fn a_node_gives_an_account_of_itself_with_each_heartbeat() {
         running: 2,
         rss_bytes: 0,
         draining: false,
+        started: Vec::new(),
     };
     assert!(
         rig.told.contains(&Message::NodeStatus(status)),

@@ -1,0 +1,194 @@
+//! Who gets what: one pass over the classes that have something to place, a turn.
+//!
+//! First every free slot: a class's next elements go to the node with most of them. Only when none of the nodes that
+//! satisfy the class has a free slot are elements sent ahead, to the node with the least expected work: enough short
+//! ones to cover a round trip, of long ones one a slot. What a node gets ahead shrinks with what is left of the class
+//! (guided self-scheduling), so that the tail is balanced.
+
+use std::cmp::Reverse;
+
+use crate::wire::Payload;
+
+use super::arrays::{ArrayIndex, ClassIndex, NodeIndex, Span};
+use super::classes::Key;
+use super::config::Allocate;
+use super::nodes::{Assigned, Signature};
+use super::Scheduler;
+
+/// Expected work that a slot holds; microseconds. A round trip between hosts under load, several times over.
+const TARGET_US: u64 = 16_000;
+
+/// Where the next elements of a class go.
+#[derive(Clone, Copy)]
+struct Choice {
+    node: NodeIndex,
+    /// It has no free slot.
+    ahead: bool,
+}
+
+impl<P: Payload> Scheduler<P> {
+    pub(super) fn place(&mut self) {
+        let mut passed: Option<(Key, ClassIndex)> = None;
+        while let Some((key, class)) = self.classes.next_after(passed) {
+            if self.classes.get(class).signatures.is_empty() {
+                self.note_hopeless(class);
+                passed = Some((key, class));
+                continue;
+            }
+            if self.nodes.roomy.is_empty() {
+                break;
+            }
+            let placed = match self.choose(class) {
+                Some(choice) => self.give(class, key, choice),
+                None => 0,
+            };
+            if placed == 0 {
+                passed = Some((key, class));
+            }
+        }
+    }
+
+    fn choose(&self, class: ClassIndex) -> Option<Choice> {
+        let signatures = &self.classes.get(class).signatures;
+        let free = signatures
+            .iter()
+            .filter_map(|&number| {
+                let signature = self.nodes.signature(number);
+                let (free, used, node) = signature.most_free()?;
+                Some((self.surplus(signature, class), Reverse(free), used, node))
+            })
+            .min();
+        if let Some((.., node)) = free {
+            return Some(Choice { node, ahead: false });
+        }
+        let (_, index) = self.next_array(class)?;
+        if self.arrays[index].next_is_alone() {
+            return None;
+        }
+        let least = signatures
+            .iter()
+            .filter_map(|&number| {
+                let signature = self.nodes.signature(number);
+                let (tier, load, used, node) = signature.least_loaded()?;
+                let surplus = self.surplus(signature, class);
+                Some((tier, surplus, load, used, node))
+            })
+            .filter(|&(.., node)| self.room(index, Choice { node, ahead: true }) > 0)
+            .min();
+        least.map(|(.., node)| Choice { node, ahead: true })
+    }
+
+    /// Capabilities that a class does not ask for, where the policy minds.
+    fn surplus(&self, signature: &Signature, class: ClassIndex) -> usize {
+        match self.config.allocate {
+            Allocate::EvenLoad => 0,
+            Allocate::Capability => {
+                let asked = self.classes.get(class).capabilities.len();
+                signature.capabilities.len().saturating_sub(asked)
+            }
+        }
+    }
+
+    fn next_array(&self, class: ClassIndex) -> Option<(Key, ArrayIndex)> {
+        let class = self.classes.get(class);
+        let (_, session) = class.head()?;
+        let (&key, &array) = class.lanes[&session].queue.first_key_value()?;
+        Some((key, array))
+    }
+
+    /// How many elements of an array a node may be given now.
+    fn room(&self, index: ArrayIndex, choice: Choice) -> u32 {
+        let node = self.nodes.get(choice.node);
+        let array = &self.arrays[index];
+        let class = self.classes.get(array.class);
+        let all_slots = class
+            .signatures
+            .iter()
+            .map(|&number| self.nodes.signature(number).slots);
+        let share = class.runnable / (2 * all_slots.sum::<u64>().max(1));
+        let (slots, assigned) = (u64::from(node.slots), u64::from(node.assigned));
+        let cost = self.functions.get(array.function).cost();
+        let by_time = (slots * TARGET_US).saturating_sub(node.load_us) >> cost;
+        let by_share = (slots * (1 + share)).saturating_sub(assigned);
+        let due = if choice.ahead {
+            slots.saturating_sub(u64::from(node.unstarted()))
+        } else {
+            u64::from(node.free())
+        };
+        // Little is left for many slots: one at a time, so that each step finds the best place.
+        let due = if share == 0 { due.min(1) } else { due };
+        let room = due.max(by_time.min(by_share));
+        room.min(u64::from(node.capacity().saturating_sub(node.assigned))) as u32
+    }
+
+    /// Gives a node elements of a class, as long as nothing else comes before them. Gives how many.
+    fn give(&mut self, class: ClassIndex, key: Key, choice: Choice) -> u64 {
+        let others = self.classes.next_after(Some((key, class)));
+        let others = others.map(|(key, _)| key);
+        let limit = [self.classes.get(class).second(), others];
+        let limit = limit.into_iter().flatten().min();
+        let mut given = 0;
+        while let Some((next, index)) = self.next_array(class) {
+            if limit.is_some_and(|limit| next > limit) {
+                break;
+            }
+            let alone = self.arrays[index].next_is_alone();
+            if alone && self.nodes.get(choice.node).free() == 0 {
+                break;
+            }
+            let room = match self.room(index, choice) {
+                room if alone => room.min(1),
+                room => room,
+            };
+            let taken = self.assign(index, choice.node, room);
+            if taken == 0 {
+                break;
+            }
+            given += u64::from(taken);
+        }
+        if given > 0 {
+            self.used += 1;
+            let node = self.nodes.get_mut(choice.node);
+            node.used = self.used;
+            if std::mem::take(&mut node.gave_back) {
+                node.reclaimed_in_vain(self.now);
+            }
+            self.nodes.refresh(choice.node);
+            self.stirred.insert(choice.node);
+        }
+        given
+    }
+
+    /// Moves up to `room` pending elements of an array to a node. Gives how many.
+    fn assign(&mut self, index: ArrayIndex, node: NodeIndex, room: u32) -> u32 {
+        let array = &mut self.arrays[index];
+        let cost = self.functions.get(array.function).cost();
+        let Some(taken) = array.take_pending(room) else {
+            return 0;
+        };
+        let (start, end) = (taken.start, taken.end);
+        self.unpended(index, u64::from(end - start));
+        let span = Span {
+            start,
+            end,
+            node,
+            cost,
+        };
+        self.put_at_node(index, span, false);
+        let out = &mut self.nodes.get_mut(node).out;
+        match out.last_mut() {
+            Some(last)
+                if last.array == index && last.end == start && !last.alone && !taken.alone =>
+            {
+                last.end = end;
+            }
+            _ => out.push(Assigned {
+                array: index,
+                start,
+                end,
+                alone: taken.alone,
+            }),
+        }
+        end - start
+    }
+}

@@ -1,0 +1,149 @@
+//! The machine's own state, checked: every element in exactly one place, and all counters agree.
+
+use std::collections::BTreeMap;
+
+use crate::ranges::RangeSet;
+use crate::wire::Payload;
+
+use super::arrays::{Array, ArrayIndex};
+use super::Scheduler;
+
+impl<P: Payload> Scheduler<P> {
+    /// Panics where something is wrong. For tests: it looks at everything.
+    pub fn sanity_check(&mut self) {
+        self.refresh_touched();
+        let mut pending = 0;
+        let mut uses = 0;
+        let mut bytes = 0;
+        let mut at_nodes: BTreeMap<(u32, ArrayIndex), u32> = BTreeMap::new();
+        for (index, session) in &self.sessions {
+            let mut own = 0;
+            let functions = session.functions.values();
+            let functions = functions.map(|&it| self.functions.get(it).payload.len() as u64);
+            let mut held = functions.sum::<u64>();
+            for (&first, &number) in &session.arrays {
+                let array = &self.arrays[number];
+                assert_eq!((array.first, array.session as usize), (first, index));
+                own += array.pending.len();
+                held += (array.bytes() + array.overhead()) as u64;
+                uses += self.check_array(number, array, &mut at_nodes);
+            }
+            assert_eq!(own, session.pending, "pending elements of a session");
+            assert_eq!(held, session.bytes, "bytes of a session");
+            assert_eq!(session.haunted, self.ghosts.contains_key(&session.id));
+            assert_eq!(self.by_session.get(&session.id), Some(&(index as u32)));
+            assert_eq!(self.by_client.get(&session.link), Some(&(index as u32)));
+            pending += own;
+            bytes += held;
+        }
+        assert_eq!(pending, self.pending);
+        assert_eq!(bytes, self.bytes);
+        assert_eq!(self.by_session.len(), self.sessions.len());
+        self.check_nodes(&at_nodes);
+        self.check_tables(uses, pending);
+        self.classes.sanity_check();
+        self.nodes.sanity_check();
+    }
+
+    /// Gives how many objects it uses.
+    fn check_array(
+        &self,
+        number: ArrayIndex,
+        array: &Array<P>,
+        at_nodes: &mut BTreeMap<(u32, ArrayIndex), u32>,
+    ) -> u64 {
+        let mut places = array.pending.clone();
+        let mut in_spans = RangeSet::new();
+        for pair in array.spans().windows(2) {
+            assert!(pair[0].end <= pair[1].start, "spans in order");
+        }
+        for span in array.spans() {
+            assert!(span.start < span.end && span.end <= array.count);
+            let (start, end) = (u64::from(span.start), u64::from(span.end));
+            assert_eq!(places.overlap(start, end).next(), None, "in two places");
+            places.insert(start, end);
+            in_spans.insert(start, end);
+            *at_nodes.entry((span.node, number)).or_default() += span.end - span.start;
+        }
+        assert_eq!(
+            places.len(),
+            u64::from(array.left),
+            "elements without an outcome"
+        );
+        assert!(array.left > 0, "an array that is done is gone");
+        for (at, block) in array.blocks.iter().enumerate() {
+            let (start, end) = (u64::from(block.offset), u64::from(array.block_end(at)));
+            let left: u64 = places.overlap(start, end).map(|(s, e)| e - s).sum();
+            assert_eq!(left, u64::from(block.left));
+            assert_eq!(block.payload.is_some(), left > 0);
+        }
+        let class = self.classes.get(array.class);
+        let lane = class.lanes.get(&array.session);
+        let queued = lane.is_some_and(|lane| lane.queue.get(&array.key) == Some(&number));
+        assert_eq!(
+            queued,
+            !array.pending.is_empty(),
+            "queued if anything is pending"
+        );
+        if let Some(extras) = array.extras.as_deref() {
+            for (start, end) in extras.cancelled.iter() {
+                let inside: u64 = in_spans.overlap(start, end).map(|(s, e)| e - s).sum();
+                assert_eq!(inside, end - start, "what is pending is cancelled at once");
+            }
+            let needed = |element: u32| element == u32::MAX || places.contains(element.into());
+            let objects = extras.objects.iter();
+            return objects.filter(|object| needed(object.element)).count() as u64;
+        }
+        0
+    }
+
+    fn check_nodes(&self, at_nodes: &BTreeMap<(u32, ArrayIndex), u32>) {
+        let mut booked = BTreeMap::new();
+        let mut ghosts: BTreeMap<u64, u64> = BTreeMap::new();
+        let (mut orphans, mut assigned) = (0, 0);
+        for (index, node) in self.nodes.iter() {
+            let mut load = 0;
+            for (&array, here) in &node.book {
+                if here.count > 0 {
+                    booked.insert((index, array), here.count);
+                    assigned += u64::from(here.count);
+                    let spans = self.arrays[array].spans().iter();
+                    let own = spans.filter(|span| span.node == index);
+                    load += own.map(|span| span.load_us()).sum::<u64>();
+                }
+            }
+            assert_eq!(load, node.load_us, "expected work of a node");
+            for (&session, set) in &node.ghosts {
+                *ghosts.entry(session).or_default() += set.len();
+            }
+            orphans += node.orphans.values().map(RangeSet::len).sum::<u64>();
+        }
+        assert_eq!(&booked, at_nodes, "books of nodes and spans of arrays");
+        assert_eq!(assigned, self.assigned);
+        assert_eq!(ghosts, self.ghosts);
+        assert_eq!(orphans, self.orphan_count());
+    }
+
+    fn check_tables(&self, uses: u64, pending: u64) {
+        assert_eq!(self.objects.uses(), uses, "uses of objects");
+        let held: usize = self.sessions.iter().map(|(_, it)| it.held.len()).sum();
+        assert_eq!(self.objects.holds(), held as u64, "holds of objects");
+        let waiting: u64 = self.classes.iter().map(|(_, class)| class.pending()).sum();
+        assert_eq!(waiting, pending, "pending elements of classes");
+        let mut arrays = 0;
+        for (index, _) in self.options.iter() {
+            assert!(self.options.uses(index) > 0);
+            arrays += self.options.uses(index) as usize;
+        }
+        let living: usize = self.sessions.iter().map(|(_, it)| it.arrays.len()).sum();
+        assert_eq!(arrays, living);
+        let known: usize = self.sessions.iter().map(|(_, it)| it.functions.len()).sum();
+        let functions: usize = self.functions.iter().map(|(_, it)| it.uses as usize).sum();
+        assert_eq!(functions, known + living, "uses of functions");
+        for (index, function) in self.functions.iter() {
+            for &node in &function.nodes {
+                assert!(self.nodes.get(node).functions.contains(&index));
+            }
+        }
+    }
+}

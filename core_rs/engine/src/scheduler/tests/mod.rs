@@ -1,0 +1,4 @@
+//! A test a transition, in the order of a task's life; then random histories.
+
+mod accepting;
+mod rig;
