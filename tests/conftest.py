@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from scaler.process import Part, path_for_parts, start_part
+from scaler.transport.runtime import runtime_folder
 
 if TYPE_CHECKING:
     from scaler import Client, SchedulerClusterCombo
@@ -100,6 +104,59 @@ def _end_embedded_cluster() -> None:
     cluster = sys.modules.get("scaler.cluster")
     if cluster is not None:
         cluster._embedded.end()
+
+
+_numbers = itertools.count()
+
+
+class Starter:
+    """Starts parts of a cluster, as `scaler.process` does, and ends them with the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._name = f"test{next(_numbers)}"
+        self._parts: list[Part] = []
+        self._killed = False
+
+    def path(self, name: str = "scheduler") -> str:
+        """An ipc address of this test's own."""
+        return f"ipc://{self._folder}/run/{self._name}-{name}.sock"
+
+    def scheduler(self, address: str = "", **settings: Any) -> Part:
+        return self.part("scaler.scheduler", {"address": address or self.path(), "resync": 0.0, **settings})
+
+    def node(self, scheduler: str = "", *, executor: dict[str, Any] | None = None, **node: Any) -> Part:
+        executor = {"path": path_for_parts(), **(executor or {})}
+        settings = {"scheduler": scheduler or self.path(), "node": {"executor": executor, **node}}
+        return self.part("scaler.node", settings)
+
+    def part(self, module: str, settings: dict[str, Any]) -> Part:
+        part = start_part(module, settings)
+        self._parts.append(part)
+        return part
+
+    def kill(self, part: Part) -> None:
+        """Kill -9. Its socket files stay, as they do; whoever listens there next takes them over."""
+        os.kill(part.pid, signal.SIGKILL)
+        part.wait()
+        self._killed = True
+
+    def end(self) -> None:
+        for part in reversed(self._parts):
+            part.let_go()
+        for part in self._parts:
+            part.end()
+        if self._killed:
+            for left in (self._folder / "run").glob(f"{self._name}*"):
+                left.unlink()
+
+
+@pytest.fixture
+def start(folders: Path) -> Iterator[Starter]:
+    runtime_folder()
+    starter = Starter(folders)
+    yield starter
+    starter.end()
 
 
 @pytest.fixture(scope="module")

@@ -36,21 +36,21 @@ class Ending:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         self._starter = starter
         self._on_stop: Callable[[], None] = lambda: os._exit(1)
-        self._on_drain: Callable[[], None] = lambda: self._on_stop()
+        self._on_drain: Callable[[], None] = self.stop
         self._drained = self._stopped = False
         self._lock = threading.Lock()
+        threading.Thread(target=self._wait_for_signals, name="signals", daemon=True).start()
+        if starter is not None:
+            threading.Thread(target=self._wait_for_starter, name="starter", daemon=True).start()
 
     def watch(self, on_stop: Callable[[], None], on_drain: Callable[[], None] | None = None) -> None:
-        """Calls one of them, from another thread, when the time has come.
+        """Calls one of them, from another thread, when the time has come. Until then the process just ends.
 
         on_drain: for the first SIGTERM, where there is something to finish. Everything else, and a second signal, calls
-        on_stop; the process is gone END_SECONDS later, whatever happens. A third signal ends it at once.
+        on_stop; the process is gone END_SECONDS later, whatever happens. One more Ctrl-C ends it there and then.
         """
         self._on_stop = on_stop
         self._on_drain = on_drain or self.stop
-        threading.Thread(target=self._wait_for_signals, name="signals", daemon=True).start()
-        if self._starter is not None:
-            threading.Thread(target=self._wait_for_starter, name="starter", daemon=True).start()
 
     def stop(self) -> None:
         """Ends the process as SIGINT does. Repeated calls do nothing."""
@@ -66,7 +66,7 @@ class Ending:
     def _wait_for_signals(self) -> None:
         while True:
             number = signal.sigwait(_SIGNALS)
-            if self._stopped:
+            if self._stopped and number == signal.SIGINT:
                 os._exit(128 + number)
             if number == signal.SIGTERM and not self._drained:
                 self._drained = True
@@ -94,8 +94,8 @@ def serve_part(run: Callable[[dict[str, Any], Ending, Announce], int]) -> NoRetu
     options = parser.parse_args()
     for descriptor in (options.settings_fd, options.ready_fd):
         os.set_inheritable(descriptor, False)
-    ending = Ending(options.settings_fd)
     settings = json.loads(_first_line(options.settings_fd))
+    ending = Ending(options.settings_fd)
     _set_up_logging(settings.pop("logging", None), settings.pop("logging_level", "WARNING"))
     announce = _Announcement(options.ready_fd)
     try:
