@@ -198,7 +198,10 @@ class ExecutorPort:
         """Elements from `elements[at]` on, the first of which is the chunk's `index`; `take - index` of them at most."""
 
     def result(self, chunk: int, index: int, count: int, kind: int, payload: Buffer, busy_us: int) -> None:
-        """Sends it. Waits for the socket if it must (the agent always reads). Values over 4 MiB travel in parts."""
+        """Sends values or an exception, 4 MiB at most; a larger single value goes as `large_value` does.
+
+        While an element runs (the flusher's call) it leaves at once, otherwise with what comes next: `end`, `steps`,
+        `receive`. Waits for the socket if it must (the agent always reads)."""
 
     def large_value(self, chunk: int, index: int, payload: Buffer) -> None:
         """A value that belongs into object storage."""

@@ -20,6 +20,8 @@ use crate::output::Output;
 
 /// Bytes of a part of a large value.
 pub const PART: usize = 4 << 20;
+/// Bytes of results that may wait for what is sent next.
+const MOST_DEFERRED: usize = 64 << 10;
 /// How long a flusher sleeps at most before it looks whether all is over.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -60,6 +62,8 @@ struct Receiving {
     scratch: Vec<u8>,
     frames: Vec<Frame<Bytes>>,
     orders: VecDeque<Order>,
+    /// The last read found the socket's end: better wait than read again.
+    drained: bool,
     /// An object of which parts are still to come.
     parts: Vec<Bytes>,
     parts_bytes: u64,
@@ -73,6 +77,8 @@ pub struct Port {
     ended: AtomicBool,
     /// Whether an element runs now.
     inside: AtomicBool,
+    /// Results wait for what is sent next.
+    deferred: AtomicBool,
     flushed: AtomicU64,
 }
 
@@ -89,12 +95,20 @@ impl Port {
             sending: Mutex::default(),
             ended: AtomicBool::new(false),
             inside: AtomicBool::new(false),
+            deferred: AtomicBool::new(false),
             flushed,
         })
     }
 
     /// Waits for the next order.
     pub fn receive(&self) -> io::Result<Received> {
+        self.flush().or_else(|error| {
+            if self.ended.load(Ordering::SeqCst) {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        })?;
         let mut receiving = lock(&self.receiving);
         loop {
             if let Some(order) = receiving.orders.pop_front() {
@@ -103,45 +117,63 @@ impl Port {
             if self.ended.load(Ordering::SeqCst) {
                 return Ok(Received::End);
             }
+            if receiving.drained
+                && linux::poll(Some(self.socket.as_fd()), false, None, None)?.interrupted
+            {
+                return Ok(Received::Interrupted);
+            }
             match receiving.read(self.socket.as_fd())? {
-                Read::Bytes { .. } => {}
+                Read::Bytes { drained, .. } => receiving.drained = drained,
+                Read::Nothing => receiving.drained = true,
                 Read::End => self.end(),
-                Read::Nothing => {
-                    if linux::poll(Some(self.socket.as_fd()), false, None, None)?.interrupted {
-                        return Ok(Received::Interrupted);
-                    }
-                }
             }
         }
     }
 
-    /// Sends `messages` as one frame, and waits until the socket has taken it. The agent always reads.
+    /// Sends `messages` as one frame, after what waits, and waits until the socket has taken all. The agent always
+    /// reads.
     pub fn send(&self, messages: Vec<Message<Bytes>>) -> io::Result<()> {
         let mut output = lock(&self.sending);
         output.push(&local_frame(messages));
+        self.write_all(&mut output)
+    }
+
+    /// Sends values. While an element runs they leave at once: the agent asked for them. Otherwise they leave with
+    /// what comes next, the chunk's end mostly, so that the agent wakes up once.
+    pub fn result(&self, result: ChunkResult<Bytes>) -> io::Result<()> {
+        let mut output = lock(&self.sending);
+        output.push(&local_frame(vec![Message::ChunkResult(result)]));
+        if self.inside.load(Ordering::SeqCst) || output.unsent() > MOST_DEFERRED {
+            return self.write_all(&mut output);
+        }
+        self.deferred.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Sends what waits.
+    pub fn flush(&self) -> io::Result<()> {
+        if self.deferred.load(Ordering::SeqCst) {
+            self.write_all(&mut lock(&self.sending))?;
+        }
+        Ok(())
+    }
+
+    fn write_all(&self, output: &mut Output) -> io::Result<()> {
+        self.deferred.store(false, Ordering::SeqCst);
         while !output
             .write(self.socket.as_fd())
             .inspect_err(|_| self.end())?
         {
             let ready = linux::poll(Some(self.socket.as_fd()), true, None, None)?;
-            if ready.interrupted {
-                continue;
-            }
-            if self.ended.load(Ordering::SeqCst) {
+            if !ready.interrupted && self.ended.load(Ordering::SeqCst) {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
         }
         Ok(())
     }
 
-    pub fn result(&self, result: ChunkResult<Bytes>) -> io::Result<()> {
-        self.leave();
-        self.send(vec![Message::ChunkResult(result)])
-    }
-
     /// Sends one element's value in parts; the agent stores it.
     pub fn large_value(&self, chunk: u32, index: u32, value: &Bytes) -> io::Result<()> {
-        self.leave();
         let size = value.len() as u64;
         let hash = object_hash(value);
         for at in (0..value.len().max(1)).step_by(PART) {

@@ -130,7 +130,42 @@ fn a_chunk_and_its_result_pass_unchanged() {
         busy_us: 5,
     };
     port.result(result.clone()).unwrap();
+    port.send(vec![Message::ChunkEnd {
+        chunk: 3,
+        next: 2,
+        busy_us: 5,
+    }])
+    .unwrap();
     assert_eq!(agent.receive(), [Message::ChunkResult(result)]);
+    assert_eq!(
+        agent.receive(),
+        [Message::ChunkEnd {
+            chunk: 3,
+            next: 2,
+            busy_us: 5
+        }]
+    );
+}
+
+#[test]
+fn a_result_leaves_at_once_while_another_element_runs_and_before_the_next_order() {
+    let (mut agent, port) = pair();
+    let result = |index| ChunkResult {
+        chunk: 1,
+        index,
+        count: 1,
+        kind: OutcomeKind::ValueSingle,
+        payload: Bytes::from_static(b"value"),
+        busy_us: 5,
+    };
+    assert!(port.enter(position_of(1, 1), 0));
+    port.result(result(0)).unwrap();
+    assert_eq!(agent.receive(), [Message::ChunkResult(result(0))]);
+    port.leave();
+    port.result(result(1)).unwrap();
+    agent.send(vec![Message::Stop]);
+    assert!(matches!(order(&port), Order::Stop));
+    assert_eq!(agent.receive(), [Message::ChunkResult(result(1))]);
 }
 
 #[test]

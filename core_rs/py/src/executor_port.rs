@@ -65,6 +65,7 @@ impl ExecutorPort {
         at: usize,
         slice_us: u64,
     ) -> PyResult<Steps> {
+        elements.py().detach(|| self.port.flush())?;
         let elements = match elements.cast::<PyList>() {
             Ok(list) => list.clone(),
             Err(_) => PyList::new(

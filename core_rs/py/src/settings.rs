@@ -164,7 +164,9 @@ fn scheduler_config(part: &Part<'_, '_>) -> PyResult<SchedulerConfig> {
         "even_load" => Allocate::EvenLoad,
         "capability" => Allocate::Capability,
         other => {
-            let text = format!("setting \"allocate\" of scheduler: even_load or capability, not {other:?}");
+            let text = format!(
+                "setting \"allocate\" of scheduler: even_load or capability, not {other:?}"
+            );
             return Err(PyValueError::new_err(text));
         }
     };

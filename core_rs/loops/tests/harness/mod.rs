@@ -166,7 +166,10 @@ pub fn channel(path: &PathBuf) -> Channel {
     let mut channel = Channel::new(hello(Role::Client), random()).unwrap();
     channel.attach(connect(path)).unwrap();
     let events = events_until(&mut channel, |events| !events.is_empty());
-    assert!(matches!(events[..], [ChannelEvent::Welcome { resumed: false, .. }]), "{events:?}");
+    assert!(
+        matches!(events[..], [ChannelEvent::Welcome { resumed: false, .. }]),
+        "{events:?}"
+    );
     channel
 }
 
