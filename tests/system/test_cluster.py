@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import select
 import signal
 import subprocess
@@ -24,6 +25,16 @@ from scaler.transport.errors import AddressError, AddressInUseError, Configurati
 
 PATIENCE = 30
 
+# In this order: they may all be positional.
+INHERITED = """
+    n_workers address object_storage_address monitor_address per_worker_capabilities worker_io_threads
+    scheduler_io_threads max_number_of_tasks_waiting heartbeat_interval_seconds client_timeout_seconds
+    worker_timeout_seconds object_retention_seconds task_timeout_seconds death_timeout_seconds load_balance_seconds
+    load_balance_trigger_times garbage_collect_interval_seconds trim_memory_threshold_bytes per_worker_task_queue_size
+    hard_processor_suspend protected scaler_policy event_loop logging_paths logging_level logging_config_file
+    worker_manager_id
+"""
+
 
 def square(x: int) -> int:
     return x * x
@@ -42,35 +53,7 @@ class TestCombo:
         assert len(set(client.map(pid, range(10_000)).results())) == 2
 
     def test_parameters_are_those_that_users_bring_along(self) -> None:
-        expected = [
-            "n_workers",
-            "address",
-            "object_storage_address",
-            "monitor_address",
-            "per_worker_capabilities",
-            "worker_io_threads",
-            "scheduler_io_threads",
-            "max_number_of_tasks_waiting",
-            "heartbeat_interval_seconds",
-            "client_timeout_seconds",
-            "worker_timeout_seconds",
-            "object_retention_seconds",
-            "task_timeout_seconds",
-            "death_timeout_seconds",
-            "load_balance_seconds",
-            "load_balance_trigger_times",
-            "garbage_collect_interval_seconds",
-            "trim_memory_threshold_bytes",
-            "per_worker_task_queue_size",
-            "hard_processor_suspend",
-            "protected",
-            "scaler_policy",
-            "event_loop",
-            "logging_paths",
-            "logging_level",
-            "logging_config_file",
-            "worker_manager_id",
-        ]
+        expected = re.findall(r"\w+", INHERITED)
         parameters = inspect.signature(SchedulerClusterCombo).parameters
         assert list(parameters)[: len(expected)] == expected
         assert parameters["protected"].default is True
