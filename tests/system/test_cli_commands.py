@@ -110,8 +110,9 @@ def process_id() -> int:
     return os.getppid()
 
 
-def nap(seconds: float) -> str:
-    time.sleep(seconds)
+def tell_and_nap(pipe: str, seconds: float) -> str:
+    with open(pipe, "w"):
+        time.sleep(seconds)
     return "rested"
 
 
@@ -204,12 +205,14 @@ def test_killed_agent_is_replaced_and_tasks_go_on(run: Run, address: str) -> Non
     assert "SIGKILL" in manager.end()[1]
 
 
-def test_terminated_manager_lets_running_tasks_finish(run: Run, address: str) -> None:
+def test_terminated_manager_lets_running_tasks_finish(run: Run, address: str, home: Path) -> None:
     manager = workers(run, address, 1)
+    os.mkfifo(home / "began")
     with Client(address, timeout_seconds=PATIENCE) as client:
-        future = client.submit(nap, 1.0)
-        while not future.running():
-            time.sleep(0.01)
+        future = client.submit(tell_and_nap, str(home / "began"), 1.0)
+        # Opens when the task does.
+        with open(home / "began"):
+            pass
         manager.process.terminate()
         assert future.result(timeout=PATIENCE) == "rested"
     assert manager.finish()[0] == 0
