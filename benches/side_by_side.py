@@ -24,11 +24,11 @@ SYSTEMS = (*OURS, "opengris", "dask", "ray")
 ROWS = ("submit", "map", "round_trip", "echo_small", "echo_large", "spin_1ms", "spin_10ms", "tail", "memory")
 
 LABELS = {
-    "submit_per_s": "no-op submit ×10,000, tasks/s",
-    "map_per_s": "no-op map ×100,000, elements/s",
+    "submit_per_s": "no-op submit x10,000, tasks/s",
+    "map_per_s": "no-op map x100,000, elements/s",
     "p50_us": "round trip p50, µs",
     "p99_us": "round trip p99, µs",
-    "echo_1mib_per_s": "echo of 1 MiB ×64, echoes/s",
+    "echo_1mib_per_s": "echo of 1 MiB x64, echoes/s",
     "echo_64mib_s": "echo of four 64 MiB arrays, s",
     "efficiency_1ms": "spinning tasks of 1 ms, efficiency",
     "efficiency_10ms": "spinning tasks of 10 ms, efficiency",
@@ -103,7 +103,7 @@ def bars(figures: Figures) -> list[tuple[str, float, float, bool]]:
 
 def show(value: float | None) -> str:
     if value is None:
-        return "–"
+        return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -121,7 +121,7 @@ def report(figures: Figures, systems: list[str], rounds: int) -> str:
     ]
     for key, label in LABELS.items():
         cells = [show(median(figures, system, key)) for system in systems]
-        if any(cell != "–" for cell in cells):
+        if any(cell != "-" for cell in cells):
             lines.append(f"| {label} | " + " | ".join(cells) + " |")
     lines += ["", "| bar | reached | wanted | |", "|---|---|---|---|"]
     for what, reached, wanted, holds in bars(figures):
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--systems", default=",".join(SYSTEMS), help="some of " + ",".join(SYSTEMS))
     parser.add_argument("--rows", default=",".join(ROWS), help="some of " + ",".join(ROWS))
-    parser.add_argument("--floor", type=Path, help="a script that prints the floor's figures as JSON, as one more system")
+    parser.add_argument("--floor", type=Path, help="a script that prints a floor's figures as JSON: one more system")
     parser.add_argument("--no-bars", action="store_true", help="exit 0 whatever was reached")
     parser.add_argument("--output", type=Path, default=HERE / "RESULTS.md")
     arguments = parser.parse_args()

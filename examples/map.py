@@ -20,7 +20,8 @@ def main() -> None:
         done = sum(1 for _ in client.map(collatz, range(1, 101)).as_completed())
         print("as completed:", done)
 
-        first_long = next(n for n, steps in enumerate(client.map(collatz, range(1, 5_001), buffersize=500), 1) if steps > 150)
+        lazy = enumerate(client.map(collatz, range(1, 5_001), buffersize=500), 1)
+        first_long = next(n for n, steps in lazy if steps > 150)
         print("first with more than 150 steps:", first_long)
 
 

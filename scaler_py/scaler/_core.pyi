@@ -1,7 +1,9 @@
 """The Rust core: links, engines and loops. Thin; `core_rs/py` mirrors this file, and a test compares the two."""
 
-from collections.abc import Buffer, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
+
+from typing_extensions import Buffer
 
 PROTOCOL: Final[int]
 VERSION: Final[str]
@@ -44,7 +46,7 @@ def pack_remote(frame: Buffer, codec: str) -> bytes:
     codec: "auto", "off", "lz4" or "zstd"."""
 
 def unpack_remote(frame: Buffer) -> bytes:
-    """The opposite. ValueError for what is malformed or states a raw size over the limit, before anything is allocated."""
+    """The opposite. ValueError for what is malformed, or over the limit by its stated size, before it is allocated."""
 
 def pack_table(blobs: Sequence[bytes]) -> bytes:
     """FORM_TABLE: the ends of all blobs as little-endian u32, then the blobs."""
@@ -173,7 +175,7 @@ class Steps(Iterator[Any]):
     """Gives a chunk's elements to `map`, and before each writes (chunk, index, started at) into the shared line.
 
     Ends early when the agent has revoked the rest, or when `slice_us` have passed since it was made (so that results
-    that are there can be sent). `index` is the chunk's index of the element given last, `next` that of the one to come."""
+    that are there can be sent). `index`: the chunk's index of the element given last; `next`: of the one to come."""
 
     def __next__(self) -> Any: ...
     @property
@@ -191,11 +193,12 @@ class ExecutorPort:
     def receive(self) -> tuple[Any, ...] | None:
         """Waits for the next order, the interpreter's lock released; None when the agent is gone.
 
-        ("function", id, pickled) | ("forget_function", id) | ("object", session, hash, bytes) | ("forget_object", session, hash)
-        | ("chunk", chunk, function id, style, first, skip, take, block_count, form, payload or None, session, depth) | ("stop",)"""
+        ("function", id, pickled) | ("forget_function", id) | ("object", session, hash, bytes)
+        | ("forget_object", session, hash) | ("stop",)
+        | ("chunk", chunk, function id, style, first, skip, take, block_count, form, payload or None, session, depth)"""
 
     def steps(self, chunk: int, index: int, elements: Sequence[Any], at: int, slice_us: int) -> Steps:
-        """Elements from `elements[at]` on, the first of which is the chunk's `index`; `take - index` of them at most."""
+        """Elements from `elements[at]` on; the first is the chunk's `index`; `take - index` of them at most."""
 
     def result(self, chunk: int, index: int, count: int, kind: int, payload: Buffer, busy_us: int) -> None:
         """Sends values or an exception, 4 MiB at most; a larger single value goes as `large_value` does.
@@ -249,16 +252,16 @@ class Loop:
         ("start_executor", slot) | ("connect", link, attempt) | ("log", level, text) | ("exit", reason)
         | ("refused", link, code, text) | ("welcome", link, cluster, storage)
 
-        "connect": the host connects, trying again as long as it takes, and calls `attach`. attempt: how many connections
-        in a row have brought no welcome. Scheduler and node of one loop ask for "store" separately; `attach` serves the
+        "connect": the host connects, trying again as long as it takes, and calls `attach`. attempt: how many
+        connections in a row have brought no welcome. Scheduler and node of one loop ask for "store" separately; `attach` serves the
         one that asked. "exit": what the part had to say is said; the host calls `stop`."""
 
     def executor_started(self, slot: int, pid: int, fd: int, line_fd: int) -> None:
-        """fd: our end of the socketpair; line_fd: memfd of the shared line (4096 bytes); both are the loop's from now on.
+        """fd: our end of the socketpair; line_fd: memfd of the shared line (4096 bytes); the loop takes over both.
 
         pid: a child of this process that leads a process group. The loop watches it by a pidfd, signals the group,
         kills what is left of it after the child's death, and *reaps the child*: the host must not wait for it, or its
-        exit status is lost. A child that cannot be used is killed and reaped as well. OSError if there is no such one."""
+        exit status is lost. One that cannot be used is killed and reaped as well. OSError if there is no such one."""
 
     def executor_failed(self, slot: int, error: str) -> None: ...
     def positions(self) -> list[tuple[int, int, int, int]]:

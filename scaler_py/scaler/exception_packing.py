@@ -156,7 +156,7 @@ def rebuild_exception(cls: type[BaseException], args: tuple[Any, ...], state: di
     base = next(base for base in cls.__mro__ if _is_builtin(base))
     error: BaseException = base.__new__(cls, *args)
     try:
-        base.__init__(error, *args)
+        base.__init__(error, *args)  # type: ignore[misc]  # a built-in base, whose arguments are its own
     except TypeError:
         error.args = args
     for name, value in state.items():
