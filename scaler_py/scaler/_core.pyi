@@ -253,8 +253,8 @@ class Loop:
         | ("refused", link, code, text) | ("welcome", link, cluster, storage)
 
         "connect": the host connects, trying again as long as it takes, and calls `attach`. attempt: how many
-        connections in a row have brought no welcome. Scheduler and node of one loop ask for "store" separately; `attach` serves the
-        one that asked. "exit": what the part had to say is said; the host calls `stop`."""
+        connections in a row brought no welcome. Scheduler and node of one loop ask for "store" separately; `attach` serves the one
+        that asked. "exit": what the part had to say is said; the host calls `stop`."""
 
     def executor_started(self, slot: int, pid: int, fd: int, line_fd: int) -> None:
         """fd: our end of the socketpair; line_fd: memfd of the shared line (4096 bytes); the loop takes over both.
