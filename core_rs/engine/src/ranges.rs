@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// `start`, `end`.
+type Run = (u64, u64);
+
 #[derive(Clone, Debug, Default)]
 pub struct RangeSet {
     runs: Runs,
@@ -150,7 +153,7 @@ impl RangeSet {
         one.into_iter().chain(many)
     }
 
-    fn parts(&self) -> (Option<(u64, u64)>, Option<&BTreeMap<u64, u64>>) {
+    fn parts(&self) -> (Option<Run>, Option<&BTreeMap<u64, u64>>) {
         match &self.runs {
             Runs::One { start, end } => ((start < end).then_some((*start, *end)), None),
             Runs::Many(tree) => (None, Some(&tree.runs)),

@@ -7,6 +7,8 @@
 //! [`MOST_UNCERTAIN`] nodes, all of which died before they could say whether it had begun, is taken for their killer
 //! all the same: no task may kill nodes for ever.
 
+use std::collections::BTreeSet;
+
 use crate::wire::{
     Failure, FailureCode, LossCause, OutcomeKind, Payload, Range, Segment, Sequence, SessionId,
 };
@@ -17,6 +19,9 @@ use super::{check, Scheduler};
 
 /// Deaths of nodes at which an element was alone, not known to have begun, beyond which it is taken for their cause.
 const MOST_UNCERTAIN: u32 = 10;
+
+/// Elements that a node reported to run.
+type Started = BTreeSet<(SessionId, Sequence)>;
 
 /// What a node's death says of an element.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -178,11 +183,13 @@ impl<P: Payload> Scheduler<P> {
 
     /// Takes everything from a node that is gone.
     pub(super) fn node_died(&mut self, index: NodeIndex) {
-        let arrays: Vec<ArrayIndex> = self.nodes.get(index).book.keys().copied().collect();
+        let node = self.nodes.get_mut(index);
+        let arrays: Vec<ArrayIndex> = node.book.keys().copied().collect();
+        let started = std::mem::take(&mut node.started);
         for array in arrays {
             let count = self.arrays[array].count;
             for span in self.take_from_nodes(array, Some(index), 0, count) {
-                self.died_with_node(index, array, span);
+                self.died_with_node(index, &started, array, span);
             }
         }
         let node = self.nodes.get_mut(index);
@@ -206,10 +213,16 @@ impl<P: Payload> Scheduler<P> {
         self.touch(index);
     }
 
-    fn died_with_node(&mut self, node: NodeIndex, index: ArrayIndex, span: Span) {
+    fn died_with_node(
+        &mut self,
+        node: NodeIndex,
+        started: &Started,
+        index: ArrayIndex,
+        span: Span,
+    ) {
         let mut at = span.start;
         while at < span.end {
-            let (verdict, stop) = self.verdict(node, index, at, span.end);
+            let (verdict, stop) = self.verdict(started, index, at, span.end);
             if verdict == Verdict::Unknown {
                 self.suspect(index, at, stop);
             } else {
@@ -220,7 +233,13 @@ impl<P: Payload> Scheduler<P> {
     }
 
     /// What a node's death says of the element at `offset`, and up to where it says the same of the next ones.
-    fn verdict(&self, node: NodeIndex, index: ArrayIndex, offset: u32, end: u32) -> (Verdict, u32) {
+    fn verdict(
+        &self,
+        started: &Started,
+        index: ArrayIndex,
+        offset: u32,
+        end: u32,
+    ) -> (Verdict, u32) {
         #[cfg(feature = "planted")]
         if self.bugs.count_unstarted_attempt {
             return (Verdict::Ran, offset + 1);
@@ -228,7 +247,6 @@ impl<P: Payload> Scheduler<P> {
         let array = &self.arrays[index];
         let id = array.session_id;
         let at = |offset: u32| (id, array.first + u64::from(offset));
-        let started = &self.nodes.get(node).started;
         let ran = started.range(at(offset)..at(end)).next();
         let ran = ran.map_or(end, |(_, sequence)| (sequence - array.first) as u32);
         if ran == offset {

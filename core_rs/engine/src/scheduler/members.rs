@@ -195,6 +195,7 @@ impl<P: Payload> Scheduler<P> {
             self.haunt(node, id, first, end);
         }
         self.forget_session(index);
+        self.forget_objects(id);
         self.out
             .push(SchedulerOutput::Store(Message::DeleteSession {
                 session: id,
@@ -257,6 +258,10 @@ impl<P: Payload> Scheduler<P> {
         node.assigned += added as u32;
         *self.ghosts.entry(session).or_default() += added;
         self.touch(index);
+        if let Some(owner) = self.session_of(session) {
+            self.sessions[owner as usize].haunted = true;
+            self.settle_lanes(owner);
+        }
         let range = crate::wire::Range {
             session,
             first,

@@ -247,7 +247,8 @@ impl<P: Payload> Scheduler<P> {
     pub fn next_wakeup(&self) -> Option<u64> {
         let resync = (self.now < self.resync_until).then_some(self.resync_until);
         let orphans = self.orphans.values().map(|orphans| orphans.until).min();
-        [resync, orphans, self.steal_at, self.complain_at]
+        let objects = self.objects.next_wakeup();
+        [resync, orphans, self.steal_at, self.complain_at, objects]
             .into_iter()
             .flatten()
             .min()

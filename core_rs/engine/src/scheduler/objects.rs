@@ -1,12 +1,17 @@
 //! How long objects live: as long as a client holds them, or an unfinished element needs them.
 //!
 //! The value of an element that is an object is held by its client from the moment in which its outcome is told.
+//!
+//! Equal bytes are one object. So one that nobody needs may at this very moment be stored again by somebody whose word
+//! of it is under way, and is deleted only after it has *lingered*: unneeded for a while in which all nodes with work
+//! were connected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::wire::{Message, ObjectKey, ObjectUse, OutcomeKind, Payload, Segment};
+use crate::wire::{Message, ObjectKey, ObjectUse, OutcomeKind, Payload, Segment, SessionId};
 
 use super::arrays::{ArrayIndex, SessionIndex};
+use super::nodes::Node;
 use super::{Scheduler, SchedulerOutput};
 
 #[derive(Debug, Default)]
@@ -15,6 +20,8 @@ struct Object {
     holds: u32,
     /// Entries in unfinished arrays.
     uses: u32,
+    /// When it is looked at, if it is among those that linger.
+    due: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -22,7 +29,14 @@ pub(super) struct Objects {
     objects: BTreeMap<ObjectKey, Object>,
     /// Not needed at some time in this turn.
     idle: Vec<ObjectKey>,
+    /// Unneeded when it was entered; looked at again at that time.
+    lingering: BTreeSet<(u64, ObjectKey)>,
 }
+
+/// How long an object lingers; microseconds.
+const LINGER_US: u64 = 500_000;
+/// Keys in a message to the store.
+const MOST_KEYS: usize = 4_096;
 
 impl Objects {
     pub fn len(&self) -> usize {
@@ -51,19 +65,74 @@ impl Objects {
         }
     }
 
-    /// Forgets those that nobody needs; gives them.
-    fn take_unneeded(&mut self) -> Vec<ObjectKey> {
-        let mut idle = std::mem::take(&mut self.idle);
-        idle.sort_unstable();
-        idle.dedup();
-        idle.retain(|key| {
-            let unneeded = |object: &Object| object.holds == 0 && object.uses == 0;
-            self.objects.get(key).is_some_and(unneeded)
-        });
-        for key in &idle {
-            self.objects.remove(key);
+    /// Notes an object that was stored, and that nobody may need.
+    fn discard(&mut self, key: ObjectKey) {
+        self.objects.entry(key).or_default();
+        self.idle.push(key);
+    }
+
+    /// Enters what is unneeded now, to be looked at again when it has lingered.
+    fn linger(&mut self, now: u64) {
+        for key in std::mem::take(&mut self.idle) {
+            if self.is_unneeded(&key) {
+                self.linger_until(now + LINGER_US, key);
+            }
         }
-        idle
+    }
+
+    fn linger_until(&mut self, due: u64, key: ObjectKey) {
+        let Some(object) = self.objects.get_mut(&key) else {
+            return;
+        };
+        if let Some(before) = object.due.replace(due) {
+            self.lingering.remove(&(before, key));
+        }
+        self.lingering.insert((due, key));
+    }
+
+    fn is_unneeded(&self, key: &ObjectKey) -> bool {
+        let object = self.objects.get(key);
+        object.is_some_and(|object| object.holds == 0 && object.uses == 0)
+    }
+
+    /// Forgets those that have lingered; gives them. `risky`: they may be stored again as yet.
+    fn take_unneeded(&mut self, now: u64, risky: bool) -> Vec<ObjectKey> {
+        let mut unneeded = Vec::new();
+        while let Some(&(due, key)) = self.lingering.first().filter(|(due, _)| *due <= now) {
+            self.lingering.remove(&(due, key));
+            if !self.is_unneeded(&key) {
+                continue;
+            }
+            if risky {
+                self.linger_until(now + LINGER_US, key);
+            } else {
+                self.objects.remove(&key);
+                unneeded.push(key);
+            }
+        }
+        unneeded
+    }
+
+    /// Its store's objects go all at once.
+    fn forget_session(&mut self, session: SessionId) {
+        let first = ObjectKey {
+            session,
+            hash: [0; 16],
+        };
+        let own = self.objects.range(first..);
+        let own: Vec<ObjectKey> = own
+            .map(|(key, _)| *key)
+            .take_while(|key| key.session == session)
+            .collect();
+        for key in own {
+            if self.is_unneeded(&key) {
+                self.objects.remove(&key);
+            }
+        }
+    }
+
+    pub fn next_wakeup(&self) -> Option<u64> {
+        self.lingering.first().map(|(due, _)| *due)
     }
 
     pub fn uses(&self) -> u64 {
@@ -147,12 +216,33 @@ impl<P: Payload> Scheduler<P> {
         }
     }
 
+    /// An outcome that is not told: if it is an object, nobody may need it.
+    pub(super) fn discard_reference(&mut self, segment: &Segment<P>) {
+        let value = segment.kind == OutcomeKind::ValueReference;
+        if let Some((key, _)) = segment.payload.as_reference().filter(|_| value) {
+            self.objects.discard(key);
+        }
+    }
+
     /// Tells the store what nobody needs any more.
     pub(super) fn delete_unneeded(&mut self) {
-        let keys = self.objects.take_unneeded();
-        if !keys.is_empty() {
-            let delete = Message::Delete { keys };
+        self.objects.linger(self.now);
+        if self.objects.next_wakeup().is_none_or(|at| self.now < at) {
+            return;
+        }
+        let away = |node: &Node| !node.connected && node.assigned > 0;
+        let risky = self.nodes.iter().any(|(_, node)| away(node));
+        let keys = self.objects.take_unneeded(self.now, risky);
+        for keys in keys.chunks(MOST_KEYS) {
+            let delete = Message::Delete {
+                keys: keys.to_vec(),
+            };
             self.out.push(SchedulerOutput::Store(delete));
         }
+    }
+
+    /// All of its objects go with a session.
+    pub(super) fn forget_objects(&mut self, session: SessionId) {
+        self.objects.forget_session(session);
     }
 }

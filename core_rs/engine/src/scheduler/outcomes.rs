@@ -35,18 +35,18 @@ impl<P: Payload> Scheduler<P> {
             if start >= stop {
                 continue;
             }
-            let mut here = 0;
-            if let Some(owner) = owner {
+            let mut here = self.lay_ghosts(from, id, start, stop);
+            if let Some(owner) = owner.filter(|_| here == 0) {
                 for array in self.arrays_in(owner, start, stop) {
                     if !measured {
                         measured = true;
                         self.measure(array, &segment, busy_us);
                     }
-                    here += self.done_in(from, array, start, stop, &mut accepted);
+                    let cancelled = segment.kind == OutcomeKind::Cancelled;
+                    here += self.done_in(from, array, (start, stop), cancelled, &mut accepted);
                 }
             }
             if here < stop - start {
-                here += self.lay_ghosts(from, id, start, stop);
                 here += self.done_orphans(from, id, &segment, start, stop);
             }
             self.explain_missing(from, owner, stop - start, here)?;
@@ -87,8 +87,8 @@ impl<P: Payload> Scheduler<P> {
         &mut self,
         from: NodeIndex,
         index: ArrayIndex,
-        start: Sequence,
-        stop: Sequence,
+        (start, stop): (Sequence, Sequence),
+        cancelled: bool,
         accepted: &mut Runs,
     ) -> u64 {
         let (start, stop) = self.arrays[index].clip(start, stop);
@@ -99,7 +99,8 @@ impl<P: Payload> Scheduler<P> {
             .sum();
         let mut runs: SmallVec<[(u32, u32); 2]> =
             spans.iter().map(|span| (span.start, span.end)).collect();
-        if here < u64::from(stop - start) && self.nodes.get(from).resumed {
+        let late = self.nodes.get(from).resumed && !cancelled;
+        if here < u64::from(stop - start) && late {
             // It finished them before its link began anew, and nobody else has them yet.
             let pending = self.take_pending(index, start, stop);
             here += pending.iter().map(|(s, e)| u64::from(e - s)).sum::<u64>();
@@ -232,7 +233,7 @@ impl<P: Payload> Scheduler<P> {
     fn tell_runs(&mut self, owner: SessionIndex, mut segment: Segment<P>, runs: &Runs) {
         let told: u64 = runs.iter().map(|(start, end)| end - start).sum();
         if told == 0 {
-            return;
+            return self.discard_reference(&segment);
         }
         self.note_reference(owner, &segment);
         if told + segment.except.len() as u64 == u64::from(segment.count) {

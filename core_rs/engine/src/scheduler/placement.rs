@@ -100,25 +100,41 @@ impl<P: Payload> Scheduler<P> {
     fn room(&self, index: ArrayIndex, choice: Choice) -> u32 {
         let node = self.nodes.get(choice.node);
         let array = &self.arrays[index];
-        let class = self.classes.get(array.class);
-        let all_slots = class
-            .signatures
-            .iter()
-            .map(|&number| self.nodes.signature(number).slots);
-        let share = class.runnable / (2 * all_slots.sum::<u64>().max(1));
+        if array.next_is_alone() {
+            return node.free().min(1);
+        }
+        let share = self.share(array.class);
         let (slots, assigned) = (u64::from(node.slots), u64::from(node.assigned));
         let cost = self.functions.get(array.function).cost();
         let by_time = (slots * TARGET_US).saturating_sub(node.load_us) >> cost;
-        let by_share = (slots * (1 + share)).saturating_sub(assigned);
+        let by_share = slots.saturating_mul(1 + share).saturating_sub(assigned);
         let due = if choice.ahead {
             slots.saturating_sub(u64::from(node.unstarted()))
         } else {
             u64::from(node.free())
         };
-        // Little is left for many slots: one at a time, so that each step finds the best place.
-        let due = if share == 0 { due.min(1) } else { due };
-        let room = due.max(by_time.min(by_share));
+        let room = match share {
+            // Little is left for many slots: one at a time, so that each step finds the best place.
+            0 => due.min(1),
+            _ => due.max(by_time.min(by_share)),
+        };
         room.min(u64::from(node.capacity().saturating_sub(node.assigned))) as u32
+    }
+
+    /// Elements that a slot may have ahead, by what is left of the class for all slots: half of it in each round. A node
+    /// that is the only one may have all.
+    fn share(&self, class: ClassIndex) -> u64 {
+        let class = self.classes.get(class);
+        let signatures = class.signatures.iter();
+        let (nodes, slots) = signatures
+            .map(|&number| self.nodes.signature(number))
+            .fold((0, 0), |(nodes, slots), it| {
+                (nodes + it.nodes, slots + it.slots)
+            });
+        match nodes {
+            0 | 1 => u64::from(u32::MAX),
+            _ => class.runnable / (2 * slots.max(1)),
+        }
     }
 
     /// Gives a node elements of a class, as long as nothing else comes before them. Gives how many.
@@ -127,23 +143,18 @@ impl<P: Payload> Scheduler<P> {
         let others = others.map(|(key, _)| key);
         let limit = [self.classes.get(class).second(), others];
         let limit = limit.into_iter().flatten().min();
-        let mut given = 0;
+        let (mut given, mut left) = (0, None);
         while let Some((next, index)) = self.next_array(class) {
             if limit.is_some_and(|limit| next > limit) {
                 break;
             }
-            let alone = self.arrays[index].next_is_alone();
-            if alone && self.nodes.get(choice.node).free() == 0 {
-                break;
-            }
-            let room = match self.room(index, choice) {
-                room if alone => room.min(1),
-                room => room,
-            };
-            let taken = self.assign(index, choice.node, room);
+            let room = self.room(index, choice);
+            let most = left.map_or(room, |left| room.min(left));
+            let taken = self.assign(index, choice.node, most);
             if taken == 0 {
                 break;
             }
+            left = Some(left.unwrap_or(room) - taken);
             given += u64::from(taken);
         }
         if given > 0 {

@@ -308,10 +308,6 @@ impl<P: Payload> Scheduler<P> {
                 self.haunt(node, id, first, end);
             }
             self.orphans.remove(&id);
-            if let Some(index) = self.session_of(id) {
-                self.sessions[index as usize].haunted = self.ghosts.contains_key(&id);
-                self.settle_lanes(index);
-            }
         }
     }
 

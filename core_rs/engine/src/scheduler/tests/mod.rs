@@ -1,4 +1,14 @@
 //! A test a transition, in the order of a task's life; then random histories.
 
 mod accepting;
+mod cancelling;
+mod dying;
+mod explaining;
+mod histories;
+mod holding;
+mod members;
+mod objects;
+mod placing;
+mod pressing;
 mod rig;
+mod stealing;
