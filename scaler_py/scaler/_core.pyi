@@ -252,9 +252,9 @@ class Loop:
         ("start_executor", slot) | ("connect", link, attempt) | ("log", level, text) | ("exit", reason)
         | ("refused", link, code, text) | ("welcome", link, cluster, storage)
 
-        "connect": the host connects, trying again as long as it takes, and calls `attach`. attempt: how many
-        connections in a row brought no welcome. Scheduler and node of one loop ask for "store" separately; `attach` serves the one
-        that asked. "exit": what the part had to say is said; the host calls `stop`."""
+        "connect": the host connects, trying again as long as it takes, and calls `attach`; attempt counts connections
+        in a row that brought no welcome. Scheduler and node of one loop ask for "store" separately; `attach` serves the
+        one that asked. "exit": what the part had to say is said; the host calls `stop`."""
 
     def executor_started(self, slot: int, pid: int, fd: int, line_fd: int) -> None:
         """fd: our end of the socketpair; line_fd: memfd of the shared line (4096 bytes); the loop takes over both.
