@@ -33,4 +33,14 @@ impl Bug {
             resend_without_sequence: bug == Some(Bug::ResendWithoutSequence),
         }
     }
+
+    /// As the scheduler has it.
+    #[cfg(feature = "planted")]
+    pub fn of_scheduler(bug: Option<Bug>) -> scaler_engine::scheduler::Bugs {
+        scaler_engine::scheduler::Bugs {
+            skip_give_back: bug == Some(Bug::SkipGiveBack),
+            count_unstarted_attempt: bug == Some(Bug::CountUnstarted),
+            deliver_cancelled: bug == Some(Bug::DeliverCancelled),
+        }
+    }
 }

@@ -38,6 +38,8 @@ pub struct Client {
 
 struct Fetch {
     key: ObjectKey,
+    /// The client still holds it.
+    wanted: bool,
     bytes: Vec<u8>,
 }
 
@@ -173,7 +175,7 @@ impl Client {
         let now = context.now();
         context.oracle.delivered(now, self.id, segment);
         if segment.kind == OutcomeKind::ValueReference {
-            if let Some((key, size)) = segment.payload.referred() {
+            if let Some((key, size)) = segment.payload.as_reference() {
                 self.session.hold_object(key, size);
                 self.fetch(key);
             }
@@ -191,6 +193,7 @@ impl Client {
             request,
             Fetch {
                 key,
+                wanted: true,
                 bytes: Vec::new(),
             },
         );
@@ -253,7 +256,7 @@ impl Client {
                 let Some(fetch) = self.gets.remove(&request) else {
                     return;
                 };
-                if !context.oracle.store_crashed {
+                if fetch.wanted && !context.oracle.objects_lost(self.id) {
                     context.broken(format!(
                         "the store lost {:?}, a value that client {} was given",
                         fetch.key, self.index
@@ -292,7 +295,7 @@ impl Client {
         }
         fetch.bytes.extend_from_slice(payload.bytes());
         if fetch.bytes.len() as u64 >= size {
-            let Some(Fetch { key, bytes }) = self.gets.remove(&request) else {
+            let Some(Fetch { key, bytes, .. }) = self.gets.remove(&request) else {
                 return;
             };
             if Data::from_vec(bytes).hash() != key.hash {
@@ -328,6 +331,8 @@ impl Client {
                     context.oracle.cancel_asked(self.id, 0, u64::MAX);
                     self.session.clear();
                     self.kept.clear();
+                    // What it was fetching went with its handles.
+                    self.gets.values_mut().for_each(|fetch| fetch.wanted = false);
                 }
             }
             self.next_action += 1;

@@ -17,6 +17,13 @@ impl Payload for Data {
     fn from_vec(bytes: Vec<u8>) -> Self {
         Data(bytes.into())
     }
+
+    fn as_reference(&self) -> Option<(ObjectKey, u64)> {
+        let bytes: &[u8; 32] = self.bytes().try_into().ok()?;
+        let session = u64::from_le_bytes(bytes[..8].try_into().ok()?);
+        let hash = bytes[8..24].try_into().ok()?;
+        Some((ObjectKey { session, hash }, u64::from_le_bytes(bytes[24..].try_into().ok()?)))
+    }
 }
 
 impl std::fmt::Debug for Data {
@@ -68,17 +75,6 @@ impl Data {
     /// The payload that names an object.
     pub fn reference(key: ObjectKey, size: u64) -> Data {
         Data::from_vec(reference(key, size))
-    }
-
-    /// The object that a reference names.
-    pub fn referred(&self) -> Option<(ObjectKey, u64)> {
-        let bytes: &[u8; 32] = self.bytes().try_into().ok()?;
-        let session = u64::from_le_bytes(bytes[..8].try_into().ok()?);
-        let hash = bytes[8..24].try_into().ok()?;
-        Some((
-            ObjectKey { session, hash },
-            u64::from_le_bytes(bytes[24..].try_into().ok()?),
-        ))
     }
 }
 
@@ -183,6 +179,6 @@ mod tests {
             session: 4,
             hash: Data::from_vec(vec![1, 2]).hash(),
         };
-        assert_eq!(Data::reference(key, 9).referred(), Some((key, 9)));
+        assert_eq!(Data::reference(key, 9).as_reference(), Some((key, 9)));
     }
 }

@@ -446,7 +446,7 @@ impl Executor {
         let found = match form {
             Form::Single => Some(payload.bytes()),
             Form::Reference => payload
-                .referred()
+                .as_reference()
                 .and_then(|(key, _)| self.objects.get(&key))
                 .map(Vec::as_slice),
             Form::List | Form::Table => data::table_entry(payload, *count, index),

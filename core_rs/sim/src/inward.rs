@@ -20,9 +20,11 @@ impl Inward {
             ..AcceptorSettings::default()
         };
         let incarnation = context.unique_random();
-        Inward {
-            acceptor: Acceptor::new(settings, incarnation, None),
-        }
+        #[allow(unused_mut)]
+        let mut acceptor = Acceptor::new(settings, incarnation, None);
+        #[cfg(feature = "planted")]
+        acceptor.set_bugs(crate::bug::Bug::of_links(context.bug));
+        Inward { acceptor }
     }
 
     pub fn arrival(&mut self, context: &mut Context, wire: Wire, arrival: &Arrival) {

@@ -19,6 +19,8 @@ pub mod profile;
 pub mod queue;
 pub mod random;
 pub mod runner;
+pub mod scheduler_host;
 pub mod store_host;
 pub mod story;
 pub mod workload;
+pub mod world;

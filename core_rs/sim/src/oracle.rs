@@ -97,6 +97,8 @@ pub struct SessionTruth {
     pub over: bool,
     /// The scheduler died after the client: no other one will hear of this session.
     forgotten: bool,
+    /// Its objects may be gone: the scheduler gave the session up, or a store died.
+    objects_lost: bool,
 }
 
 #[derive(Debug, Default)]
@@ -104,7 +106,6 @@ pub struct Oracle {
     sessions: Vec<SessionTruth>,
     pub violation: Option<Violation>,
     max_attempts: u32,
-    pub store_crashed: bool,
     pub delivered: u64,
     pub runs: u64,
 }
@@ -156,6 +157,7 @@ impl Oracle {
             arrays: plan.arrays.clone(),
             over: false,
             forgotten: false,
+            objects_lost: false,
         });
     }
 
@@ -387,6 +389,7 @@ impl Oracle {
         let Some(session) = self.session_mut(session) else {
             return;
         };
+        session.objects_lost = true;
         for truth in session
             .elements
             .iter_mut()
@@ -395,6 +398,16 @@ impl Oracle {
             truth.seen = Seen::Nothing;
             truth.runs.iter_mut().for_each(|run| run.excused = true);
         }
+    }
+
+    pub fn store_died(&mut self) {
+        for session in &mut self.sessions {
+            session.objects_lost = true;
+        }
+    }
+
+    pub fn objects_lost(&self, session: SessionId) -> bool {
+        self.session(session).is_some_and(|session| session.objects_lost)
     }
 
     pub fn scheduler_died(&mut self) {
@@ -518,7 +531,7 @@ impl Oracle {
         segment: &Segment<Data>,
         offset: u32,
     ) -> Result<(), String> {
-        let (max_attempts, store_crashed) = (self.max_attempts, self.store_crashed);
+        let max_attempts = self.max_attempts;
         let owner = self
             .session_mut(session)
             .ok_or("an outcome for no session")?;
@@ -538,6 +551,7 @@ impl Oracle {
         if !element.submitted {
             return Err("an outcome of what was not submitted".into());
         }
+        let objects_lost = owner.objects_lost;
         let options = &owner.arrays[element.array].options;
         match segment.kind {
             OutcomeKind::Cancelled => check_cancelled(element),
@@ -556,7 +570,7 @@ impl Oracle {
                     failure.attempts,
                     max_attempts,
                     options.timeout_us,
-                    store_crashed,
+                    objects_lost,
                 );
                 checked.map_err(|text| format!("{text} ({failure:?})"))
             }
@@ -664,7 +678,7 @@ fn check_value(
     let right = match segment.kind {
         OutcomeKind::ValueSingle => segment.payload.bytes() == expected,
         OutcomeKind::ValueReference => {
-            let referred = segment.payload.referred();
+            let referred = segment.payload.as_reference();
             referred.is_some_and(|(key, size)| {
                 size == expected.len() as u64
                     && key.session == session
@@ -695,7 +709,7 @@ fn check_failure(
     attempts: u32,
     max_attempts: u32,
     timeout: Time,
-    store_crashed: bool,
+    objects_lost: bool,
 ) -> Result<(), String> {
     let deaths = element.deaths();
     match code {
@@ -729,7 +743,7 @@ fn check_failure(
             }
         }
         FailureCode::MissingObjects | FailureCode::ObjectStorage
-            if store_crashed && element.uses_store =>
+            if objects_lost && element.uses_store =>
         {
             Ok(())
         }

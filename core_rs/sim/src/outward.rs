@@ -33,7 +33,10 @@ pub fn hello(role: scaler_engine::wire::Role, session: u64) -> Hello {
 impl Outward {
     pub fn new(context: &mut Context, from: Part, to: Part, hello: Hello) -> Self {
         let link = context.unique_random();
-        let dialer = Dialer::new(hello, link).with_heartbeat(context.profile.heartbeat);
+        #[allow(unused_mut)]
+        let mut dialer = Dialer::new(hello, link).with_heartbeat(context.profile.heartbeat);
+        #[cfg(feature = "planted")]
+        dialer.set_bugs(crate::bug::Bug::of_links(context.bug));
         Outward {
             from,
             to,

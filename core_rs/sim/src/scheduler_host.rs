@@ -46,7 +46,10 @@ impl SchedulerHost {
             ..SchedulerConfig::default()
         };
         let incarnation = context.unique_random();
-        let scheduler = Scheduler::new(config, incarnation, now);
+        #[allow(unused_mut)]
+        let mut scheduler = Scheduler::new(config, incarnation, now);
+        #[cfg(feature = "planted")]
+        scheduler.plant(crate::bug::Bug::of_scheduler(context.bug));
         let store = Outward::new(context, Part::Scheduler, Part::Store, hello(Role::Scheduler, 0));
         let mut host =
             SchedulerHost { inward: Inward::new(context), scheduler, store, agent: None, peers: BTreeMap::new() };
@@ -116,7 +119,7 @@ impl SchedulerHost {
         };
         self.peers.insert(link, peer);
         context.tell(Part::Scheduler, About::Part, || format!("{peer:?} joined by link {:x}", link & 0xffff));
-        if let Err((code, reason)) = self.scheduler.joined(context.now(), link, hello, origin) {
+        if let Err((code, reason)) = self.scheduler.joined(context.now(), link, hello, &origin.address) {
             self.inward.end(link, code, reason);
         }
     }
@@ -222,7 +225,7 @@ impl SchedulerHost {
         }
     }
 
-    pub fn sanity_check(&self) {
+    pub fn sanity_check(&mut self) {
         self.scheduler.sanity_check();
         if let Some(agent) = &self.agent {
             agent.node.sanity_check();

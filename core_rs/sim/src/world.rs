@@ -209,7 +209,7 @@ impl World {
             }
             Part::Store => {
                 self.store = None;
-                self.context.oracle.store_crashed = true;
+                self.context.oracle.store_died();
             }
         }
         self.turns.remove(&part);
@@ -317,7 +317,9 @@ impl World {
             return;
         }
         match part {
-            Part::Scheduler => self.scheduler.iter().for_each(SchedulerHost::sanity_check),
+            Part::Scheduler => self.scheduler
+                .iter_mut()
+                .for_each(SchedulerHost::sanity_check),
             Part::Node(index) => self.nodes[index].iter().for_each(|host| host.agent.node.sanity_check()),
             _ => {}
         }

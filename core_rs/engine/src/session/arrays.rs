@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::{Block, FunctionId, ObjectUse, Options, Payload, Sequence, Submit};
+use crate::wire::{Block, FunctionId, ObjectKey, ObjectUse, Options, Payload, Sequence, Submit};
 
 /// An array as it leaves in one message holds at most so many elements …
 pub(super) const MOST_ELEMENTS: u64 = 8_192;
@@ -24,6 +24,7 @@ pub(super) struct Array<P> {
     count: u32,
     left: u32,
     blocks: Vec<StoredBlock<P>>,
+    /// By element; those of all elements last.
     objects: Vec<ObjectUse>,
 }
 
@@ -53,8 +54,10 @@ impl<P: Payload> Array<P> {
             self.count += block.count;
             self.left += block.count;
         }
+        let before = self.objects.len();
         self.objects
             .extend(submit.objects.iter().map(|object| shifted(object, shift)));
+        self.objects[before..].sort_by_key(|object| object.element);
     }
 
     pub fn count(&self) -> u32 {
@@ -93,6 +96,16 @@ impl<P: Payload> Array<P> {
             index += 1;
         }
         self.left -= end - start;
+    }
+
+    /// Objects that elements `start .. end` alone used, and when no element is left also those that all used.
+    pub fn objects_ended(&self, start: u32, end: u32) -> Vec<ObjectKey> {
+        let before = |element: u32| self.objects.partition_point(|object| object.element < element);
+        let shared = if self.left == 0 { before(u32::MAX) } else { self.objects.len() };
+        let ended = self.objects[before(start)..before(end)]
+            .iter()
+            .chain(&self.objects[shared..]);
+        ended.map(|object| object.key).collect()
     }
 
     /// The submissions that say the unfinished part again. `finished(start, end)` lists finished (offset, count) pairs.

@@ -4,6 +4,7 @@
 //! nothing: [`Session::reset`] says all of it again. Each element's outcome is handed out once, whatever comes twice.
 
 mod arrays;
+mod objects;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use crate::wire::{
     SessionId, Submit,
 };
 use arrays::{Array, Tail};
+use objects::Objects;
 
 /// Values of so many elements come in one segment at most; verdicts without values may be on more.
 const MOST_VALUES: u32 = 8_192;
@@ -52,8 +54,7 @@ pub struct Session<P> {
     unfinished: RangeSet,
     /// Asked to be cancelled, without an outcome.
     cancelled: RangeSet,
-    /// Size, and how often the client holds it.
-    holds: BTreeMap<ObjectKey, (u64, u32)>,
+    objects: Objects,
     /// Queries and shutdowns without an answer.
     requests: BTreeMap<u32, Message<P>>,
     last_request: u32,
@@ -73,7 +74,7 @@ impl<P: Payload> Session<P> {
             arrays: BTreeMap::new(),
             unfinished: RangeSet::new(),
             cancelled: RangeSet::new(),
-            holds: BTreeMap::new(),
+            objects: Objects::default(),
             requests: BTreeMap::new(),
             last_request: 0,
             over: false,
@@ -140,6 +141,9 @@ impl<P: Payload> Session<P> {
             "elements {first}..{end} submitted twice"
         );
         self.unfinished.insert(first, end);
+        for object in &piece.objects {
+            self.objects.begin_use(object.key);
+        }
         if let (Some(tail), Some(Message::Submit(last))) = (&mut self.tail, self.out.back_mut()) {
             if tail.takes(last, &piece) {
                 // It left together with the array before: stored with it, so that it is said again together.
@@ -199,7 +203,7 @@ impl<P: Payload> Session<P> {
         for (start, end) in runs {
             self.cancelled.insert(start, end);
         }
-        self.holds.clear();
+        self.objects.clear();
         self.push(Message::Clear);
     }
 
@@ -213,21 +217,14 @@ impl<P: Payload> Session<P> {
 
     /// The client holds a handle on an object that it stored. Handles are counted.
     pub fn hold_object(&mut self, key: ObjectKey, size: u64) {
-        let hold = self.holds.entry(key).or_insert((size, 0));
-        hold.1 += 1;
-        if hold.1 == 1 {
+        if self.objects.hold(key, size) {
             self.push(Message::HoldObject { key, size });
         }
     }
 
-    /// One handle less; a key without handles is fine (after `clear`).
+    /// One handle less; a key without handles is fine (after `clear`). What unfinished elements use stays held for them.
     pub fn release_object(&mut self, key: ObjectKey) {
-        let Some(hold) = self.holds.get_mut(&key) else {
-            return;
-        };
-        hold.1 -= 1;
-        if hold.1 == 0 {
-            self.holds.remove(&key);
+        if self.objects.release(key) {
             self.push(Message::ReleaseObject { key });
         }
     }
@@ -259,9 +256,9 @@ impl<P: Payload> Session<P> {
         }
         let out = &mut self.out;
         out.extend(
-            self.holds
-                .iter()
-                .map(|(&key, &(size, _))| Message::HoldObject { key, size }),
+            self.objects
+                .held()
+                .map(|(key, size)| Message::HoldObject { key, size }),
         );
         out.extend(
             self.functions
@@ -364,13 +361,24 @@ impl<P: Payload> Session<P> {
             let (first, array) =
                 arrays::holding(&mut self.arrays, at).expect("unfinished elements are stored");
             let upto = end.min(first + u64::from(array.count()));
-            array.finish((at - first) as u32, (upto - first) as u32);
+            let (from, to) = ((at - first) as u32, (upto - first) as u32);
+            array.finish(from, to);
+            for key in array.objects_ended(from, to) {
+                self.end_use(key);
+            }
+            let array = &self.arrays[&first];
             if array.left() == 0 {
                 let function = array.function;
                 self.arrays.remove(&first);
                 self.array_gone(function);
             }
             at = upto;
+        }
+    }
+
+    fn end_use(&mut self, key: ObjectKey) {
+        if self.objects.end_use(key) {
+            self.push(Message::ReleaseObject { key });
         }
     }
 

@@ -328,6 +328,46 @@ fn object_handles_are_counted() {
 }
 
 #[test]
+fn an_object_is_held_until_the_outcomes_of_its_elements_are_here() {
+    let mut session = session();
+    let [own, shared] = [1, 2].map(|n| ObjectKey {
+        session: 7,
+        hash: [n; 16],
+    });
+    session.hold_object(own, 9);
+    session.hold_object(shared, 9);
+    let used = |element, key| ObjectUse {
+        element,
+        key,
+        size: 9,
+    };
+    session.submit(Submit {
+        objects: vec![used(u32::MAX, shared), used(1, own)],
+        ..array(0, vec![block(3, 20)])
+    });
+    session.release_object(own);
+    session.release_object(shared);
+    let releases = |messages: &[Message<Bytes>]| {
+        let released = messages.iter().filter_map(|message| match message {
+            Message::ReleaseObject { key } => Some(*key),
+            _ => None,
+        });
+        released.collect::<Vec<_>>()
+    };
+    assert_eq!(releases(&sent(&mut session)), vec![]);
+    session.reset();
+    let again = sent(&mut session);
+    assert!(again.contains(&Message::HoldObject { key: own, size: 9 }));
+    assert!(again.contains(&Message::HoldObject { key: shared, size: 9 }));
+    results(&mut session, vec![values(0, 2)]);
+    assert_eq!(releases(&sent(&mut session)), vec![own]);
+    results(&mut session, vec![values(2, 1)]);
+    assert_eq!(releases(&sent(&mut session)), vec![shared]);
+    session.release_object(shared);
+    assert_eq!(releases(&sent(&mut session)), vec![]);
+}
+
+#[test]
 fn an_answer_comes_once_and_is_asked_for_again_after_a_reset() {
     let mut session = Session::<Bytes>::new(7);
     let request = session.query(QueryKind::Explain, 3);

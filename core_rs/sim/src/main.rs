@@ -1,0 +1,140 @@
+//! `scaler-sim --seeds 20000 [--start S]`, `scaler-sim --seed X [--trace] [--all]`, either with `--bug NAME`.
+
+use std::process::ExitCode;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use scaler_sim::bug::{Bug, BUGS};
+use scaler_sim::runner::{self, Failure};
+
+struct Arguments {
+    seeds: u64,
+    start: u64,
+    seed: Option<u64>,
+    trace: bool,
+    all: bool,
+    bug: Option<Bug>,
+    most_failures: usize,
+}
+
+const USAGE: &str = "usage: scaler-sim [--seeds N] [--start S] [--failures N] [--bug NAME]
+       scaler-sim --seed X [--trace | --all] [--bug NAME]
+
+--trace tells the story of the element that shows what broke, --all everything that happened.
+--bug plants a mistake in the engine (build with --features planted).";
+
+fn parse() -> Result<Arguments, String> {
+    let mut arguments =
+        Arguments { seeds: 1_000, start: fresh_start(), seed: None, trace: false, all: false, bug: None, most_failures: 10 };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        match word.as_str() {
+            "--seeds" => arguments.seeds = number(&value()?)?,
+            "--start" => arguments.start = number(&value()?)?,
+            "--seed" => arguments.seed = Some(number(&value()?)?),
+            "--failures" => arguments.most_failures = number(&value()?)? as usize,
+            "--trace" => arguments.trace = true,
+            "--all" => arguments.all = true,
+            "--bug" => arguments.bug = Some(bug(&value()?)?),
+            _ => return Err(format!("{word} is unknown\n{USAGE}")),
+        }
+    }
+    Ok(arguments)
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text} is no number"))
+}
+
+fn bug(name: &str) -> Result<Bug, String> {
+    if !cfg!(feature = "planted") {
+        return Err("--bug needs a build with --features planted".into());
+    }
+    let names: Vec<_> = BUGS.iter().map(|(name, _)| *name).collect();
+    Bug::named(name).ok_or(format!("{name} is none of {}", names.join(", ")))
+}
+
+/// Fresh seeds each time; printed, so that they can be had again.
+fn fresh_start() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    since.wrapping_mul(1_000) % 1_000_000_000_000
+}
+
+fn main() -> ExitCode {
+    let arguments = match parse() {
+        Ok(arguments) => arguments,
+        Err(text) => {
+            eprintln!("{text}");
+            return ExitCode::from(2);
+        }
+    };
+    if std::env::var_os("RUST_BACKTRACE").is_none() {
+        runner::keep_panics_quiet();
+    }
+    match arguments.seed {
+        Some(seed) => one(seed, &arguments),
+        None => many(&arguments),
+    }
+}
+
+fn one(seed: u64, arguments: &Arguments) -> ExitCode {
+    if arguments.trace || arguments.all {
+        runner::story(seed, arguments.bug, arguments.all).iter().for_each(|line| println!("{line}"));
+    }
+    match runner::run(seed, arguments.bug) {
+        Ok(end) => {
+            let seconds = end.virtual_time as f64 / 1e6;
+            println!("seed {seed}: kept all promises in {seconds:.3} s, {} turns, {} outcomes, hash {:016x}", end.turns, end.delivered, end.hash);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            println!("seed {seed}: {}", failure.text);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn many(arguments: &Arguments) -> ExitCode {
+    let (start, end) = (arguments.start, arguments.start.saturating_add(arguments.seeds));
+    println!("seeds {start}..{end}");
+    let began = Instant::now();
+    let (mut failures, mut ran) = (Vec::new(), 0);
+    let (mut turns, mut outcomes, mut virtual_time) = (0, 0, 0);
+    for seed in start..end {
+        ran += 1;
+        match runner::run(seed, arguments.bug) {
+            Ok(end) => {
+                turns += end.turns;
+                outcomes += end.delivered;
+                virtual_time += end.virtual_time;
+            }
+            Err(failure) => {
+                println!("seed {seed}: {}", failure.text);
+                failures.push(failure);
+            }
+        }
+        if failures.len() >= arguments.most_failures {
+            break;
+        }
+        if ran % 2_000 == 0 {
+            println!("{ran} histories, {:.0} a second", ran as f64 / began.elapsed().as_secs_f64());
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    println!(
+        "{ran} histories in {seconds:.1} s ({:.1} ms each): {:.0} h of virtual time, {turns} turns, {outcomes} outcomes, {} failures",
+        seconds * 1e3 / ran.max(1) as f64,
+        virtual_time as f64 / 3.6e9,
+        failures.len()
+    );
+    report(&failures, arguments.bug)
+}
+
+/// The last lines of the first failure's story.
+fn report(failures: &[Failure], bug: Option<Bug>) -> ExitCode {
+    let Some(first) = failures.first() else { return ExitCode::SUCCESS };
+    println!("\nthe end of the story of seed {} (--seed {} --trace has all of it):", first.seed, first.seed);
+    let story = runner::story(first.seed, bug, false);
+    story.iter().skip(story.len().saturating_sub(40)).for_each(|line| println!("{line}"));
+    ExitCode::FAILURE
+}

@@ -1,0 +1,41 @@
+//! Each planted mistake is found: `cargo test -p scaler-sim --release --features planted --test planted -- --nocapture`.
+#![cfg(feature = "planted")]
+
+use scaler_sim::bug::{Bug, BUGS};
+use scaler_sim::runner;
+
+const MOST_SEEDS: u64 = 2_000;
+
+fn is_found(bug: Bug) {
+    let name = BUGS.iter().find(|(_, known)| *known == bug).map_or("", |(name, _)| name);
+    runner::keep_panics_quiet();
+    let found = (0..MOST_SEEDS).find_map(|seed| runner::run(seed, Some(bug)).err());
+    let failure = found.unwrap_or_else(|| panic!("{name} was not found in {MOST_SEEDS} seeds"));
+    assert!(runner::run(failure.seed, None).is_ok(), "seed {} fails without {name} too", failure.seed);
+    println!("{name} is found at seed {}: {}", failure.seed, failure.text);
+}
+
+#[test]
+fn a_forgotten_acknowledgement_is_found() {
+    is_found(Bug::ForgetAcknowledgement);
+}
+
+#[test]
+fn a_skipped_give_back_is_found() {
+    is_found(Bug::SkipGiveBack);
+}
+
+#[test]
+fn a_counted_attempt_that_never_started_is_found() {
+    is_found(Bug::CountUnstarted);
+}
+
+#[test]
+fn a_delivered_result_of_a_cancelled_task_is_found() {
+    is_found(Bug::DeliverCancelled);
+}
+
+#[test]
+fn a_resend_without_its_sequence_is_found() {
+    is_found(Bug::ResendWithoutSequence);
+}
