@@ -30,7 +30,7 @@ from scaler.exception_packing import pack_exception, unpack_exception
 # Not from `typing`, which takes as long to import as all of this may.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Sequence, Set
     from typing import Any, Final
 
     from typing_extensions import Buffer
@@ -54,10 +54,13 @@ PLAIN_OR_TUPLE: Final = PLAIN | {tuple}
 # Smaller buffers stay inside the pickle: reading a container costs more than copying them.
 LEAST_BUFFERS_BYTES: Final = 16 << 10
 ALIGNMENT: Final = 64
+MAIN: Final = b"__main__"
 READ_ONLY: Final = 1 << 63
 
-_pickle = pickle.dumps
+pickle_plainly = _pickle = pickle.dumps
 _unpickle = pickle.loads
+# cloudpickle's own set of names, once it was looked for.
+_by_value_modules: Set[str] = frozenset()
 
 
 class ObjectReference:
@@ -124,12 +127,23 @@ def dumps_by_value(value: object) -> bytes:
         raise PackingError(f"value{path} cannot be pickled: {text}", path=path) from error
 
 
+def refuse_buffer(buffer: object) -> bool:
+    """As `buffer_callback` of a pickler: pickling fails where there are buffers, without a copy of them."""
+    raise BufferError
+
+
 def refers_to_main(data: bytes) -> bool:
     """Whether a plain pickle may name what workers do not have: `__main__`, or modules registered with cloudpickle."""
-    if b"__main__" in data:
-        return True
+    return data.find(MAIN) >= 0 or bool(_by_value_modules)  # `in` raises and catches an exception first
+
+
+def look_for_by_value_modules() -> bool:
+    """Whether the user has told cloudpickle to pickle modules by value; from now on that is heeded."""
+    global _by_value_modules
     module = sys.modules.get("cloudpickle.cloudpickle")
-    return module is not None and bool(getattr(module, "_PICKLE_BY_VALUE_MODULES", None))
+    if module is not None:
+        _by_value_modules = getattr(module, "_PICKLE_BY_VALUE_MODULES", _by_value_modules)
+    return bool(_by_value_modules)
 
 
 def _with_buffers(value: object, data: bytes, buffers: list[pickle.PickleBuffer], in_band: Any) -> bytes:

@@ -289,20 +289,11 @@ def test_book_finds_runs_and_forgets_them():
     book = Book()
     futures = [Plain() for _ in range(3000)]
     for future in futures[:1500]:
-        run = book.task_run()
-        run.futures.append(future)
-        run.left += 1
-        book.next += 1
-        book.unfinished += 1
+        book.add_task(future)
     mapped = book.map_run(1 << 36)
-    mapped.add(100)
-    book.unfinished += 100
+    book.add_elements(mapped, 100)
     for future in futures[1500:]:
-        run = book.task_run()
-        run.futures.append(future)
-        run.left += 1
-        book.next += 1
-        book.unfinished += 1
+        book.add_task(future)
     assert len(book.pending_runs()) > 3
     later = mapped.first + (1 << 36)
     one = SingleValue(b"")

@@ -76,7 +76,7 @@ def test_options_travel_with_the_task(scheduler, client):
         pow, (2, 3), {}, {"gpu": -1, "cpu": 2}, priority=-3, timeout=1.5, retries=4, name="mine"
     )
     assert future.result(20) == 8
-    assert scheduler.wait_for(SUBMIT)[3] == [0, [["cpu", 2], ["gpu", -1]], -3, 0, 1_500_000, 4, 0, "mine"]
+    assert scheduler.wait_for(SUBMIT)[3] == [2, [["cpu", 2], ["gpu", -1]], -3, 0, 1_500_000, 4, 0, "mine"]
     client.submit(pow, 2, 3).result(20)
     assert scheduler.wait_for(SUBMIT)[3][-1] == "pow"
     with pytest.raises(ValueError, match="timeout"):

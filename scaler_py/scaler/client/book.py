@@ -1,6 +1,6 @@
 """Which elements wait for an outcome: runs of neighbouring sequence numbers.
 
-A submitted task has a future from the start; up to 1,024 neighbours are a `TaskRun`, a list of futures. A map's
+A submitted task has a future from the start; some 1,024 neighbours are a `TaskRun`, a list of futures. A map's
 elements have futures only where someone asked: a `MapRun` keeps its outcomes as they come, in ranges. So a batch of
 results costs a look-up a run and an attribute a future. Everything here is guarded by the client's lock.
 """
@@ -23,12 +23,16 @@ Settle = Callable[[ScalerFuture, Outcome], None]
 class TaskRun:
     """Tasks `first .. first + len(futures)`; those with an outcome are None."""
 
-    __slots__ = ("__weakref__", "first", "futures", "left")
+    __slots__ = ("__weakref__", "done", "first", "futures")
 
     def __init__(self, first: int) -> None:
         self.first = first
         self.futures: list[ScalerFuture | None] = []
-        self.left = 0
+        self.done = 0
+
+    @property
+    def left(self) -> int:
+        return len(self.futures) - self.done
 
     @property
     def end(self) -> int:
@@ -50,7 +54,7 @@ class TaskRun:
                     future._outcome = outcome
                 else:
                     settle(future, outcome)
-        self.left -= len(futures) - futures.count(None)
+        self.done += len(futures) - futures.count(None)
 
     def unfinished(self) -> Iterator[tuple[int, int]]:
         for offset, future in enumerate(self.futures):
@@ -140,31 +144,57 @@ class Book:
     """All runs of a client, by their first sequence number."""
 
     def __init__(self) -> None:
-        self.next = 0
-        self.unfinished = 0
+        # The number of the task or element that comes next, while no run is open.
+        self._next = 0
+        # Numbers below `next` that no element has (yet): a map reserves them.
+        self._unused = 0
+        self._finished = 0
         self._runs: list[TaskRun | MapRun] = []
         self._starts: list[int] = []
         self._open: TaskRun | None = None
 
+    @property
+    def next(self) -> int:
+        """The number of the task or element that comes next."""
+        return self._next if self._open is None else self._open.end
+
+    @property
+    def unfinished(self) -> int:
+        return self.next - self._unused - self._finished
+
     def task_run(self) -> TaskRun:
-        """The run to whose futures the task `next` is to be appended."""
+        """The run to whose futures the next task is to be appended, and some after it: ask again for each 64."""
         run = self._open
-        if run is None or len(run.futures) >= TASKS_A_RUN or run.first + len(run.futures) != self.next:
+        if run is None or len(run.futures) >= TASKS_A_RUN:
             self._shut()
-            run = self._open = TaskRun(self.next)
+            run = self._open = TaskRun(self._next)
             self._enter(run)
         return run
+
+    def add_task(self, future: ScalerFuture) -> int:
+        """Its number."""
+        sequence = self.next
+        self.task_run().futures.append(future)
+        return sequence
+
+    def add_elements(self, run: MapRun, count: int) -> None:
+        """The next elements of a map."""
+        run.add(count)
+        self._unused -= count
 
     def _shut(self) -> None:
         """No more tasks enter the open run."""
         run, self._open = self._open, None
         if run is not None:
+            self._next = run.end
             self._forget(run)
 
     def map_run(self, count: int) -> MapRun:
         """Reserves so many numbers."""
-        run = MapRun(self.next, count)
-        self.next += count
+        self._shut()
+        run = MapRun(self._next, count)
+        self._next += count
+        self._unused += count
         self._enter(run)
         return run
 
@@ -196,7 +226,7 @@ class Book:
             upto = min(end, run.end)
             before = run.left
             run.resolve(start, upto, outcome, settle)
-            self.unfinished -= before - run.left
+            self._finished += before - run.left
             self._forget(run)
             start = upto
 

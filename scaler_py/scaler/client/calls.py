@@ -8,6 +8,7 @@ from typing import Any
 from scaler.errors import PackingError
 from scaler.packing import ObjectReference, dumps
 
+_ARGUMENT = re.compile(r"\[(\d+)\](.*)", re.DOTALL)
 _POSITIONAL = re.compile(r"\[0\]\[(\d+)\](.*)", re.DOTALL)
 _KEYWORD = re.compile(r"\[1\]\[('[^']*')\](.*)", re.DOTALL)
 
@@ -24,6 +25,18 @@ def pack_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         label = f"argument {found[1]}{found[2]}"
         text = str(error).removeprefix(f"value{path}")
         raise PackingError(label + text, path=found[2]) from error.__cause__
+
+
+def pack_positional(args: tuple[Any, ...]) -> bytes:
+    """An element of style STAR. PackingError names the argument and the path inside of it."""
+    try:
+        return dumps(args)
+    except PackingError as error:
+        found = _ARGUMENT.fullmatch(error.path)
+        if found is None:
+            raise
+        text = str(error).removeprefix(f"value{error.path}")
+        raise PackingError(f"argument {found[1]}{found[2]}{text}", path=found[2]) from error.__cause__
 
 
 def references_among(args: tuple[Any, ...]) -> list[ObjectReference]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, overload
 
 from scaler._core import STYLE_FULL, STYLE_ONE, STYLE_STAR, VERSION, Channel, ObjectChannel, Options
 from scaler.client.blocks import BlockMaker
-from scaler.client.calls import object_uses, pack_call, references_among
+from scaler.client.calls import object_uses, pack_call, pack_positional, references_among
 from scaler.client.connection import Endpoint
 from scaler.client.conversation import QUERY_EXPLAIN, Conversation
 from scaler.client.functions import Function, FunctionCache
@@ -24,7 +24,7 @@ from scaler.client.mapping import MapSubmission, lazy_results, length_of, refere
 from scaler.client.object_link import ObjectLink
 from scaler.client.serializer import DefaultSerializer, Sealed, SealedFunction, seal_arguments
 from scaler.errors import ClientQuitException, ObjectStorageException, SchedulerProtectedError
-from scaler.packing import ObjectReference, dumps
+from scaler.packing import MAIN, ObjectReference, dumps, look_for_by_value_modules, pickle_plainly, refuse_buffer
 
 # Larger arguments go to object storage, in bytes.
 INLINE_LIMIT = 64 << 10
@@ -90,6 +90,10 @@ class Client:
         )
         wrap = None if self._serializer is None else functools.partial(SealedFunction, self._serializer)
         self._functions = FunctionCache(self._conversation.forget, wrap)
+        # For the short way of `submit`.
+        self._known = self._functions.known
+        self._submit_blob = self._conversation.submit
+        self._short_way_limit = -1 if self._serializer is not None else inline_limit_bytes
         weakref.finalize(self, _abandon, self._conversation)
 
     def _converse(
@@ -137,13 +141,21 @@ class Client:
         """Runs `fn(*args, **kwargs)` on a worker.
 
         PackingError, with the path to it, where something cannot be pickled."""
-        function = self._functions.get(fn)
-        if self._serializer is not None or ObjectReference.made:
+        function = self._known.get(id(fn))
+        if function is None or (function.watch is not None and not function.watch.holds()):
+            function = self._functions.get(fn)
+            if look_for_by_value_modules():
+                self._short_way_limit = -1
+        if kwargs:
             return self._submit_slowly(function, function.options, args, kwargs)
-        blob = pack_call(args, kwargs)
-        if len(blob) > self._inline_limit:
-            return self._submit_stored(function, function.options, blob, [])
-        return self._conversation.submit(function, function.options, blob)
+        # What follows is the short way of `_submit_slowly`, for small plain positional arguments: it is walked a lot.
+        try:
+            blob = pickle_plainly(args, 5, buffer_callback=refuse_buffer)
+        except Exception:
+            return self._submit_slowly(function, function.options_starred, args, kwargs)
+        if blob.find(MAIN) >= 0 or len(blob) > self._short_way_limit or ObjectReference.made:
+            return self._submit_slowly(function, function.options_starred, args, kwargs)
+        return self._submit_blob(function, function.options_starred, blob)
 
     def submit_verbose(
         self,
@@ -165,16 +177,18 @@ class Client:
         retries: how often an exception of the task is tried again. name: for people; default the function's.
         reserialize: the function, or something in it, was changed in place since it was last submitted."""
         function = self._functions.get(fn, reserialize)
-        options = _options(function, STYLE_FULL, capabilities, priority, timeout, retries, name)
+        style = STYLE_FULL if kwargs else STYLE_STAR
+        options = _options(function, style, capabilities, priority, timeout, retries, name)
         return self._submit_slowly(function, options, tuple(args), dict(kwargs or {}))
 
     def _submit_slowly(
         self, function: Function, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> ScalerFuture:
+        """options: of style FULL where there are keyword arguments, else STAR."""
         references = references_among(args)
         if self._serializer is not None:
             args, kwargs = seal_arguments(self._serializer, args, kwargs)
-        blob = pack_call(args, kwargs)
+        blob = pack_call(args, kwargs) if kwargs else pack_positional(args)
         if references or len(blob) > self._inline_limit:
             return self._submit_stored(function, options, blob, references)
         return self._conversation.submit(function, options, blob)
@@ -310,15 +324,12 @@ class Client:
         if buffersize is not None:
             return self._map_lazily(function, options, elements, starred, buffersize)
         conversation = self._conversation
-        with conversation.lock:
-            conversation.check_open()
-            run = conversation.book.map_run(length)
+        run = conversation.begin_map(length)
         try:
             submission = MapSubmission(conversation, run, function, options, self._inline_limit)
             submission.send_all(BlockMaker(elements, starred, self._inline_limit))
         finally:
-            with conversation.lock:
-                conversation.book.close(run)
+            conversation.end_map(run)
         return MapFutures(conversation, run)
 
     def _map_lazily(

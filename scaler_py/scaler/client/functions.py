@@ -8,10 +8,10 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from scaler._core import STYLE_FULL, Options
+from scaler._core import STYLE_FULL, STYLE_STAR, Options
 from scaler.client.watching import Watch
 from scaler.errors import PackingError
-from scaler.packing import dumps_by_value, refers_to_main
+from scaler.packing import dumps_by_value, look_for_by_value_modules, refers_to_main
 
 # Functions that a client remembers; the rest are forgotten here, and by the cluster when no task uses them.
 MOST_FUNCTIONS = 512
@@ -20,9 +20,12 @@ LARGEST_PICKLE = 4 << 20
 
 
 class Function:
-    """A serialised function. Guarded by the client's lock: `told` and `id`, which is b"" until it was told."""
+    """A serialised function. `told` and `id` (b"" until it was told) are guarded by the client's lock.
 
-    __slots__ = ("by_value", "function", "id", "name", "options", "pickled", "told", "used", "watch")
+    used: since the cache last looked for what may be forgotten.
+    """
+
+    __slots__ = ("by_value", "function", "id", "name", "options", "options_starred", "pickled", "told", "used", "watch")
 
     def __init__(self, function: Callable[..., Any], pickled: bytes, by_value: bool) -> None:
         self.function = function
@@ -31,6 +34,7 @@ class Function:
         self.watch = Watch(function) if by_value else None
         self.name = getattr(function, "__qualname__", None) or type(function).__qualname__
         self.options = self.options_for(style=STYLE_FULL)
+        self.options_starred = self.options_for(style=STYLE_STAR)
         self.id = b""
         self.told = False
         self.used = True
@@ -47,6 +51,7 @@ class Function:
 
 def serialise(function: Callable[..., Any]) -> tuple[bytes, bool]:
     """(pickle, whether it holds code rather than names). PackingError with the path to what cannot be pickled."""
+    look_for_by_value_modules()
     try:
         pickled = pickle.dumps(function, 5)
         if not refers_to_main(pickled):
@@ -65,14 +70,14 @@ class FunctionCache:
     """By the function's identity. `forget` is told what falls out. `wrap`: what travels in the function's place."""
 
     def __init__(self, forget: Callable[[Function], None], wrap: Callable[[Any], Any] | None = None) -> None:
-        self._functions: dict[int, Function] = {}
+        # By id of the callable, which is kept: so no other has it.
+        self.known: dict[int, Function] = {}
         self._forget = forget
         self._wrap = wrap
 
     def get(self, function: Callable[..., Any], reserialise: bool = False) -> Function:
-        known = self._functions.get(id(function))
+        known = self.known.get(id(function))
         if known is not None and not reserialise and (known.watch is None or known.watch.holds()):
-            known.used = True
             return known
         return self._make(function)
 
@@ -85,21 +90,21 @@ class FunctionCache:
             made = Function(function, serialise(self._wrap(function))[0], True)
         if isinstance(function, types.MethodType) and not isinstance(function.__self__, type | types.ModuleType):
             return made  # made anew at each `x.method`, and x may have changed since
-        if len(self._functions) >= MOST_FUNCTIONS:
+        if len(self.known) >= MOST_FUNCTIONS:
             self._make_room()
-        stale = self._functions.get(id(function))
-        self._functions[id(function)] = made
+        stale = self.known.get(id(function))
+        self.known[id(function)] = made
         if stale is not None:
             self._forget(stale)
         return made
 
     def _make_room(self) -> None:
         """Forgets the oldest that was not used since the last time; they are in the order of their making."""
-        for key, known in tuple(self._functions.items()):  # noqa: B007 - used below
+        for key, known in tuple(self.known.items()):  # noqa: B007 - used below
             if not known.used:
                 break
             known.used = False
         else:
-            key, known = next(iter(self._functions.items()))
-        if self._functions.pop(key, None) is not None:
+            key, known = next(iter(self.known.items()))
+        if self.known.pop(key, None) is not None:
             self._forget(known)

@@ -73,7 +73,7 @@ class Receiver:
             conversation.observed
             or channel.unsent
             or not conversation.welcomed
-            or ((conversation.waits_for_credit or conversation._blobs) and not channel.credit)
+            or ((conversation.waits_for_credit or conversation._options is not None) and not channel.credit)
         )
 
     def _run(self) -> None:
