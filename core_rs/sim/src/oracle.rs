@@ -9,6 +9,8 @@ use scaler_engine::wire::{
     SessionId,
 };
 
+use std::collections::BTreeSet;
+
 use crate::data::{self, Data};
 use crate::queue::{Time, MILLISECOND};
 use crate::workload::{ArrayPlan, Behaviour, Element, SessionPlan};
@@ -105,6 +107,8 @@ pub struct SessionTruth {
 pub struct Oracle {
     sessions: Vec<SessionTruth>,
     pub violation: Option<Violation>,
+    /// Nodes that the living scheduler has met: what runs on others, it cannot know.
+    joined: BTreeSet<usize>,
     max_attempts: u32,
     pub delivered: u64,
     pub runs: u64,
@@ -242,6 +246,7 @@ impl Oracle {
         offered: &Capabilities,
     ) -> Option<(Element, u32)> {
         self.runs += 1;
+        let met = self.joined.contains(&place.node);
         let Some(truth) = self
             .truth_mut(session, sequence)
             .filter(|truth| truth.submitted)
@@ -262,7 +267,7 @@ impl Oracle {
             end: End::Running,
             reported: false,
             recorded: false,
-            excused: false,
+            excused: !met,
             died: false,
         };
         truth.runs.push(run);
@@ -377,6 +382,7 @@ impl Oracle {
 
     /// The scheduler gave a node up, or they began a new epoch: what it had not told is lost for the scheduler.
     pub fn node_lost(&mut self, node: usize) {
+        self.joined.remove(&node);
         self.each_run(|_, run| {
             let lost = run.place.node == node && !run.recorded;
             run.excused |= lost;
@@ -410,10 +416,15 @@ impl Oracle {
         self.session(session).is_some_and(|session| session.objects_lost)
     }
 
-    pub fn scheduler_died(&mut self) {
+    /// It cannot know of sessions that were over before.
+    pub fn scheduler_begins(&mut self) {
         for session in self.sessions.iter_mut().filter(|session| session.over) {
             session.forgotten = true;
         }
+    }
+
+    pub fn scheduler_died(&mut self) {
+        self.joined.clear();
         for truth in self
             .sessions
             .iter_mut()
@@ -452,6 +463,9 @@ impl Oracle {
     /// The scheduler handles a message of a node's link.
     pub fn node_says(&mut self, at: Time, node: usize, message: &Message<Data>) {
         match message {
+            Message::Holding { .. } => {
+                self.joined.insert(node);
+            }
             Message::Done {
                 session, segment, ..
             } => self.node_done(at, node, *session, segment),

@@ -179,7 +179,10 @@ impl World {
         self.context.tell(part, About::All, || "starts".into());
         match part {
             Part::Client(_) => return,
-            Part::Scheduler => self.scheduler = Some(SchedulerHost::new(&mut self.context)),
+            Part::Scheduler => {
+                self.context.oracle.scheduler_begins();
+                self.scheduler = Some(SchedulerHost::new(&mut self.context));
+            }
             Part::Node(index) => self.nodes[index] = Some(NodeHost::new(&mut self.context, index)),
             Part::Store => self.store = Some(StoreHost::new(&mut self.context)),
         }

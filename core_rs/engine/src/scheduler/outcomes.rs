@@ -51,8 +51,10 @@ impl<P: Payload> Scheduler<P> {
             }
             self.explain_missing(from, owner, stop - start, here)?;
         }
-        if let Some(owner) = owner {
-            self.deliver(owner, segment, &accepted);
+        match owner {
+            Some(owner) => self.deliver(owner, segment, &accepted),
+            None if !self.keeps_outcome(id, segment.first) => self.discard_reference(&segment),
+            None => {}
         }
         Ok(())
     }

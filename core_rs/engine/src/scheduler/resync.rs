@@ -260,6 +260,12 @@ impl<P: Payload> Scheduler<P> {
         here
     }
 
+    /// Whether the outcome that begins with this element waits for its session.
+    pub(super) fn keeps_outcome(&self, id: SessionId, first: Sequence) -> bool {
+        let orphans = self.orphans.get(&id);
+        orphans.is_some_and(|orphans| orphans.outcomes.contains_key(&first))
+    }
+
     /// Orphans that are not at the node any more. Gives how many.
     pub(super) fn lay_orphans(
         &mut self,
@@ -307,7 +313,10 @@ impl<P: Payload> Scheduler<P> {
             for (node, first, end) in self.take_orphans(id, 0, Sequence::MAX) {
                 self.haunt(node, id, first, end);
             }
-            self.orphans.remove(&id);
+            let orphans = self.orphans.remove(&id);
+            for segment in orphans.into_iter().flat_map(|it| it.outcomes.into_values()) {
+                self.discard_reference(&segment);
+            }
         }
     }
 
