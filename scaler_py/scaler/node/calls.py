@@ -1,11 +1,12 @@
 """How a chunk's elements become calls: by the call style, and by whether the elements still lie packed.
 
 What comes out is an iterator over results that runs in C as far as it can: the interpreter's loop sees the user's
-function and nothing else, where the arguments are plain.
+function and nothing else, unless there are keyword arguments or objects to put in.
 """
 
 from __future__ import annotations
 
+from _pickle import loads as unpickle
 from itertools import starmap
 
 from scaler._core import STYLE_FULL, STYLE_ONE
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
     Applier = Callable[[Iterable[Any]], Iterator[Any]]
 
 
-def applier(function: Function, style: int, packed: bool, objects: Objects) -> Applier:
-    """packed: the elements are the bytes of their arguments. Otherwise they are the arguments, all of plain types."""
-    if packed:
-        call = _CALLS_WITH_OBJECTS[style](function, objects) if objects else _CALLS[style](function)
-        return lambda elements: map(call, elements)
+def plain_applier(function: Function, style: int) -> Applier:
+    """The elements are the arguments."""
     if style == STYLE_ONE:
         return lambda elements: map(function, elements)
     if style == STYLE_FULL:
@@ -35,60 +33,65 @@ def applier(function: Function, style: int, packed: bool, objects: Objects) -> A
     return lambda elements: starmap(function, elements)
 
 
-def arguments(blob: bytes) -> Any:
-    """What an element's bytes say. DeserializeObjectError where they cannot be read here."""
-    try:
-        return loads(blob)
-    except Exception as error:
-        raise DeserializeObjectError(
-            f"The arguments cannot be unpickled on the worker: {type(error).__name__}: {error}"
-        ) from error
+def packed_applier(function: Function, style: int, small: bool, objects: Objects) -> Applier:
+    """The elements are the bytes of their arguments. small: too few for one of them to be a container of buffers."""
+    if objects:
+        call = _with_objects(function, style, objects)
+        return lambda elements: map(call, elements)
+    load = unpickle if small else loads
+    if style == STYLE_ONE:
+        return lambda elements: map(function, map(load, elements))
+    if style != STYLE_FULL:
+        return lambda elements: starmap(function, map(load, elements))
+
+    def call_full(blob: bytes) -> Any:
+        args, kwargs = load(blob)
+        return function(*args, **kwargs)
+
+    return lambda elements: map(call_full, elements)
 
 
-def _call_full(function: Function) -> Function:
-    def call(blob: bytes) -> Any:
-        args, kwargs = arguments(blob)
-        return function(*args, **kwargs) if kwargs else function(*args)
+def _with_objects(function: Function, style: int, objects: Objects) -> Function:
+    """References among the positional arguments are replaced by their objects."""
 
-    return call
-
-
-def _call_one(function: Function) -> Function:
-    def call(blob: bytes) -> Any:
-        return function(arguments(blob))
-
-    return call
-
-
-def _call_star(function: Function) -> Function:
-    def call(blob: bytes) -> Any:
-        return function(*arguments(blob))
-
-    return call
-
-
-def _call_full_with_objects(function: Function, objects: Objects) -> Function:
-    def call(blob: bytes) -> Any:
-        args, kwargs = arguments(blob)
+    def call_full(blob: bytes) -> Any:
+        args, kwargs = loads(blob)
         return function(*objects.in_place_of_references(args), **kwargs)
 
-    return call
+    def call_one(blob: bytes) -> Any:
+        return function(*objects.in_place_of_references((loads(blob),)))
+
+    def call_star(blob: bytes) -> Any:
+        return function(*objects.in_place_of_references(loads(blob)))
+
+    return call_full if style == STYLE_FULL else call_one if style == STYLE_ONE else call_star
 
 
-def _call_one_with_objects(function: Function, objects: Objects) -> Function:
-    def call(blob: bytes) -> Any:
-        return function(*objects.in_place_of_references((arguments(blob),)))
+def fault_of_arguments(blob: bytes, function: Function | None, error: BaseException) -> Exception | None:
+    """What is wrong with an element's arguments, where it was they that raised `error` and not the function.
 
-    return call
+    Whether they did is found out afterwards, by unpickling once more: so that it costs nothing where nothing is wrong.
+    """
+    if function is not None and _ran(function, error):
+        return None
+    try:
+        loads(blob)
+    except Exception as fault:
+        return undecodable(fault)
+    return None
 
 
-def _call_star_with_objects(function: Function, objects: Objects) -> Function:
-    def call(blob: bytes) -> Any:
-        return function(*objects.in_place_of_references(arguments(blob)))
+def undecodable(fault: Exception) -> DeserializeObjectError:
+    error = DeserializeObjectError(f"The arguments cannot be unpickled on the worker: {type(fault).__name__}: {fault}")
+    error.__cause__ = fault
+    return error
 
-    return call
 
-
-# By style: full, one, star.
-_CALLS = (_call_full, _call_one, _call_star)
-_CALLS_WITH_OBJECTS = (_call_full_with_objects, _call_one_with_objects, _call_star_with_objects)
+def _ran(function: Function, error: BaseException) -> bool:
+    code = getattr(function, "__code__", None)
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code is code:
+            return True
+        trace = trace.tb_next
+    return False

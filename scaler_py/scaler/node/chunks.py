@@ -7,17 +7,17 @@ from itertools import pairwise
 from time import perf_counter_ns
 
 from scaler._core import FORM_LIST, FORM_REFERENCE, FORM_TABLE, ExecutorPort, Steps, table_ends
-from scaler.errors import DeserializeObjectError
-from scaler.node.calls import applier
+from scaler.errors import TaskError
+from scaler.node.calls import fault_of_arguments, packed_applier, plain_applier, undecodable
 from scaler.node.functions import Functions
 from scaler.node.interrupts import Interrupts, TaskCancelled
 from scaler.node.objects import Objects
 from scaler.node.outbox import Outbox
-from scaler.packing import loads
+from scaler.packing import LEAST_BUFFERS_BYTES, loads
 
 TYPE_CHECKING = False  # typing's own takes as long to import as all of this
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from scaler.node.calls import Applier
@@ -31,6 +31,8 @@ class Block:
 
     def __init__(self, form: int, count: int, payload: bytes) -> None:
         self.packed = form != FORM_LIST
+        # None of the elements given last can be a container of buffers.
+        self.small = False
         self._form = form
         self._payload = payload
         self._ends = table_ends(payload, count) if form == FORM_TABLE else []
@@ -43,9 +45,12 @@ class Block:
                 self._all = loads(self._payload)
             return self._all[skip : skip + take]
         if self._form == FORM_TABLE:
-            ends = self._ends[skip : skip + take + 1]
-            return [self._payload[start:end] for start, end in pairwise(ends)]
-        return [objects.named_by(self._payload) if self._form == FORM_REFERENCE else self._payload]
+            payload, ends = self._payload, self._ends[skip : skip + take + 1]
+            blobs = [payload[start:end] for start, end in pairwise(ends)]
+        else:
+            blobs = [objects.named_by(self._payload) if self._form == FORM_REFERENCE else self._payload]
+        self.small = max(map(len, blobs)) < LEAST_BUFFERS_BYTES
+        return blobs
 
 
 class Chunks:
@@ -58,10 +63,14 @@ class Chunks:
         self._interrupts = interrupts
         self._objects = objects
         self._block: Block | None = None
-        self._pid = os.getpid()
+        self._forked = False
+        os.register_at_fork(after_in_child=self._after_fork)
         self._session = self._first = 0
         # Depth of nesting of the tasks that run.
         self.depth = 0
+
+    def _after_fork(self) -> None:
+        self._forked = True
 
     @property
     def position(self) -> tuple[int, int] | None:
@@ -98,11 +107,13 @@ class Chunks:
             steps = self._port.steps(chunk, index, elements, index, SLICE_US)
             values = self._outbox.open(chunk, index)
             error = self._attempt(apply, steps, values)
-            if os.getpid() != self._pid:
+            if self._forked:
                 os._exit(1)  # a copy that a task forked and let return: it has no say here
             self._outbox.close()
             index += len(values)
             if index < steps.next:
+                if block.packed and error is not None and obstacle is None:
+                    error = self._arguments_fault(elements[index], function, error) or error
                 self._report(chunk, index, error)
                 index += 1
             elif not values:
@@ -113,27 +124,36 @@ class Chunks:
     def _elements(self, block: Block, skip: int, take: int) -> tuple[list[Any], Exception | None]:
         try:
             return block.elements(skip, take, self._objects), None
-        except DeserializeObjectError as error:
+        except TaskError as error:
             return [None] * take, error
         except Exception as error:
-            text = f"The arguments cannot be unpickled on the worker: {type(error).__name__}: {error}"
-            return [None] * take, DeserializeObjectError(text)
+            return [None] * take, undecodable(error)
+
+    def _arguments_fault(self, blob: bytes, function: bytes, error: BaseException) -> Exception | None:
+        if isinstance(error, TaskError | TaskCancelled):
+            return None
+        return fault_of_arguments(blob, self.functions.loaded(function), error)
 
     def _applier(self, function: bytes, style: int, block: Block, obstacle: Exception | None) -> Applier:
         if obstacle is not None:
             return _failing(obstacle)
         loaded = self.functions.loaded(function)
         if loaded is not None:
-            return applier(loaded, style, block.packed, self._objects)
+            return self._applier_of(loaded, style, block)
 
         def load_and_apply(elements: Iterable[Any]) -> Iterator[Any]:
             # One element only, which owns whatever the loading does; the next slice has the function at hand.
             for element in elements:
-                apply = applier(self.functions.load(function), style, block.packed, self._objects)
+                apply = self._applier_of(self.functions.load(function), style, block)
                 yield from apply((element,))
                 return
 
         return load_and_apply
+
+    def _applier_of(self, function: Callable[..., Any], style: int, block: Block) -> Applier:
+        if block.packed:
+            return packed_applier(function, style, block.small, self._objects)
+        return plain_applier(function, style)
 
     def _attempt(self, apply: Applier, steps: Steps, values: list[Any]) -> BaseException | None:
         """Appends the results to `values` until the slice ends or an element raises."""
