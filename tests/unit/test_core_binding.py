@@ -6,6 +6,7 @@ import ast
 import inspect
 import itertools
 import os
+import signal
 import socket
 import threading
 from pathlib import Path
@@ -206,3 +207,14 @@ def test_a_short_line_is_refused() -> None:
     ours, _theirs = socket.socketpair()
     with pytest.raises(OSError, match="4096 bytes"):
         _core.ExecutorPort(ours.detach(), os.memfd_create("short"))
+
+
+@pytest.mark.parametrize(
+    "wait", [lambda: _core.Channel(1, 2, b"", {}).wait(60), lambda: _core.Loop(store={}).next_request(60)]
+)
+def test_a_signal_is_handled_while_the_main_thread_waits(wait: Any) -> None:
+    interrupter = threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # the signal may come first
+        interrupter.start()
+        wait()
+    interrupter.join()

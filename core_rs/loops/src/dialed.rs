@@ -32,8 +32,9 @@ const NO_WAKEUP: u64 = u64::MAX;
 pub enum Waited {
     /// There is something to read, to write, or due: call `read`.
     Ready,
-    /// The time is over, or `wake` was called.
-    Over,
+    /// `wake` was called.
+    Woken,
+    TimedOut,
     /// A signal came.
     Interrupted,
 }
@@ -77,7 +78,7 @@ impl Waiting {
         loop {
             if self.woken.swap(false, SeqCst) {
                 self.bell.silence();
-                return Ok(Waited::Over);
+                return Ok(Waited::Woken);
             }
             // Before the flags are read: who sets one after that sees that it must ring.
             self.state.store(FOR_BYTES, SeqCst);
@@ -112,7 +113,7 @@ impl Waiting {
                 return Ok(Waited::Ready);
             }
             if deadline_us.is_some_and(|deadline| deadline <= now) {
-                return Ok(Waited::Over);
+                return Ok(Waited::TimedOut);
             }
         }
     }

@@ -53,6 +53,9 @@ pub fn hello(
     })
 }
 
+/// How long a signal may wait that came just before a wait.
+const SIGNAL_PERIOD_US: u64 = 1_000_000;
+
 /// True when there is something to read, write or do.
 pub fn wait(py: Python<'_>, waiting: &Waiting, timeout: Option<f64>) -> PyResult<bool> {
     let deadline = timeout.map(|seconds| {
@@ -60,10 +63,14 @@ pub fn wait(py: Python<'_>, waiting: &Waiting, timeout: Option<f64>) -> PyResult
         monotonic_us().saturating_add(micros as u64)
     });
     loop {
-        match py.detach(|| waiting.wait(deadline))? {
+        let now = monotonic_us();
+        let until = deadline.unwrap_or(u64::MAX).min(now + SIGNAL_PERIOD_US);
+        match py.detach(|| waiting.wait(Some(until)))? {
             Waited::Ready => return Ok(true),
-            Waited::Over => return Ok(false),
-            Waited::Interrupted => py.check_signals()?,
+            Waited::Woken => return Ok(false),
+            Waited::TimedOut if Some(until) == deadline => return Ok(false),
+            // A signal that comes just before the wait does not end it.
+            Waited::Interrupted | Waited::TimedOut => py.check_signals()?,
         }
     }
 }
