@@ -4,6 +4,7 @@ Each adapter is imported in its own environment, so it imports its system in `__
 """
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,12 +19,15 @@ class Scaler:
     def __init__(self) -> None:
         from scaler import Client, SchedulerClusterCombo
 
-        self.cluster = SchedulerClusterCombo(n_workers=WORKERS, address=self.address())
+        self.cluster = SchedulerClusterCombo(n_workers=WORKERS, address=self.address)
+        self.before_client()
         self.client = Client(self.cluster.get_address())
         self.submit = self.client.submit
 
-    def address(self) -> str | None:
-        return None
+    address: str | None = None
+
+    def before_client(self) -> None:
+        pass
 
     def get(self, future: Any) -> Any:
         return future.result()
@@ -39,9 +43,11 @@ class Scaler:
 class ScalerTcp(Scaler):
     """The same over loopback tcp with CURVE, between client and scheduler."""
 
-    def address(self) -> str:
-        os.environ["SCALER_LOCAL_SOCKETS"] = "0"
-        return "tcp://127.0.0.1:0"
+    address = "tcp://127.0.0.1:0"
+
+    def before_client(self) -> None:
+        # A client that does not find the scheduler's Unix socket is a remote one.
+        os.environ["SCALER_RUNTIME_DIR"] = tempfile.mkdtemp()
 
 
 class OpenGris:
