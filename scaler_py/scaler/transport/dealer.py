@@ -13,7 +13,7 @@ from zmq.utils.monitor import parse_monitor_message
 from scaler.transport import leaving
 from scaler.transport.addresses import TcpAddress, is_loopback
 from scaler.transport.keys import Key
-from scaler.transport.pairs import END, PairEnd
+from scaler.transport.pairs import END, Message, PairEnd
 from scaler.transport.sockets import HANDSHAKE_MS, set_client_keys, set_link_options
 
 log = logging.getLogger("scaler.transport")
@@ -143,7 +143,7 @@ class DealerBridge:
         messages, is_open = self._pair.read()
         return self._send(messages) and is_open
 
-    def _send(self, messages: list[bytes]) -> bool:
+    def _send(self, messages: list[Message]) -> bool:
         """False when nobody is there any more."""
         try:
             for message in messages:

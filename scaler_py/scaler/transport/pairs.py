@@ -5,22 +5,20 @@ On the pair travel frames behind their length (u32, little-endian); on the zmq s
 
 import contextlib
 import socket
-import struct
+import sys
 from collections import deque
 
 from scaler import _core
+from scaler.transport.frames import LARGEST_FRAME, LENGTH, SHORTEST_FRAME, FrameReader
 
-# A frame's prefix.
-SHORTEST_FRAME = 12
-LARGEST_FRAME = 8 << 20
+Message = bytes | memoryview
+
 # Most bytes that may wait for the loop to take them. Links stay far below it by their credit.
 LARGEST_BACKLOG = 128 << 20
 
 # A message that says that the conversation is over: all that was sent before has arrived.
 END = b""
 
-_LENGTH = struct.Struct("<I")
-_READ_BYTES = 1 << 20
 _SEND_PARTS = 64
 
 
@@ -33,7 +31,7 @@ class PairEnd:
         self._socket, self._other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         for end in (self._socket, self._other):
             end.setblocking(False)
-        self._received = bytearray()
+        self._reader = FrameReader(self._socket)
         self._waiting: deque[memoryview | bytes] = deque()
         self._waiting_bytes = 0
 
@@ -63,7 +61,7 @@ class PairEnd:
                 return False
         if self._waiting_bytes + len(frame) > LARGEST_BACKLOG or len(frame) > LARGEST_FRAME:
             return False
-        self._waiting.append(_LENGTH.pack(len(frame)))
+        self._waiting.append(LENGTH.pack(len(frame)))
         self._waiting.append(frame)
         self._waiting_bytes += len(frame) + 4
         return True
@@ -91,47 +89,18 @@ class PairEnd:
             sent -= len(first)
             self._waiting.popleft()
 
-    def read(self) -> tuple[list[bytes], bool]:
+    def read(self) -> tuple[list[Message], bool]:
         """Packed messages for the remote peer, and whether the loop's end is still open."""
-        data = self._receive()
-        return (self._split(data) if data else []), data != b""
+        frames, is_open = self._reader.read()
+        return [self._pack(frame) for frame in frames], is_open
 
-    def drain(self) -> list[bytes]:
+    def drain(self) -> list[Message]:
         """Packed messages of all that the loop has written so far."""
-        messages = []
-        while data := self._receive():
-            messages += self._split(data)
-        return messages
+        frames, _ = self._reader.read(sys.maxsize)
+        return [self._pack(frame) for frame in frames]
 
-    def _receive(self) -> bytes | None:
-        """None: nothing is there now. Empty: nothing will come any more."""
-        try:
-            return self._socket.recv(_READ_BYTES)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return b""
-
-    def _split(self, data: bytes) -> list[bytes]:
-        if not self._received and len(data) >= 4 and _LENGTH.unpack_from(data)[0] == len(data) - 4:
-            # One whole frame: how nearly all arrive.
-            return [self._pack(memoryview(data)[4:])]
-        self._received += data
-        messages = []
-        start = 0
-        with memoryview(self._received) as view:
-            while len(view) - start >= 4:
-                end = start + 4 + _LENGTH.unpack_from(view, start)[0]
-                if end > len(view):
-                    break
-                with view[start + 4 : end] as frame:
-                    messages.append(self._pack(frame))
-                start = end
-        del self._received[:start]
-        return messages
-
-    def _pack(self, frame: memoryview) -> bytes:
-        return bytes(frame) if self._codec == "off" else _core.pack_remote(frame, self._codec)
+    def _pack(self, frame: Message) -> Message:
+        return frame if self._codec == "off" else _core.pack_remote(frame, self._codec)
 
     def close(self) -> None:
         """Ends the connection for the loop. May be repeated."""

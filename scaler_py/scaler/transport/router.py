@@ -22,7 +22,7 @@ from scaler.transport.admission import DOMAIN, Admission
 from scaler.transport.connections import Connections
 from scaler.transport.errors import AddressInUseError, ConfigurationError
 from scaler.transport.keys import ClusterKey
-from scaler.transport.pairs import END, PairEnd
+from scaler.transport.pairs import END, Message, PairEnd
 from scaler.transport.sockets import set_link_options, set_server_keys
 
 log = logging.getLogger("scaler.transport")
@@ -160,7 +160,7 @@ class RouterBridge:
             self._send(peer, END)
             self._end(peer)
 
-    def _send(self, peer: _Peer, message: bytes) -> None:
+    def _send(self, peer: _Peer, message: Message) -> None:
         try:
             self._router.send_multipart((peer.routing, message), zmq.NOBLOCK)
         except zmq.ZMQError as error:
