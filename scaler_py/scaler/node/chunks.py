@@ -101,6 +101,10 @@ class Chunks:
         block = self._block
         assert block is not None, "the first chunk of an executor comes with its block"
         elements, obstacle = self._elements(block, skip, take)
+        loaded = self.functions.loaded(function)
+        if take == 1 and loaded is not None and obstacle is None:
+            self._run_alone(chunk, self._applier_of(loaded, style, block), elements, function, block, started)
+            return
         index = 0
         while index < take:
             apply = self._applier(function, style, block, obstacle)
@@ -112,14 +116,28 @@ class Chunks:
             self._outbox.close()
             index += len(values)
             if index < steps.next:
-                if block.packed and error is not None and obstacle is None:
-                    error = self._arguments_fault(elements[index], function, error) or error
-                self._report(chunk, index, error)
+                self._report(chunk, index, error, function, elements[index] if block.packed else None)
                 index += 1
             elif not values:
                 break  # revoked before the first
             error = None  # its frames keep the user's objects alive
         self._port.end(chunk, index, (perf_counter_ns() - started) // 1000)
+
+    def _run_alone(
+        self, chunk: int, apply: Applier, elements: list[Any], function: bytes, block: Block, started: int
+    ) -> None:
+        """A chunk of one element, as a caller sends it who waits for each: there is nothing to flush meanwhile."""
+        steps = self._port.steps(chunk, 0, elements, 0, SLICE_US)
+        values: list[Any] = []
+        error = self._attempt(apply, steps, values)
+        if self._forked:
+            os._exit(1)
+        busy_us = (perf_counter_ns() - started) // 1000
+        if values:
+            self._outbox.alone(chunk, values, busy_us)
+        elif steps.next:
+            self._report(chunk, 0, error, function, elements[0] if block.packed else None)
+        self._port.end(chunk, steps.next, busy_us)
 
     def _elements(self, block: Block, skip: int, take: int) -> tuple[list[Any], Exception | None]:
         try:
@@ -128,11 +146,6 @@ class Chunks:
             return [None] * take, error
         except Exception as error:
             return [None] * take, undecodable(error)
-
-    def _arguments_fault(self, blob: bytes, function: bytes, error: BaseException) -> Exception | None:
-        if isinstance(error, TaskError | TaskCancelled):
-            return None
-        return fault_of_arguments(blob, self.functions.loaded(function), error)
 
     def _applier(self, function: bytes, style: int, block: Block, obstacle: Exception | None) -> Applier:
         if obstacle is not None:
@@ -167,13 +180,17 @@ class Chunks:
             return error
         return None
 
-    def _report(self, chunk: int, index: int, error: BaseException | None) -> None:
-        """An element that started and has no value."""
-        if isinstance(error, TaskCancelled) or (error is not None and self._interrupts.hit == index):
-            self._outbox.cancelled(chunk, index)
-        else:
+    def _report(self, chunk: int, index: int, error: BaseException | None, function: bytes, blob: bytes | None) -> None:
+        """An element that started and has no value. blob: its arguments, where they were packed."""
+        if error is None:
             # `map` takes a StopIteration of the function's for its own end.
-            self._outbox.exception(chunk, index, StopIteration() if error is None else error)
+            error = StopIteration()
+        elif isinstance(error, TaskCancelled) or self._interrupts.hit == index:
+            self._outbox.cancelled(chunk, index)
+            return
+        elif blob is not None and not isinstance(error, TaskError):
+            error = fault_of_arguments(blob, self.functions.loaded(function), error) or error
+        self._outbox.exception(chunk, index, error)
 
 
 def _failing(error: Exception) -> Applier:

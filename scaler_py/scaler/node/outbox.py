@@ -40,6 +40,10 @@ class Outbox:
             self._mark = perf_counter_ns()
         return values
 
+    def alone(self, chunk: int, values: list[Any], busy_us: int) -> None:
+        """The value of a chunk of one element, which was not opened."""
+        self._send(chunk, 0, values, busy_us)
+
     def close(self) -> None:
         """Sends the rest, and lets go of the values."""
         self.flush()
