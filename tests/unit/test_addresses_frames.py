@@ -1,5 +1,6 @@
 """Frames out of a stream, however it is cut."""
 
+import contextlib
 import random
 import socket
 import struct
@@ -36,8 +37,10 @@ def test_frames_come_out_whole_and_in_order(sizes: list[int], cuts: list[int]) -
         ours.setblocking(False)
         reader = FrameReader(ours)
         found: list[bytes] = []
+        turn = 0
         while data:
-            cut = cuts[len(found) % len(cuts)]
+            cut = cuts[turn % len(cuts)]
+            turn += 1
             theirs.sendall(data[:cut])
             data = data[cut:]
             more, is_open = reader.read()
@@ -56,11 +59,8 @@ def test_large_frame_that_needs_more_than_a_turn_comes_out_whole(ends: tuple[soc
     reader = FrameReader(ours)
     found: list[bytes] = []
     while len(found) < 2:
-        if data:
-            try:
-                data = data[theirs.send(data) :]
-            except BlockingIOError:
-                pass
+        with contextlib.suppress(BlockingIOError):
+            data = data[theirs.send(data) :] if data else data
         found += map(bytes, reader.read()[0])
     assert found == [frame, b"next"]
 

@@ -29,8 +29,9 @@ class FrameReader:
         frames: list[bytes | memoryview] = []
         taken = 0
         while taken < limit:
+            grows = self._frame is not None
             try:
-                got = self._read_large(frames) if self._frame is not None else self._read_any(frames)
+                got = self._read_large(frames) if grows else self._read_any(frames)
             except BlockingIOError:
                 return frames, True
             except OSError:
@@ -38,7 +39,7 @@ class FrameReader:
             if not got:
                 return frames, False
             taken += got
-            if got < _READ_BYTES and self._frame is None:
+            if not grows and got < _READ_BYTES:
                 # All that was there: another look would most likely find nothing.
                 return frames, True
         return frames, True
