@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import selectors
 import threading
 from collections.abc import Callable
@@ -21,8 +22,8 @@ from scaler.node.printing import SEPARATOR, START
 _READ_BYTES = 1 << 16
 # A line is shown in parts when it is longer.
 _LONGEST_LINE = 1 << 16
-# The head of a record: three numbers of at most 16 digits.
-_LONGEST_HEAD = 3 * 17 + 1
+_HEAD = re.compile(START + (rb"([0-9a-f]{1,16})" + SEPARATOR) * 2 + rb"([0-9a-f]{1,4})" + SEPARATOR)
+_BEGINNING_OF_HEAD = re.compile(START + rb"[0-9a-f]{0,16}(" + SEPARATOR + rb"[0-9a-f]{0,16}){0,2}")
 
 # (session, sequence), None where it is not known.
 Task = tuple[int, int] | None
@@ -64,20 +65,16 @@ class Lines:
 
     def _record(self) -> tuple[bytes, Task] | None:
         """The record at the beginning; None when some of it is still to come."""
-        head = bytes(self._waiting[1:_LONGEST_HEAD]).split(SEPARATOR, 3)
-        try:
-            numbers = [int(number, 16) for number in head[:3]]
-        except ValueError:
-            numbers = []
-        if len(head) < 4 or len(numbers) < 3:
-            if len(self._waiting) < _LONGEST_HEAD and numbers:
+        head = _HEAD.match(self._waiting)
+        if head is None:
+            if _BEGINNING_OF_HEAD.fullmatch(self._waiting):
                 return None
             # No record: the user's own bytes happen to begin like one.
             byte = bytes(self._waiting[:1])
             del self._waiting[:1]
             return byte, self._owner
-        session, sequence, length = numbers
-        begin = 1 + sum(len(part) + 1 for part in head[:3])
+        session, sequence, length = (int(number, 16) for number in head.groups())
+        begin = head.end()
         if len(self._waiting) < begin + length:
             return None
         text = bytes(self._waiting[begin : begin + length])
