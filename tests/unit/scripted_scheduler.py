@@ -250,10 +250,11 @@ class ScriptedScheduler:
 
         together: neighbours are answered by one segment."""
         with self.lock:
-            self.wait_for_tasks(lambda: {*sequences} <= {task.sequence for task in self.tasks})
+            if sequences:
+                self.wait_for_tasks(lambda: {*sequences} <= {task.sequence for task in self.tasks})
             self.hold = self.hold and bool(sequences)
             chosen = [task for task in self.tasks if not sequences or task.sequence in sequences]
-            self.tasks = [task for task in self.tasks if task not in chosen]
+            self.tasks = [task for task in self.tasks if sequences and task.sequence not in sequences]
             values: list[Any] = []
             start: Task | None = None
             for task in chosen:

@@ -10,7 +10,7 @@ from scaler import Client
 from scaler.client.functions import FunctionCache, serialise
 from scaler.client.watching import Watch, goes_by_value
 from scaler.packing import loads
-from scripted_scheduler import FUNCTION
+from scripted_scheduler import FUNCTION, PUT
 
 
 def notebook(text: str) -> types.ModuleType:
@@ -157,13 +157,30 @@ def test_cache_is_bounded_and_says_what_it_forgets(monkeypatch):
 
     monkeypatch.setattr(functions, "MOST_FUNCTIONS", 3)
     forgotten = []
-    cache = FunctionCache(forgotten.append)
+    cache = FunctionCache(forgotten.append, lambda data, name: None)
     made = [eval(f"lambda: {i}") for i in range(6)]
     for function in made:
         cache.get(function)
         cache.get(made[0])
     assert len(forgotten) >= 3
     assert [function.function for function in forgotten].count(made[0]) <= 1, "what is used is made again at most once"
+
+
+def test_function_too_large_for_a_message_travels_through_storage(scheduler, client, monkeypatch):
+    from scaler.client import functions
+
+    monkeypatch.setattr(functions, "LARGEST_PICKLE", 10_000)
+    table = bytes(range(100)) * 1000
+
+    def look(i, j=0, *, k=0):
+        return table[i] + j + k
+
+    assert client.submit(look, 5).result(20) == 5
+    assert client.submit(look, 5, k=2).result(20) == 7
+    assert client.map(look, range(50)).results(20) == list(range(50))
+    assert client.map(look, range(50), range(50)).results(20) == [2 * i for i in range(50)]
+    assert list(client.map(look, range(5), buffersize=2)) == list(range(5))
+    assert count(scheduler.messages, PUT) == 1
 
 
 def test_needed_python_is_told_for_code_only(scheduler, client):

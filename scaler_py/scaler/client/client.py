@@ -89,7 +89,7 @@ class Client:
             object_storage_address,
         )
         wrap = None if self._serializer is None else functools.partial(SealedFunction, self._serializer)
-        self._functions = FunctionCache(self._conversation.forget, wrap)
+        self._functions = FunctionCache(self._conversation.forget, self._conversation.objects.store, wrap)
         # For the short way of `submit`.
         self._known = self._functions.known
         self._submit_blob = self._conversation.submit
@@ -146,8 +146,9 @@ class Client:
             function = self._functions.get(fn)
             if look_for_by_value_modules():
                 self._short_way_limit = -1
-        if kwargs:
-            return self._submit_slowly(function, function.options, args, kwargs)
+        if kwargs or function.stored is not None:
+            options = function.options if kwargs else function.options_starred
+            return self._submit_slowly(function, options, args, kwargs)
         # What follows is the short way of `_submit_slowly`, for small plain positional arguments: it is walked a lot.
         try:
             blob = pickle_plainly(args, 5, buffer_callback=refuse_buffer)
@@ -185,6 +186,8 @@ class Client:
         self, function: Function, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> ScalerFuture:
         """options: of style FULL where there are keyword arguments, else STAR."""
+        if function.stored is not None:
+            args = (function.stored, *args)
         references = references_among(args)
         if self._serializer is not None:
             args, kwargs = seal_arguments(self._serializer, args, kwargs)
@@ -255,9 +258,9 @@ class Client:
         (seconds), retries, capabilities, priority: of each element, as for `submit_verbose`."""
         if not iterables:
             raise TypeError("map needs at least one iterable behind the function")
-        starred = len(iterables) > 1
-        elements = zip(*iterables, strict=False) if starred else iterables[0]
         function = self._functions.get(fn, reserialize)
+        starred = len(iterables) > 1 or function.stored is not None
+        elements = zip(*iterables, strict=False) if starred else iterables[0]
         style = STYLE_STAR if starred else STYLE_ONE
         options = _options(function, style, capabilities, priority, timeout, retries, name)
         return self._map(function, options, elements, starred, length_of(iterables), buffersize)
@@ -321,6 +324,8 @@ class Client:
     ) -> MapFutures | Iterator[Any]:
         if self._serializer is not None:
             elements = map(self._seal_starred if starred else self._seal_one, elements)
+        if function.stored is not None:
+            elements = map((function.stored,).__add__, elements)
         if buffersize is not None:
             return self._map_lazily(function, options, elements, starred, buffersize)
         conversation = self._conversation
@@ -361,12 +366,9 @@ class Client:
         It stays while the reference (or a task that uses it) lives. name: for people. PackingError,
         ObjectStorageException."""
         sealed = obj if self._serializer is None else Sealed(self._serializer, obj)
-        objects = self._conversation.objects
         self._conversation.check_open()
-        stored = objects.start_put(dumps(sealed))
-        objects.wait(stored)
         label = name if name is not None else f"<obj {type(obj).__name__}>"
-        return ObjectReference(label, stored.size, self._conversation.session, stored.hash, stored.handle)
+        return self._conversation.objects.store(dumps(sealed), label)
 
     # -- The whole
 

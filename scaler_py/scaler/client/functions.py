@@ -11,10 +11,12 @@ from typing import Any
 from scaler._core import STYLE_FULL, STYLE_STAR, Options
 from scaler.client.watching import Watch
 from scaler.errors import PackingError
-from scaler.packing import dumps_by_value, look_for_by_value_modules, refers_to_main
+from scaler.packing import ObjectReference, dumps_by_value, look_for_by_value_modules, refers_to_main
 
 # Functions that a client remembers; the rest are forgotten here, and by the cluster when no task uses them.
 MOST_FUNCTIONS = 512
+# Of those that are in object storage.
+MOST_STORED = 8
 # A pickle over this does not fit a message beside other things.
 LARGEST_PICKLE = 4 << 20
 
@@ -23,14 +25,31 @@ class Function:
     """A serialised function. `told` and `id` (b"" until it was told) are guarded by the client's lock.
 
     used: since the cache last looked for what may be forgotten.
+    stored: where the pickle is too large for a message. What travels then is `call_stored`, and this is to be put
+    before the arguments of each call.
     """
 
-    __slots__ = ("by_value", "function", "id", "name", "options", "options_starred", "pickled", "told", "used", "watch")
+    __slots__ = (
+        "by_value",
+        "function",
+        "id",
+        "name",
+        "options",
+        "options_starred",
+        "pickled",
+        "stored",
+        "told",
+        "used",
+        "watch",
+    )
 
-    def __init__(self, function: Callable[..., Any], pickled: bytes, by_value: bool) -> None:
+    def __init__(
+        self, function: Callable[..., Any], pickled: bytes, by_value: bool, stored: ObjectReference | None = None
+    ) -> None:
         self.function = function
         self.pickled = pickled
         self.by_value = by_value
+        self.stored = stored
         self.watch = Watch(function) if by_value else None
         self.name = getattr(function, "__qualname__", None) or type(function).__qualname__
         self.options = self.options_for(style=STYLE_FULL)
@@ -66,17 +85,36 @@ def serialise(function: Callable[..., Any]) -> tuple[bytes, bool]:
         raise PackingError(f"function {name}{text}", path=error.path) from error.__cause__
 
 
-class FunctionCache:
-    """By the function's identity. `forget` is told what falls out. `wrap`: what travels in the function's place."""
+def call_stored(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """On the worker, which has put the stored function in the place of its reference."""
+    return function(*args, **kwargs)
 
-    def __init__(self, forget: Callable[[Function], None], wrap: Callable[[Any], Any] | None = None) -> None:
+
+_CALL_STORED = pickle.dumps(call_stored, 5)
+
+
+class FunctionCache:
+    """By the function's identity.
+
+    forget: is told what falls out. store: puts a large pickle into object storage. wrap: what travels in the
+    function's place.
+    """
+
+    def __init__(
+        self,
+        forget: Callable[[Function], None],
+        store: Callable[[bytes, str], ObjectReference],
+        wrap: Callable[[Any], Any] | None = None,
+    ) -> None:
         # By id of the callable, which is kept: so no other has it.
         self.known: dict[int, Function] = {}
+        self._stored: dict[int, Function] = {}
+        self._store = store
         self._forget = forget
         self._wrap = wrap
 
     def get(self, function: Callable[..., Any], reserialise: bool = False) -> Function:
-        known = self.known.get(id(function))
+        known = self.known.get(id(function)) or self._stored.get(id(function))
         if known is not None and not reserialise and (known.watch is None or known.watch.holds()):
             return known
         return self._make(function)
@@ -85,9 +123,12 @@ class FunctionCache:
         if not callable(function):
             raise TypeError(f"{function!r} cannot be called: the first argument is the function")
         if self._wrap is None:
-            made = Function(function, *serialise(function))
+            pickled, by_value = serialise(function)
         else:
-            made = Function(function, serialise(self._wrap(function))[0], True)
+            pickled, by_value = serialise(self._wrap(function))[0], True
+        if len(pickled) > LARGEST_PICKLE:
+            return self._keep_stored(Function(function, _CALL_STORED, by_value, self._store(pickled, repr(function))))
+        made = Function(function, pickled, by_value)
         if isinstance(function, types.MethodType) and not isinstance(function.__self__, type | types.ModuleType):
             return made  # made anew at each `x.method`, and x may have changed since
         if len(self.known) >= MOST_FUNCTIONS:
@@ -96,6 +137,14 @@ class FunctionCache:
         self.known[id(function)] = made
         if stale is not None:
             self._forget(stale)
+        return made
+
+    def _keep_stored(self, made: Function) -> Function:
+        """Few are kept: they are large."""
+        self._stored.pop(id(made.function), None)
+        while len(self._stored) >= MOST_STORED:
+            self._stored.pop(next(iter(self._stored)), None)
+        self._stored[id(made.function)] = made
         return made
 
     def _make_room(self) -> None:

@@ -30,6 +30,19 @@ class Request:
         self._outcome: Any = None
 
 
+class _AnswerOrLoss:
+    """For waiting: there is an answer, or the connection is to be made again."""
+
+    def __init__(self, request: Request, turns: Turns) -> None:
+        self._request = request
+        self._turns = turns
+
+    @property
+    def _outcome(self) -> bool | None:
+        to_do = self._turns.barred and not self._turns.reading
+        return True if self._request._outcome is not None or to_do else None
+
+
 class ObjectLink:
     """make_channel: from a ticket. timeout: seconds without storage after which requests fail."""
 
@@ -81,7 +94,7 @@ class ObjectLink:
             if self.turns.barred and not self._closed:
                 self._reconnect()
             try:
-                self.turns.wait_for(request, self.turns.longest_wait)
+                self.turns.wait_for(_AnswerOrLoss(request, self.turns), self.turns.longest_wait)
             except TimeoutError:
                 self._check_time()
         if isinstance(request._outcome, BaseException):

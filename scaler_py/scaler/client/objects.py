@@ -15,6 +15,7 @@ from collections.abc import Callable
 from scaler._core import blake3
 from scaler.client.holds import Handle, Holds
 from scaler.client.object_link import ObjectLink, Request
+from scaler.packing import ObjectReference
 
 MOST_KEPT = 32
 MOST_KEPT_BYTES = 256 << 20
@@ -94,6 +95,12 @@ class Objects:
         except BaseException:
             self._forget(stored)
             raise
+
+    def store(self, data: bytes, name: str) -> ObjectReference:
+        """Both: a reference that keeps the object in storage while it lives."""
+        stored = self.start_put(data)
+        self.wait(stored)
+        return ObjectReference(name, stored.size, self.session, stored.hash, stored.handle)
 
     def _forget(self, failed: Stored) -> None:
         with self._lock:
