@@ -22,7 +22,10 @@ impl Payload for Data {
         let bytes: &[u8; 32] = self.bytes().try_into().ok()?;
         let session = u64::from_le_bytes(bytes[..8].try_into().ok()?);
         let hash = bytes[8..24].try_into().ok()?;
-        Some((ObjectKey { session, hash }, u64::from_le_bytes(bytes[24..].try_into().ok()?)))
+        Some((
+            ObjectKey { session, hash },
+            u64::from_le_bytes(bytes[24..].try_into().ok()?),
+        ))
     }
 }
 

@@ -23,8 +23,15 @@ const USAGE: &str = "usage: scaler-sim [--seeds N] [--start S] [--failures N] [-
 --bug plants a mistake in the engine (build with --features planted).";
 
 fn parse() -> Result<Arguments, String> {
-    let mut arguments =
-        Arguments { seeds: 1_000, start: fresh_start(), seed: None, trace: false, all: false, bug: None, most_failures: 10 };
+    let mut arguments = Arguments {
+        seeds: 1_000,
+        start: fresh_start(),
+        seed: None,
+        trace: false,
+        all: false,
+        bug: None,
+        most_failures: 10,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a value"));
@@ -56,7 +63,9 @@ fn bug(name: &str) -> Result<Bug, String> {
 
 /// Fresh seeds each time; printed, so that they can be had again.
 fn fresh_start() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64);
     since.wrapping_mul(1_000) % 1_000_000_000_000
 }
 
@@ -79,7 +88,9 @@ fn main() -> ExitCode {
 
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     if arguments.trace || arguments.all {
-        runner::story(seed, arguments.bug, arguments.all).iter().for_each(|line| println!("{line}"));
+        runner::story(seed, arguments.bug, arguments.all)
+            .iter()
+            .for_each(|line| println!("{line}"));
     }
     match runner::run(seed, arguments.bug) {
         Ok(end) => {
@@ -95,7 +106,10 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
 }
 
 fn many(arguments: &Arguments) -> ExitCode {
-    let (start, end) = (arguments.start, arguments.start.saturating_add(arguments.seeds));
+    let (start, end) = (
+        arguments.start,
+        arguments.start.saturating_add(arguments.seeds),
+    );
     println!("seeds {start}..{end}");
     let began = Instant::now();
     let (mut failures, mut ran) = (Vec::new(), 0);
@@ -117,7 +131,10 @@ fn many(arguments: &Arguments) -> ExitCode {
             break;
         }
         if ran % 2_000 == 0 {
-            println!("{ran} histories, {:.0} a second", ran as f64 / began.elapsed().as_secs_f64());
+            println!(
+                "{ran} histories, {:.0} a second",
+                ran as f64 / began.elapsed().as_secs_f64()
+            );
         }
     }
     let seconds = began.elapsed().as_secs_f64();
@@ -132,9 +149,17 @@ fn many(arguments: &Arguments) -> ExitCode {
 
 /// The last lines of the first failure's story.
 fn report(failures: &[Failure], bug: Option<Bug>) -> ExitCode {
-    let Some(first) = failures.first() else { return ExitCode::SUCCESS };
-    println!("\nthe end of the story of seed {} (--seed {} --trace has all of it):", first.seed, first.seed);
+    let Some(first) = failures.first() else {
+        return ExitCode::SUCCESS;
+    };
+    println!(
+        "\nthe end of the story of seed {} (--seed {} --trace has all of it):",
+        first.seed, first.seed
+    );
     let story = runner::story(first.seed, bug, false);
-    story.iter().skip(story.len().saturating_sub(40)).for_each(|line| println!("{line}"));
+    story
+        .iter()
+        .skip(story.len().saturating_sub(40))
+        .for_each(|line| println!("{line}"));
     ExitCode::FAILURE
 }

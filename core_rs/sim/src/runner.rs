@@ -11,7 +11,9 @@ thread_local! {
 
 /// Panics of machines become failures: they are not to be printed beside.
 pub fn keep_panics_quiet() {
-    std::panic::set_hook(Box::new(|info| PANIC.set(info.to_string().replace('\n', " "))));
+    std::panic::set_hook(Box::new(|info| {
+        PANIC.set(info.to_string().replace('\n', " "))
+    }));
 }
 
 /// A seed whose world broke a promise.
@@ -32,11 +34,23 @@ fn run_told(seed: u64, bug: Option<Bug>, told: bool) -> Result<End, Failure> {
             None => Ok(end),
             Some(violation) => {
                 let seconds = violation.at as f64 / 1e6;
-                let element = violation.element.map(|(session, sequence)| format!("s{:x} {sequence}: ", session & 0xfff));
-                Err(Failure { seed, text: format!("at {seconds:.6}: {}{}", element.unwrap_or_default(), violation.text) })
+                let element = violation
+                    .element
+                    .map(|(session, sequence)| format!("s{:x} {sequence}: ", session & 0xfff));
+                Err(Failure {
+                    seed,
+                    text: format!(
+                        "at {seconds:.6}: {}{}",
+                        element.unwrap_or_default(),
+                        violation.text
+                    ),
+                })
             }
         },
-        Err(_) => Err(Failure { seed, text: format!("a machine panicked: {}", PANIC.take()) }),
+        Err(_) => Err(Failure {
+            seed,
+            text: format!("a machine panicked: {}", PANIC.take()),
+        }),
     }
 }
 
@@ -47,10 +61,18 @@ pub fn story(seed: u64, bug: Option<Bug>, everything: bool) -> Vec<String> {
     let panicked = ended.is_err();
     let end = world.end();
     let mut lines = vec![format!("seed {seed}: {}", end.shape)];
-    let concerned = end.violation.as_ref().and_then(|violation| violation.element);
+    let concerned = end
+        .violation
+        .as_ref()
+        .and_then(|violation| violation.element);
     match concerned {
         Some((session, sequence)) if !everything => {
-            lines.extend(end.story.of(session, sequence).iter().map(ToString::to_string));
+            lines.extend(
+                end.story
+                    .of(session, sequence)
+                    .iter()
+                    .map(ToString::to_string),
+            );
         }
         _ => lines.extend(end.story.lines.iter().map(ToString::to_string)),
     }

@@ -42,7 +42,11 @@ impl SchedulerHost {
             max_attempts: profile.max_attempts,
             memory_limit: profile.memory_limit,
             result_budget: profile.result_budget,
-            allocate: if profile.capability_policy { Allocate::Capability } else { Allocate::EvenLoad },
+            allocate: if profile.capability_policy {
+                Allocate::Capability
+            } else {
+                Allocate::EvenLoad
+            },
             ..SchedulerConfig::default()
         };
         let incarnation = context.unique_random();
@@ -50,9 +54,19 @@ impl SchedulerHost {
         let mut scheduler = Scheduler::new(config, incarnation, now);
         #[cfg(feature = "planted")]
         scheduler.plant(crate::bug::Bug::of_scheduler(context.bug));
-        let store = Outward::new(context, Part::Scheduler, Part::Store, hello(Role::Scheduler, 0));
-        let mut host =
-            SchedulerHost { inward: Inward::new(context), scheduler, store, agent: None, peers: BTreeMap::new() };
+        let store = Outward::new(
+            context,
+            Part::Scheduler,
+            Part::Store,
+            hello(Role::Scheduler, 0),
+        );
+        let mut host = SchedulerHost {
+            inward: Inward::new(context),
+            scheduler,
+            store,
+            agent: None,
+            peers: BTreeMap::new(),
+        };
         if context.profile.combined {
             host.add_agent(context);
         }
@@ -63,7 +77,15 @@ impl SchedulerHost {
         let hello = introduction(context, 0);
         let mut agent = Agent::new(context, 0, Part::Scheduler);
         let now = context.now();
-        self.joined(context, LOCAL, &hello, &Origin { local: true, address: "this process".into() });
+        self.joined(
+            context,
+            LOCAL,
+            &hello,
+            &Origin {
+                local: true,
+                address: "this process".into(),
+            },
+        );
         agent.node.connected(now, true);
         agent.node.reset(now, Vec::new());
         self.agent = Some(agent);
@@ -73,7 +95,11 @@ impl SchedulerHost {
         if self.store.arrival(context, wire, arrival) {
             return;
         }
-        if self.agent.as_mut().is_some_and(|agent| agent.store_arrival(context, wire, arrival)) {
+        if self
+            .agent
+            .as_mut()
+            .is_some_and(|agent| agent.store_arrival(context, wire, arrival))
+        {
             return;
         }
         self.inward.arrival(context, wire, arrival);
@@ -103,10 +129,14 @@ impl SchedulerHost {
                 DialerEvent::Welcomed { .. } | DialerEvent::Message(_) => {}
                 DialerEvent::Fresh { unacknowledged, .. } => {
                     // A store that forgot has nothing to delete; the first one may have.
-                    unacknowledged.into_iter().for_each(|message| self.store.send(message));
+                    unacknowledged
+                        .into_iter()
+                        .for_each(|message| self.store.send(message));
                 }
                 DialerEvent::Refused { code, reason } => {
-                    context.broken(format!("the scheduler was refused by the store: {code:?} {reason}"));
+                    context.broken(format!(
+                        "the scheduler was refused by the store: {code:?} {reason}"
+                    ));
                 }
             }
         }
@@ -114,12 +144,22 @@ impl SchedulerHost {
 
     fn joined(&mut self, context: &mut Context, link: LinkId, hello: &Hello, origin: &Origin) {
         let peer = match &hello.node {
-            Some(info) => Peer::Node(info.name.trim_start_matches("node ").parse().unwrap_or(usize::MAX)),
+            Some(info) => Peer::Node(
+                info.name
+                    .trim_start_matches("node ")
+                    .parse()
+                    .unwrap_or(usize::MAX),
+            ),
             None => Peer::Client(hello.session),
         };
         self.peers.insert(link, peer);
-        context.tell(Part::Scheduler, About::Part, || format!("{peer:?} joined by link {:x}", link & 0xffff));
-        if let Err((code, reason)) = self.scheduler.joined(context.now(), link, hello, &origin.address) {
+        context.tell(Part::Scheduler, About::Part, || {
+            format!("{peer:?} joined by link {:x}", link & 0xffff)
+        });
+        if let Err((code, reason)) =
+            self.scheduler
+                .joined(context.now(), link, hello, &origin.address)
+        {
             self.inward.end(link, code, reason);
         }
     }
@@ -127,19 +167,27 @@ impl SchedulerHost {
     fn event(&mut self, context: &mut Context, event: AcceptorEvent<Data>) {
         let now = context.now();
         match event {
-            AcceptorEvent::Joined { link, hello, origin } => self.joined(context, link, &hello, &origin),
+            AcceptorEvent::Joined {
+                link,
+                hello,
+                origin,
+            } => self.joined(context, link, &hello, &origin),
             AcceptorEvent::Resumed { link } => self.scheduler.resumed(now, link),
             AcceptorEvent::Disconnected { link } => self.scheduler.disconnected(now, link),
             AcceptorEvent::Left { link, why } => self.left(context, link, &why),
             AcceptorEvent::Message { link, message } => self.message(context, link, message),
             AcceptorEvent::Backlog { link, bytes } => self.scheduler.backlog(now, link, bytes),
-            AcceptorEvent::Log { text } => context.tell(Part::Scheduler, About::Part, || format!("log: {text}")),
+            AcceptorEvent::Log { text } => {
+                context.tell(Part::Scheduler, About::Part, || format!("log: {text}"))
+            }
         }
     }
 
     fn left(&mut self, context: &mut Context, link: LinkId, why: &str) {
         let peer = self.peers.remove(&link);
-        context.tell(Part::Scheduler, About::All, || format!("{peer:?} left: {why}"));
+        context.tell(Part::Scheduler, About::All, || {
+            format!("{peer:?} left: {why}")
+        });
         self.lose(context, peer);
         self.scheduler.left(context.now(), link);
     }
@@ -156,11 +204,19 @@ impl SchedulerHost {
         let now = context.now();
         match self.peers.get(&link) {
             Some(Peer::Client(session)) => {
-                context.story.message(now, Part::Scheduler, "takes", *session, &message);
+                context
+                    .story
+                    .message(now, Part::Scheduler, "takes", *session, &message);
                 context.oracle.client_says(*session, &message);
             }
             Some(Peer::Node(node)) => {
-                context.story.message(now, Part::Scheduler, &format!("takes from node {node}"), 0, &message);
+                context.story.message(
+                    now,
+                    Part::Scheduler,
+                    &format!("takes from node {node}"),
+                    0,
+                    &message,
+                );
                 context.oracle.node_says(now, *node, &message);
             }
             None => {}
@@ -193,15 +249,21 @@ impl SchedulerHost {
             SchedulerOutput::Hold { link, hold } => self.inward.acceptor.hold(link, hold),
             SchedulerOutput::End { link, code, reason } => {
                 let peer = self.peers.remove(&link);
-                context.tell(Part::Scheduler, About::All, || format!("ends {peer:?}: {code:?} {reason}"));
+                context.tell(Part::Scheduler, About::All, || {
+                    format!("ends {peer:?}: {code:?} {reason}")
+                });
                 self.lose(context, peer);
                 self.inward.end(link, code, reason);
             }
             SchedulerOutput::Store(message) => self.store.send(message),
             SchedulerOutput::Log { level, text } => {
-                context.tell(Part::Scheduler, About::Part, || format!("log {level:?}: {text}"));
+                context.tell(Part::Scheduler, About::Part, || {
+                    format!("log {level:?}: {text}")
+                });
             }
-            SchedulerOutput::Exit { reason } => context.broken(format!("the scheduler exits: {reason}")),
+            SchedulerOutput::Exit { reason } => {
+                context.broken(format!("the scheduler exits: {reason}"))
+            }
         }
     }
 
@@ -211,7 +273,13 @@ impl SchedulerHost {
             _ => 0,
         };
         let peer = self.peers.get(&link).copied();
-        context.story.message(context.queue.now(), Part::Scheduler, &format!("to {peer:?}"), session, &message);
+        context.story.message(
+            context.queue.now(),
+            Part::Scheduler,
+            &format!("to {peer:?}"),
+            session,
+            &message,
+        );
         match &mut self.agent {
             Some(agent) if link == LOCAL => agent.node.handle(context.queue.now(), message),
             _ => self.inward.send(link, message),
@@ -239,6 +307,14 @@ impl SchedulerHost {
 
     pub fn next_wakeup(&self) -> Option<Time> {
         let agent = self.agent.as_ref().and_then(Agent::next_wakeup);
-        [self.inward.next_wakeup(), self.scheduler.next_wakeup(), self.store.next_wakeup(), agent].into_iter().flatten().min()
+        [
+            self.inward.next_wakeup(),
+            self.scheduler.next_wakeup(),
+            self.store.next_wakeup(),
+            agent,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 }

@@ -69,7 +69,11 @@ impl World {
         for index in 0..profile.clients {
             let plan = SessionPlan::draw(&profile, seed, index);
             let id = context.unique_random();
-            work += plan.elements.iter().map(|element| element.duration).sum::<Time>();
+            work += plan
+                .elements
+                .iter()
+                .map(|element| element.duration)
+                .sum::<Time>();
             context.oracle.add_session(id, index, &plan);
             clients.push(Some(Client::new(&mut context, index, id, plan)));
         }
@@ -102,7 +106,9 @@ impl World {
             self.plan_turn(Part::Client(index), 0);
         }
         self.context.queue.at(INSPECTION, Event::Inspect);
-        self.context.queue.at(self.context.profile.faults_until, Event::FaultsEnd);
+        self.context
+            .queue
+            .at(self.context.profile.faults_until, Event::FaultsEnd);
         self.plan_fault();
     }
 
@@ -120,7 +126,8 @@ impl World {
     pub fn advance_to_end(&mut self) {
         while !self.over && self.context.oracle.violation.is_none() {
             let Some(event) = self.context.queue.next() else {
-                self.context.broken("nothing will ever happen any more".into());
+                self.context
+                    .broken("nothing will ever happen any more".into());
                 break;
             };
             self.handle(event);
@@ -130,7 +137,8 @@ impl World {
     pub fn end(self) -> End {
         let violation = self.context.oracle.violation.clone();
         let concerned = violation.as_ref().and_then(|violation| violation.element);
-        let element = concerned.map(|(session, sequence)| self.context.oracle.element(session, sequence));
+        let element =
+            concerned.map(|(session, sequence)| self.context.oracle.element(session, sequence));
         End {
             violation,
             hash: self.context.story.hash(),
@@ -156,7 +164,9 @@ impl World {
             Event::Fault(kind) => self.fault(kind),
             Event::Action { client } => self.soon(Part::Client(client)),
             Event::Restart(part) => self.start(part),
-            Event::FaultsEnd => self.context.tell(Part::Scheduler, About::All, || "no more faults".into()),
+            Event::FaultsEnd => self
+                .context
+                .tell(Part::Scheduler, About::All, || "no more faults".into()),
             Event::Inspect => self.inspect(),
         }
     }
@@ -219,14 +229,18 @@ impl World {
         self.paused.remove(&part);
         self.context.part_died(part);
         if let Some(after) = restart {
-            self.context.queue.at(self.context.now() + after, Event::Restart(part));
+            self.context
+                .queue
+                .at(self.context.now() + after, Event::Restart(part));
         }
     }
 
     // Turns.
 
     fn plan_turn(&mut self, part: Part, at: Time) {
-        let at = at.max(self.context.now()).max(self.paused.get(&part).copied().unwrap_or(0));
+        let at = at
+            .max(self.context.now())
+            .max(self.paused.get(&part).copied().unwrap_or(0));
         if self.turns.get(&part).is_none_or(|planned| at < *planned) {
             self.turns.insert(part, at);
             self.context.queue.at(at, Event::Turn(part));
@@ -272,7 +286,9 @@ impl World {
                 host.next_wakeup()
             }),
         };
-        let fact = self.context.network.frames << 20 ^ self.context.oracle.runs << 10 ^ self.context.oracle.delivered;
+        let fact = self.context.network.frames << 20
+            ^ self.context.oracle.runs << 10
+            ^ self.context.oracle.delivered;
         self.context.story.stir(self.context.queue.now(), fact);
         self.check_books(part);
         if let Some(at) = wakeup {
@@ -306,7 +322,9 @@ impl World {
     /// The process says that it is done.
     fn is_at_its_end(&self, part: Part) -> bool {
         match part {
-            Part::Node(index) => self.nodes[index].as_ref().is_some_and(|host| host.is_done(self.context.now())),
+            Part::Node(index) => self.nodes[index]
+                .as_ref()
+                .is_some_and(|host| host.is_done(self.context.now())),
             Part::Scheduler => {
                 let agent = self.scheduler.as_ref().and_then(|host| host.agent.as_ref());
                 agent.is_some_and(|agent| agent.exit.is_some())
@@ -320,10 +338,13 @@ impl World {
             return;
         }
         match part {
-            Part::Scheduler => self.scheduler
+            Part::Scheduler => self
+                .scheduler
                 .iter_mut()
                 .for_each(SchedulerHost::sanity_check),
-            Part::Node(index) => self.nodes[index].iter().for_each(|host| host.agent.node.sanity_check()),
+            Part::Node(index) => self.nodes[index]
+                .iter()
+                .for_each(|host| host.agent.node.sanity_check()),
             _ => {}
         }
     }
@@ -331,10 +352,20 @@ impl World {
     fn arrival(&mut self, part: Part, wire: Wire, arrival: &Arrival) {
         let context = &mut self.context;
         match part {
-            Part::Client(index) => self.clients[index].iter_mut().for_each(|host| host.arrival(context, wire, arrival)),
-            Part::Scheduler => self.scheduler.iter_mut().for_each(|host| host.arrival(context, wire, arrival)),
-            Part::Node(index) => self.nodes[index].iter_mut().for_each(|host| host.arrival(context, wire, arrival)),
-            Part::Store => self.store.iter_mut().for_each(|host| host.arrival(context, wire, arrival)),
+            Part::Client(index) => self.clients[index]
+                .iter_mut()
+                .for_each(|host| host.arrival(context, wire, arrival)),
+            Part::Scheduler => self
+                .scheduler
+                .iter_mut()
+                .for_each(|host| host.arrival(context, wire, arrival)),
+            Part::Node(index) => self.nodes[index]
+                .iter_mut()
+                .for_each(|host| host.arrival(context, wire, arrival)),
+            Part::Store => self
+                .store
+                .iter_mut()
+                .for_each(|host| host.arrival(context, wire, arrival)),
         }
         self.soon(part);
     }
@@ -347,7 +378,11 @@ impl World {
         }
     }
 
-    fn with_agent<R>(&mut self, node: usize, does: impl FnOnce(&mut Context, &mut crate::agent::Agent) -> R) -> Option<R> {
+    fn with_agent<R>(
+        &mut self,
+        node: usize,
+        does: impl FnOnce(&mut Context, &mut crate::agent::Agent) -> R,
+    ) -> Option<R> {
         let agent = match self.agent_part(node) {
             Part::Scheduler => self.scheduler.as_mut()?.agent.as_mut()?,
             _ => &mut self.nodes[node].as_mut()?.agent,
@@ -356,7 +391,9 @@ impl World {
     }
 
     fn executor_due(&mut self, node: usize, executor: u64) {
-        if self.with_agent(node, |context, agent| agent.executor_due(context, executor)) == Some(true) {
+        if self.with_agent(node, |context, agent| agent.executor_due(context, executor))
+            == Some(true)
+        {
             self.soon(self.agent_part(node));
         }
     }
@@ -375,11 +412,16 @@ impl World {
             draw = draw.saturating_sub(*weight);
             found
         });
-        self.context.queue.at(at, Event::Fault(*kind.expect("a draw below the sum of weights").0));
+        self.context.queue.at(
+            at,
+            Event::Fault(*kind.expect("a draw below the sum of weights").0),
+        );
     }
 
     fn fault(&mut self, kind: FaultKind) {
-        self.context.story.stir(self.context.queue.now(), kind as u64);
+        self.context
+            .story
+            .stir(self.context.queue.now(), kind as u64);
         match kind {
             FaultKind::CutConnection => self.cut(),
             FaultKind::StallConnection => self.stall(),
@@ -397,19 +439,24 @@ impl World {
                 }
             }
             FaultKind::PausePart => self.pause(),
-            FaultKind::KillExecutor => self.with_some_executor(|context, executor| executor.die(context, -9, false)),
+            FaultKind::KillExecutor => {
+                self.with_some_executor(|context, executor| executor.die(context, -9, false))
+            }
             FaultKind::HangExecutor => {
                 let until = self.context.now() + self.faults.spread(MILLISECOND, 3 * SECOND);
                 self.with_some_executor(|context, executor| {
                     let id = executor.id;
-                    context.tell(Part::Scheduler, About::All, || format!("executor {id} hangs until {until}"));
+                    context.tell(Part::Scheduler, About::All, || {
+                        format!("executor {id} hangs until {until}")
+                    });
                     executor.hang(context, until);
                 });
             }
             FaultKind::DrainNode => {
                 let node = self.faults.index(self.nodes.len());
                 if self.agent_part(node) != Part::Scheduler {
-                    self.context.tell(Part::Node(node), About::All, || "is told to drain".into());
+                    self.context
+                        .tell(Part::Node(node), About::All, || "is told to drain".into());
                     self.with_agent(node, |context, agent| agent.node.drain_slots(context.now()));
                     self.soon(Part::Node(node));
                 }
@@ -427,7 +474,9 @@ impl World {
         let notice = *self.faults.pick(&[0, 0, MILLISECOND, SECOND]);
         if let Some(wire) = self.some_wire() {
             let parts = self.context.network.parts(wire);
-            self.context.tell(Part::Scheduler, About::All, || format!("wire {wire} between {parts:?} is cut, noticed within {notice}"));
+            self.context.tell(Part::Scheduler, About::All, || {
+                format!("wire {wire} between {parts:?} is cut, noticed within {notice}")
+            });
             self.context.cut(wire, notice);
         }
     }
@@ -436,7 +485,9 @@ impl World {
         let until = self.context.now() + self.faults.spread(MILLISECOND, 8 * SECOND);
         if let Some(wire) = self.some_wire() {
             let parts = self.context.network.parts(wire);
-            self.context.tell(Part::Scheduler, About::All, || format!("wire {wire} between {parts:?} stalls until {until}"));
+            self.context.tell(Part::Scheduler, About::All, || {
+                format!("wire {wire} between {parts:?} stalls until {until}")
+            });
             self.context.stall(wire, until);
         }
     }
@@ -453,12 +504,16 @@ impl World {
         let part = *self.faults.pick(&parts);
         let until = self.context.now() + self.faults.spread(MILLISECOND, 8 * SECOND);
         if self.runs(part) {
-            self.context.tell(part, About::All, || format!("is paused until {until}"));
+            self.context
+                .tell(part, About::All, || format!("is paused until {until}"));
             self.paused.insert(part, until);
         }
     }
 
-    fn with_some_executor(&mut self, does: impl FnOnce(&mut Context, &mut crate::executor::Executor)) {
+    fn with_some_executor(
+        &mut self,
+        does: impl FnOnce(&mut Context, &mut crate::executor::Executor),
+    ) {
         let node = self.faults.index(self.nodes.len());
         let draw = self.faults.number();
         self.with_agent(node, |context, agent| {
@@ -478,7 +533,9 @@ impl World {
             Stage::Working if now > self.deadline => self.stuck(),
             Stage::Closing => match self.left_over() {
                 None => self.over = true,
-                Some(what) if now > self.deadline => self.context.broken(format!("left over at the end: {what}")),
+                Some(what) if now > self.deadline => {
+                    self.context.broken(format!("left over at the end: {what}"))
+                }
                 Some(_) => {}
             },
             Stage::Working => {}
@@ -488,7 +545,8 @@ impl World {
 
     fn work_is_done(&self) -> bool {
         let now = self.context.now();
-        now > self.context.profile.faults_until && self.clients.iter().flatten().all(Client::finished)
+        now > self.context.profile.faults_until
+            && self.clients.iter().flatten().all(Client::finished)
     }
 
     fn stuck(&mut self) {
@@ -496,12 +554,27 @@ impl World {
         let now = self.context.now();
         match missing.first() {
             Some(&element) => {
-                let text = format!("{} elements have no outcome, long after the last fault", missing.len());
-                self.context.oracle.violation = Some(Violation { at: now, element: Some(element), text });
+                let text = format!(
+                    "{} elements have no outcome, long after the last fault",
+                    missing.len()
+                );
+                self.context.oracle.violation = Some(Violation {
+                    at: now,
+                    element: Some(element),
+                    text,
+                });
             }
             None => {
-                let waits: Vec<_> = self.clients.iter().flatten().filter(|client| !client.finished()).map(Client::waits_for).collect();
-                self.context.broken(format!("clients wait for {waits:?}, long after the last fault"));
+                let waits: Vec<_> = self
+                    .clients
+                    .iter()
+                    .flatten()
+                    .filter(|client| !client.finished())
+                    .map(Client::waits_for)
+                    .collect();
+                self.context.broken(format!(
+                    "clients wait for {waits:?}, long after the last fault"
+                ));
             }
         }
     }
@@ -509,7 +582,9 @@ impl World {
     fn close(&mut self) {
         self.stage = Stage::Closing;
         let profile = &self.context.profile;
-        self.deadline = self.context.now() + 3 * (profile.client_timeout + profile.worker_timeout) + 30 * SECOND;
+        self.deadline = self.context.now()
+            + 3 * (profile.client_timeout + profile.worker_timeout)
+            + 30 * SECOND;
         for index in 0..self.clients.len() {
             if let Some(client) = &mut self.clients[index] {
                 client.goodbye(&mut self.context);
@@ -520,17 +595,31 @@ impl World {
 
     /// What the books of scheduler, nodes and store still hold though no session is left.
     fn left_over(&self) -> Option<String> {
-        let Some(scheduler) = &self.scheduler else { return Some("the scheduler is down".into()) };
+        let Some(scheduler) = &self.scheduler else {
+            return Some("the scheduler is down".into());
+        };
         if let Some(what) = scheduler.left_over() {
             return Some(format!("scheduler: {what}"));
         }
-        let agents = self.nodes.iter().flatten().map(|host| &host.agent).chain(&scheduler.agent);
+        let agents = self
+            .nodes
+            .iter()
+            .flatten()
+            .map(|host| &host.agent)
+            .chain(&scheduler.agent);
         for agent in agents {
             if agent.node.elements() > 0 {
-                return Some(format!("node {}: {} elements", agent.index, agent.node.elements()));
+                return Some(format!(
+                    "node {}: {} elements",
+                    agent.index,
+                    agent.node.elements()
+                ));
             }
         }
         let forgotten = self.context.oracle.forgotten();
-        self.store.as_ref().and_then(|store| store.left_over(&forgotten)).map(|what| format!("store: {what}"))
+        self.store
+            .as_ref()
+            .and_then(|store| store.left_over(&forgotten))
+            .map(|what| format!("store: {what}"))
     }
 }

@@ -8,16 +8,23 @@ use scaler_sim::runner;
 fn keeps_its_promises(seed: u64) {
     if let Err(failure) = runner::run(seed, None) {
         let story = runner::story(seed, None, false);
-        story.iter().skip(story.len().saturating_sub(60)).for_each(|line| println!("{line}"));
+        story
+            .iter()
+            .skip(story.len().saturating_sub(60))
+            .for_each(|line| println!("{line}"));
         panic!("seed {seed}: {}", failure.text);
     }
 }
 
 /// `SCALER_SIM_SEED`, or another one each time.
 fn base() -> u64 {
-    let given = std::env::var("SCALER_SIM_SEED").ok().and_then(|seed| seed.parse().ok());
+    let given = std::env::var("SCALER_SIM_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
     given.unwrap_or_else(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_micros() as u64);
         since % 1_000_000_000_000
     })
 }
@@ -53,6 +60,9 @@ fn fresh_histories_keep_all_promises() {
 #[test]
 fn histories_that_failed_once_keep_all_promises() {
     let listed = include_str!("failed_seeds.txt");
-    let seeds = listed.lines().filter_map(|line| line.split_whitespace().next()).filter_map(|word| word.parse().ok());
+    let seeds = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter_map(|word| word.parse().ok());
     seeds.for_each(keeps_its_promises);
 }

@@ -311,7 +311,10 @@ impl<P: Payload> Node<P> {
     fn started(&self) -> Vec<Range> {
         let seen = |slot: &Slot<P>| {
             let position = slot.seen?;
-            let chunk = slot.chunks.iter().find(|it| it.index_of(position).is_some())?;
+            let chunk = slot
+                .chunks
+                .iter()
+                .find(|it| it.index_of(position).is_some())?;
             let index = chunk.index_of(position)?;
             let open = !chunk.is_reported(index) && index < chunk.cut;
             open.then(|| Range {

@@ -100,8 +100,15 @@ impl<P: Payload> Array<P> {
 
     /// Objects that elements `start .. end` alone used, and when no element is left also those that all used.
     pub fn objects_ended(&self, start: u32, end: u32) -> Vec<ObjectKey> {
-        let before = |element: u32| self.objects.partition_point(|object| object.element < element);
-        let shared = if self.left == 0 { before(u32::MAX) } else { self.objects.len() };
+        let before = |element: u32| {
+            self.objects
+                .partition_point(|object| object.element < element)
+        };
+        let shared = if self.left == 0 {
+            before(u32::MAX)
+        } else {
+            self.objects.len()
+        };
         let ended = self.objects[before(start)..before(end)]
             .iter()
             .chain(&self.objects[shared..]);

@@ -35,7 +35,11 @@ impl Objects {
 
     /// One handle less; without handles nothing happens. Whether the scheduler is to be told that the object is released.
     pub fn release(&mut self, key: ObjectKey) -> bool {
-        let Some(object) = self.objects.get_mut(&key).filter(|object| object.handles > 0) else {
+        let Some(object) = self
+            .objects
+            .get_mut(&key)
+            .filter(|object| object.handles > 0)
+        else {
             return false;
         };
         object.handles -= 1;
@@ -48,7 +52,10 @@ impl Objects {
 
     /// Whether the scheduler is to be told that the object is released.
     pub fn end_use(&mut self, key: ObjectKey) -> bool {
-        self.objects.get_mut(&key).expect("what was begun ends").uses -= 1;
+        self.objects
+            .get_mut(&key)
+            .expect("what was begun ends")
+            .uses -= 1;
         self.drop_if_idle(key)
     }
 

@@ -358,7 +358,10 @@ fn an_object_is_held_until_the_outcomes_of_its_elements_are_here() {
     session.reset();
     let again = sent(&mut session);
     assert!(again.contains(&Message::HoldObject { key: own, size: 9 }));
-    assert!(again.contains(&Message::HoldObject { key: shared, size: 9 }));
+    assert!(again.contains(&Message::HoldObject {
+        key: shared,
+        size: 9
+    }));
     results(&mut session, vec![values(0, 2)]);
     assert_eq!(releases(&sent(&mut session)), vec![own]);
     results(&mut session, vec![values(2, 1)]);
