@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pickle
+import queue
 import signal
 import threading
 import time
@@ -251,6 +252,14 @@ def test_shutdown_that_is_refused_changes_nothing(scheduler):
     client.shutdown()
     with pytest.raises(ClientQuitException):
         client.submit(abs, 1)
+
+
+def test_callback_that_exits_does_not_end_the_client(client):
+    called: queue.SimpleQueue[int] = queue.SimpleQueue()
+    client.submit(abs, -1).add_done_callback(lambda done: os.sys.exit(1))
+    future = client.submit(abs, -2)
+    future.add_done_callback(lambda done: called.put(done.result()))
+    assert called.get(timeout=20) == 2
 
 
 def test_nobody_there_is_said_in_time(tmp_path):

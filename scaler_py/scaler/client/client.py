@@ -7,6 +7,7 @@ import os
 import platform
 import socket
 import sys
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -120,10 +121,11 @@ class Client:
                 heartbeat,
             )
 
+        deadline = time.monotonic() + timeout
         fd, ticket = endpoint.first_dial(timeout)
         channel = Channel(session, _random_number(), ticket, properties)
         conversation = Conversation(endpoint, session, channel, timeout, heartbeat, open_link)
-        conversation.open(fd)
+        conversation.open(fd, max(0.0, deadline - time.monotonic()))
         return conversation
 
     @property

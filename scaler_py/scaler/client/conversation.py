@@ -6,6 +6,7 @@ Futures refer to the conversation, not to the client: a client that was dropped 
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -51,6 +52,9 @@ GOODBYE_SECONDS = 1.0
 QUERY_EXPLAIN, QUERY_STATE = 0, 1
 
 
+logger = logging.getLogger("scaler")
+
+
 class Wish:
     """Something to wait for that someone else fulfils."""
 
@@ -86,7 +90,7 @@ class Conversation:
         # Set when no more can be submitted: makes the exception that says why.
         self.refusal: Callable[[], BaseException] | None = None
         self.welcome = Wish()
-        self.welcomed = False
+        self.welcomed = self.ever_welcomed = False
         self.cluster = ""
         self.storage = ""
         # Futures that have callbacks, or that someone waits for by the library's means.
@@ -302,7 +306,7 @@ class Conversation:
     def other_event(self, kind: int, event: tuple[Any, ...]) -> None:
         if kind == EVENT_WELCOME:
             _, self.cluster, self.storage, _, _ = event
-            self.welcomed = True
+            self.welcomed = self.ever_welcomed = True
             self.receiver.welcomed()
             self.welcome._outcome = True
         elif kind == EVENT_ANSWER:
@@ -339,7 +343,10 @@ class Conversation:
             if outcome is not None:
                 future._settle(outcome)
             if "_done_callbacks" in future.__dict__:
-                future._invoke_callbacks()  # type: ignore[attr-defined]
+                try:
+                    future._invoke_callbacks()  # type: ignore[attr-defined]
+                except BaseException:  # not the library's Exception: the thread is everybody's
+                    logger.exception("a callback of %r raised", future)
 
     # -- What futures ask for
 
@@ -414,13 +421,13 @@ class Conversation:
 
     # -- Beginning and end
 
-    def open(self, fd: int) -> None:
-        """The first connection. Returns when the scheduler has answered."""
+    def open(self, fd: int, timeout: float) -> None:
+        """The first connection. Returns when the scheduler has answered; waits `timeout` seconds for that."""
         with self.lock:
             self.channel.attach(fd)
             self.receiver.start()
         try:
-            self.wait_for(self.welcome, self.timeout)
+            self.wait_for(self.welcome, timeout)
         except TimeoutError:
             self.close(lambda: unreachable(self.endpoint, self.timeout, lost=False))
             raise unreachable(self.endpoint, self.timeout, lost=False) from None

@@ -11,7 +11,13 @@ import time
 from typing import TYPE_CHECKING
 
 from scaler.client.connection import BackOff, unreachable
-from scaler.errors import AddressError, ClientQuitException, KeyRefusedError, ScalerError
+from scaler.errors import (
+    AddressError,
+    ClientQuitException,
+    KeyRefusedError,
+    ScalerError,
+    SchedulerUnreachableError,
+)
 
 if TYPE_CHECKING:
     from scaler.client.conversation import Conversation
@@ -79,23 +85,37 @@ class Receiver:
     def _run(self) -> None:
         conversation = self._conversation
         with conversation.lock:
-            while True:
-                if conversation.settling:
-                    self._settle()
-                elif conversation.refusal is not None:
-                    conversation.let_go_of_channel()
-                    return
-                elif self._is_overdue():
-                    conversation.end(lambda: unreachable(conversation.endpoint, conversation.timeout, lost=True))
-                elif conversation.turns.barred:
-                    self._reconnect()
-                elif conversation.abandoned and not conversation.book.unfinished:
-                    self._leave()
-                elif self._must_read():
-                    conversation.turns.lead(self._pause())
-                    conversation.turns.hand_on()
-                else:
-                    self._sleep()
+            try:
+                self._serve()
+            except BaseException as error:
+                # Nobody would ever hear of it: everybody does.
+                reason = f"The client's receive thread failed: {type(error).__name__}: {error}"
+                conversation.end(lambda: ClientQuitException(reason))
+                raise
+
+    def _unreachable(self) -> SchedulerUnreachableError:
+        conversation = self._conversation
+        return unreachable(conversation.endpoint, conversation.timeout, lost=conversation.ever_welcomed)
+
+    def _serve(self) -> None:
+        conversation = self._conversation
+        while True:
+            if conversation.settling:
+                self._settle()
+            elif conversation.refusal is not None:
+                conversation.let_go_of_channel()
+                return
+            elif self._is_overdue():
+                conversation.end(lambda: self._unreachable())
+            elif conversation.turns.barred:
+                self._reconnect()
+            elif conversation.abandoned and not conversation.book.unfinished:
+                self._leave()
+            elif self._must_read():
+                conversation.turns.lead(self._pause())
+                conversation.turns.hand_on()
+            else:
+                self._sleep()
 
     def _settle(self) -> None:
         conversation = self._conversation
