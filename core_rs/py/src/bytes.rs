@@ -5,7 +5,11 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
+
+/// Smaller `bytes` are copied: cheaper than keeping the object.
+const SHARED: usize = 32 << 10;
 
 /// Any contiguous buffer, for the time of a call.
 pub enum Borrowed<'py> {
@@ -54,8 +58,14 @@ impl Borrowed<'_> {
         }
     }
 
+    /// A handle that outlives the call: on the Python object itself where that is large and cannot change.
     pub fn to_bytes(&self) -> Bytes {
-        Bytes::copy_from_slice(self.as_slice())
+        match self {
+            Borrowed::Bytes(bytes) if bytes.as_bytes().len() >= SHARED => {
+                Bytes::from_owner(PyBackedBytes::from(bytes.clone()))
+            }
+            _ => Bytes::copy_from_slice(self.as_slice()),
+        }
     }
 }
 
