@@ -147,7 +147,7 @@ def test_a_nodes_task_timeout_ends_a_task(start: Starter) -> None:
     with Client(start.path()) as client:
         with pytest.raises(TaskTimeoutError):
             client.submit(signal.pause).result(PATIENCE)
-        assert client.submit(pid).result(PATIENCE)
+        assert client.submit(os.getpid).result(PATIENCE)
 
 
 def test_executors_are_recycled(start: Starter) -> None:

@@ -114,11 +114,12 @@ class Chunks:
             if self._forked:
                 os._exit(1)  # a copy that a task forked and let return: it has no say here
             self._outbox.close()
-            index += len(values)
+            begin, index = index, index + len(values)
+            values.clear()  # they may be large, and the next ones come before this name is theirs
             if index < steps.next:
                 self._report(chunk, index, error, function, elements[index] if block.packed else None)
                 index += 1
-            elif not values:
+            elif index == begin:
                 break  # revoked before the first
             error = None  # its frames keep the user's objects alive
         self._port.end(chunk, index, (perf_counter_ns() - started) // 1000)
