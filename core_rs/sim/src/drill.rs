@@ -99,7 +99,7 @@ impl Drill {
         self.context.queue.at(0, Event::Inspect);
         self.turn();
         while self.context.oracle.violation.is_none() {
-            let Some(event) = self.context.queue.next() else {
+            let Some(event) = self.context.queue.pop() else {
                 return;
             };
             match event {
@@ -270,6 +270,7 @@ impl Drill {
         self.context
             .story
             .message(now, PART, "is told", SESSION, &message);
+        self.context.oracle.ordered(0, &message);
         self.agent.node.handle(now, message);
     }
 

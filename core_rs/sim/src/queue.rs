@@ -70,7 +70,7 @@ impl<E> Queue<E> {
     }
 
     /// Moves the clock to the next event.
-    pub fn next(&mut self) -> Option<E> {
+    pub fn pop(&mut self) -> Option<E> {
         let Reverse(planned) = self.heap.pop()?;
         self.now = planned.at;
         Some(planned.event)
@@ -87,11 +87,11 @@ mod tests {
         queue.at(5, "late");
         queue.at(3, "first");
         queue.at(3, "second");
-        assert_eq!((queue.next(), queue.now()), (Some("first"), 3));
+        assert_eq!((queue.pop(), queue.now()), (Some("first"), 3));
         queue.at(1, "past");
-        assert_eq!((queue.next(), queue.now()), (Some("second"), 3));
-        assert_eq!((queue.next(), queue.now()), (Some("past"), 3));
-        assert_eq!((queue.next(), queue.now()), (Some("late"), 5));
-        assert_eq!(queue.next(), None);
+        assert_eq!((queue.pop(), queue.now()), (Some("second"), 3));
+        assert_eq!((queue.pop(), queue.now()), (Some("past"), 3));
+        assert_eq!((queue.pop(), queue.now()), (Some("late"), 5));
+        assert_eq!(queue.pop(), None);
     }
 }

@@ -125,7 +125,7 @@ impl World {
     /// The end always comes: the world has a deadline.
     pub fn advance_to_end(&mut self) {
         while !self.over && self.context.oracle.violation.is_none() {
-            let Some(event) = self.context.queue.next() else {
+            let Some(event) = self.context.queue.pop() else {
                 self.context
                     .broken("nothing will ever happen any more".into());
                 break;
