@@ -75,6 +75,7 @@ impl Client {
         self.next_action == self.plan.actions.len()
             && self.session.unfinished() == 0
             && self.gets.is_empty()
+            && self.puts.is_empty()
     }
 
     /// For people: what keeps it from being finished.
@@ -332,7 +333,9 @@ impl Client {
                     self.session.clear();
                     self.kept.clear();
                     // What it was fetching went with its handles.
-                    self.gets.values_mut().for_each(|fetch| fetch.wanted = false);
+                    self.gets
+                        .values_mut()
+                        .for_each(|fetch| fetch.wanted = false);
                 }
             }
             self.next_action += 1;

@@ -9,8 +9,6 @@ use scaler_engine::wire::{
     SessionId,
 };
 
-use std::collections::BTreeSet;
-
 use crate::data::{self, Data};
 use crate::queue::{Time, MILLISECOND};
 use crate::workload::{ArrayPlan, Behaviour, Element, SessionPlan};
@@ -72,6 +70,8 @@ struct Truth {
     submitted: bool,
     cancel_asked: bool,
     runs: Vec<Run>,
+    /// Nodes, a bit each, that were told to run it by the scheduler that lives, in the epoch that lasts.
+    ordered: u32,
     delivered: Option<OutcomeKind>,
     seen: Seen,
     /// Some scheduler saw its outcome and no cancellation before.
@@ -107,8 +107,6 @@ pub struct SessionTruth {
 pub struct Oracle {
     sessions: Vec<SessionTruth>,
     pub violation: Option<Violation>,
-    /// Nodes that the living scheduler has met: what runs on others, it cannot know.
-    joined: BTreeSet<usize>,
     max_attempts: u32,
     pub delivered: u64,
     pub runs: u64,
@@ -137,6 +135,7 @@ impl Oracle {
             submitted: false,
             cancel_asked: false,
             runs: Vec::new(),
+            ordered: 0,
             delivered: None,
             seen: Seen::Nothing,
             outcome_won: false,
@@ -201,6 +200,10 @@ impl Oracle {
         }
     }
 
+    fn each_element(&mut self, visit: impl FnMut(&mut Truth)) {
+        self.sessions.iter_mut().flat_map(|session| &mut session.elements).for_each(visit);
+    }
+
     // What clients ask.
 
     pub fn submitted(&mut self, session: SessionId, array: &ArrayPlan) {
@@ -246,7 +249,6 @@ impl Oracle {
         offered: &Capabilities,
     ) -> Option<(Element, u32)> {
         self.runs += 1;
-        let met = self.joined.contains(&place.node);
         let Some(truth) = self
             .truth_mut(session, sequence)
             .filter(|truth| truth.submitted)
@@ -258,6 +260,8 @@ impl Oracle {
             );
             return None;
         };
+        // What a node was told before it was given up runs on, for a while.
+        let ordered = truth.ordered >> place.node & 1 == 1;
         let inexcusable = truth.runs.iter().find(|run| !run.excused).copied();
         let ran = truth.runs.len() as u32;
         let run = Run {
@@ -267,12 +271,12 @@ impl Oracle {
             end: End::Running,
             reported: false,
             recorded: false,
-            excused: !met,
+            excused: !ordered,
             died: false,
         };
         truth.runs.push(run);
         let (plan, array) = (truth.plan, truth.array);
-        if let Some(before) = inexcusable {
+        if let Some(before) = inexcusable.filter(|_| ordered) {
             let text = format!("it runs again without a cause; before: {before:?}");
             self.violated(at, Some((session, sequence)), text);
         }
@@ -382,7 +386,7 @@ impl Oracle {
 
     /// The scheduler gave a node up, or they began a new epoch: what it had not told is lost for the scheduler.
     pub fn node_lost(&mut self, node: usize) {
-        self.joined.remove(&node);
+        self.each_element(|element| element.ordered &= !(1 << node));
         self.each_run(|_, run| {
             let lost = run.place.node == node && !run.recorded;
             run.excused |= lost;
@@ -413,7 +417,8 @@ impl Oracle {
     }
 
     pub fn objects_lost(&self, session: SessionId) -> bool {
-        self.session(session).is_some_and(|session| session.objects_lost)
+        self.session(session)
+            .is_some_and(|session| session.objects_lost)
     }
 
     /// It cannot know of sessions that were over before.
@@ -424,7 +429,7 @@ impl Oracle {
     }
 
     pub fn scheduler_died(&mut self) {
-        self.joined.clear();
+        self.each_element(|element| element.ordered = 0);
         for truth in self
             .sessions
             .iter_mut()
@@ -434,6 +439,16 @@ impl Oracle {
             for run in &mut truth.runs {
                 run.recorded = false;
                 run.excused |= truth.delivered.is_none();
+            }
+        }
+    }
+
+    /// The scheduler sends a message to a node.
+    pub fn ordered(&mut self, node: usize, message: &Message<Data>) {
+        let Message::Assign(assign) = message else { return };
+        for sequence in assign.first..assign.first + u64::from(assign.count) {
+            if let Some(truth) = self.truth_mut(assign.session, sequence) {
+                truth.ordered |= 1 << node;
             }
         }
     }
@@ -463,9 +478,6 @@ impl Oracle {
     /// The scheduler handles a message of a node's link.
     pub fn node_says(&mut self, at: Time, node: usize, message: &Message<Data>) {
         match message {
-            Message::Holding { .. } => {
-                self.joined.insert(node);
-            }
             Message::Done {
                 session, segment, ..
             } => self.node_done(at, node, *session, segment),

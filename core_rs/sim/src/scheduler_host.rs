@@ -273,6 +273,9 @@ impl SchedulerHost {
             _ => 0,
         };
         let peer = self.peers.get(&link).copied();
+        if let Some(Peer::Node(node)) = peer {
+            context.oracle.ordered(node, &message);
+        }
         context.story.message(
             context.queue.now(),
             Part::Scheduler,
