@@ -125,15 +125,6 @@ impl Cluster {
         cluster
     }
 
-    /// One task runs on a node that leaves again: the function is known to take next to nothing.
-    fn measure(&mut self) {
-        self.assign();
-        self.accept(Shape::One.messages(TASKS, TASKS + 1));
-        self.done(Shape::One.outcomes_of(TASKS, TASKS + 1));
-        self.scheduler.left(2, NODE);
-        self.turn();
-    }
-
     pub fn accept(&mut self, work: Vec<Message<Bytes>>) {
         let mut in_frame = 0;
         for message in work {

@@ -348,7 +348,7 @@ impl World {
         let now = self.rig.now + 1;
         self.rig = Rig::with(config(2_000_000));
         self.rig.now = now.max(1_000);
-        let (mut clients_first, links) = (self.incarnations % 2 == 0, 10..10 + NODES);
+        let (mut clients_first, links) = (self.incarnations.is_multiple_of(2), 10..10 + NODES);
         if clients_first {
             self.tell_everything();
         }
