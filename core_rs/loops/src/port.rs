@@ -175,7 +175,9 @@ impl Port {
     /// Sends one element's value in parts; the agent stores it.
     pub fn large_value(&self, chunk: u32, index: u32, value: &Bytes) -> io::Result<()> {
         let size = value.len() as u64;
-        let hash = object_hash(value);
+        // A name of its own, not that of its bytes: an object of the same bytes may be on its way to be deleted while
+        // the storage still says that it is there.
+        let hash = own_name();
         for at in (0..value.len().max(1)).step_by(PART) {
             let payload = value.slice(at..value.len().min(at + PART));
             let offset = at as u64;
@@ -305,7 +307,15 @@ pub fn local_frame(messages: Vec<Message<Bytes>>) -> Frame<Bytes> {
     }
 }
 
-/// The name of an object: the first 16 bytes of the blake3 of its bytes.
+/// A name that no other object has.
+fn own_name() -> [u8; 16] {
+    let mut name = [0; 16];
+    name[..8].copy_from_slice(&linux::random().to_le_bytes());
+    name[8..].copy_from_slice(&linux::random().to_le_bytes());
+    name
+}
+
+/// The name of an object by its bytes: the first 16 bytes of the blake3 of its bytes.
 pub fn object_hash(bytes: &[u8]) -> [u8; 16] {
     let mut hash = [0; 16];
     hash.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);

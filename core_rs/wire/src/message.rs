@@ -492,7 +492,7 @@ pub enum Message<P> {
     /// 55: no coming chunk uses it.
     ForgetObject { key: ObjectKey },
     /// 56: a part of one element's large value, in order; the agent stores it and reports `ValueReference`.
-    /// `hash`: of the whole value, the same in each part.
+    /// `hash`: the object's name, drawn for this value, the same in each part.
     LargeValue {
         chunk: u32,
         index: u32,
