@@ -296,7 +296,10 @@ impl World {
                 self.rig.say(node, failure(start));
             }
             8 => self.rig.give_back(node, &[(start, end - start)]),
-            _ => return self.rig.report_running(node, &[start]),
+            _ => {
+                self.elements[start as usize].runs += 1;
+                return self.rig.report_running(node, &[start]);
+            }
         }
         let peer = self.peers.get_mut(&node).unwrap();
         peer.here.remove(leaves.0, leaves.1);
