@@ -116,6 +116,9 @@ class Channel:
     def submit_many(self, function: bytes, options: Options, first: int, blobs: list[bytes]) -> None:
         """Elements first, first + 1, …, one for each blob, packed into blocks here."""
 
+    def submit_one(self, function: bytes, options: Options, sequence: int, blob: bytes) -> int:
+        """One element, written at once. Bit 0: there is credit still. Bit 1: `unsent`."""
+
     def submit_blocks(
         self,
         function: bytes,

@@ -58,7 +58,7 @@ MAIN: Final = b"__main__"
 READ_ONLY: Final = 1 << 63
 
 pickle_plainly = _pickle = pickle.dumps
-_unpickle = pickle.loads
+unpickle = _unpickle = pickle.loads
 # cloudpickle's own set of names, once it was looked for.
 _by_value_modules: Set[str] = frozenset()
 

@@ -111,6 +111,20 @@ impl Channel {
         Ok(())
     }
 
+    fn submit_one(
+        &self,
+        function: &[u8],
+        options: &Bound<'_, Options>,
+        sequence: u64,
+        blob: &Bound<'_, PyBytes>,
+    ) -> PyResult<u8> {
+        let (function, options) = (function_id(function)?, options.get().0.clone());
+        let mut inner = self.lock();
+        inner.submit_many(function, options, sequence, &[blob.as_bytes()]);
+        inner.flush();
+        Ok(u8::from(inner.credit()) | u8::from(inner.unsent()) << 1)
+    }
+
     #[pyo3(signature = (function, options, first, blocks, objects=Vec::new()))]
     fn submit_blocks(
         &self,

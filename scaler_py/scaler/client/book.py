@@ -43,9 +43,13 @@ class TaskRun:
         """For waiting: whether all that were submitted have an outcome."""
         return None if self.left else True
 
-    def resolve(self, start: int, end: int, outcome: Outcome, settle: Settle | None) -> None:
-        """Elements `start .. end` (sequence numbers) have this outcome, but for those that had one before."""
+    def resolve(self, start: int, end: int, outcome: Outcome, settle: Settle | None) -> int:
+        """Elements `start .. end` (sequence numbers) have this outcome, but for those that had one before.
+
+        Returns how many had none."""
         at, upto = start - self.first, end - self.first
+        if end - start == 1:
+            return self._resolve_one(at, outcome, settle)
         futures = self.futures[at:upto]
         self.futures[at:upto] = [None] * len(futures)
         for future in futures:
@@ -54,7 +58,21 @@ class TaskRun:
                     future._outcome = outcome
                 else:
                     settle(future, outcome)
-        self.done += len(futures) - futures.count(None)
+        count = len(futures) - futures.count(None)
+        self.done += count
+        return count
+
+    def _resolve_one(self, at: int, outcome: Outcome, settle: Settle | None) -> int:
+        future = self.futures[at]
+        if future is None:
+            return 0
+        self.futures[at] = None
+        self.done += 1
+        if settle is None:
+            future._outcome = outcome
+        else:
+            settle(future, outcome)
+        return 1
 
     def unfinished(self) -> Iterator[tuple[int, int]]:
         for offset, future in enumerate(self.futures):
@@ -94,8 +112,8 @@ class MapRun:
         self.count += count
         self.left += count
 
-    def resolve(self, start: int, end: int, outcome: Outcome, settle: Settle | None) -> None:
-        """Elements `start .. end` (sequence numbers) have this outcome; all without one before."""
+    def resolve(self, start: int, end: int, outcome: Outcome, settle: Settle | None) -> int:
+        """Elements `start .. end` (sequence numbers) have this outcome; all without one before. Returns how many."""
         at, upto = start - self.first, end - self.first
         self._by_start.append((at, len(self.arrivals)))
         self.arrivals.append((at, upto, outcome))
@@ -109,6 +127,7 @@ class MapRun:
             self.first_failure = at
         if self.futures:
             self._resolve_futures(at, upto, outcome, settle)
+        return upto - at
 
     def _resolve_futures(self, at: int, upto: int, outcome: Outcome, settle: Settle | None) -> None:
         if upto - at < len(self.futures):
@@ -219,15 +238,16 @@ class Book:
 
     def _resolve_all(self, start: int, end: int, outcome: Outcome, settle: Settle | None) -> None:
         while start < end:
-            place = bisect_right(self._starts, start) - 1
-            if place < 0 or start >= self._runs[place].end:
+            run: TaskRun | MapRun | None = self._open
+            if run is None or start < run.first:
+                place = bisect_right(self._starts, start) - 1
+                run = self._runs[place] if place >= 0 else None
+            if run is None or start >= run.end:
                 return  # not ours: the core hands out each outcome once, so this is nobody's
-            run = self._runs[place]
             upto = min(end, run.end)
-            before = run.left
-            run.resolve(start, upto, outcome, settle)
-            self._finished += before - run.left
-            self._forget(run)
+            self._finished += run.resolve(start, upto, outcome, settle)
+            if run is not self._open:
+                self._forget(run)
             start = upto
 
     def _forget(self, run: TaskRun | MapRun) -> None:

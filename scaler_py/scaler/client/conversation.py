@@ -19,6 +19,7 @@ from scaler._core import (
     EVENT_REFUSED,
     EVENT_RESULTS,
     EVENT_WELCOME,
+    FORM_SINGLE,
     Channel,
     Options,
 )
@@ -30,7 +31,7 @@ from scaler.client.futures import ScalerFuture
 from scaler.client.holds import Holds
 from scaler.client.object_link import ObjectLink
 from scaler.client.objects import Objects
-from scaler.client.outcomes import CANCELLED, Outcome, Verdict, make_outcome
+from scaler.client.outcomes import CANCELLED, Outcome, SingleValue, Verdict, make_outcome
 from scaler.client.receiver import Receiver
 from scaler.client.turns import Turns
 from scaler.errors import (
@@ -83,6 +84,8 @@ class Conversation:
         self.timeout = timeout
         self.turns = Turns(channel, self.read, heartbeat)
         self.lock = self.turns.lock
+        # Until target._outcome is not None; TimeoutError after so many seconds, if any.
+        self.wait_for: Callable[[Any, float | None], None] = self.turns.wait_for
         self.holds = Holds(channel, self.lock)
         self.objects = Objects(session, self.holds, lambda: open_link(self.storage))
         self.book = Book()
@@ -141,20 +144,35 @@ class Conversation:
 
     def submit_first(self, function: Function, options: Options, blob: bytes, future: ScalerFuture) -> None:
         """A task that is not simply one more of those that wait."""
-        self.check_open()
+        if self.refusal is not None:
+            raise self.refusal()
+        run = self.book.task_run()
+        futures = run.futures
+        future._sequence = sequence = run.first + len(futures)
+        if self._options is None and self.channel.credit:
+            self.send_alone(function, options, blob, sequence)
+            futures.append(future)
+            return
         if options is self._options:
             self.look_for_credit()
         if options is not self._options:
-            self.begin_run(function, options)
-        run = self.book.task_run()
-        self._base, self._futures = run.first, run.futures
-        future._sequence = run.end
-        run.futures.append(future)
+            self.begin_run(function, options, sequence)
+        self._base, self._futures = run.first, futures
+        futures.append(future)
         self._blobs.append(blob)
         if self.channel.credit:
             self.hand_over()
             self.write()
         else:
+            self.receiver.call()
+
+    def send_alone(self, function: Function, options: Options, blob: bytes, sequence: int) -> None:
+        """There is credit, and nothing waits for it."""
+        if not function.told:
+            self.tell(function)
+        function.used = True
+        state = self.channel.submit_one(function.id, options, sequence, blob)
+        if state & 2:
             self.receiver.call()
 
     def submit_with_objects(
@@ -182,11 +200,11 @@ class Conversation:
         if self.refusal is not None:
             raise self.refusal()
 
-    def begin_run(self, function: Function, options: Options) -> None:
+    def begin_run(self, function: Function, options: Options, first: int) -> None:
         self.hand_over()
         self.tell(function)
         function.used = True
-        self._function, self._options, self._first = function, options, self.book.next
+        self._function, self._options, self._first = function, options, first
 
     def tell(self, function: Function) -> None:
         """Before the function's first use, and again after it was forgotten."""
@@ -283,23 +301,26 @@ class Conversation:
 
     def read(self) -> None:
         """Takes in what has come, without waiting."""
-        events = self.channel.read()
+        channel = self.channel
+        events = channel.read()
         for event in events:
-            kind = event[0]
-            if kind == EVENT_RESULTS:
-                _, first, count, outcome_kind, payload, excepted, failure = event
-                outcome = make_outcome(first, count, outcome_kind, payload, failure, self.objects)
+            if event[0] == EVENT_RESULTS:
+                _, first, count, kind, payload, excepted, failure = event
+                if kind == FORM_SINGLE:
+                    outcome: Outcome = SingleValue(payload)
+                else:
+                    outcome = make_outcome(first, count, kind, payload, failure, self.objects)
                 self.book.resolve(first, count, outcome, excepted, self.settle if self.observed else None)
             else:
-                self.other_event(kind, event)
-        if self.channel.credit:
+                self.other_event(event[0], event)
+        if (self.waits_for_credit or self._options is not None) and channel.credit:
             self.waits_for_credit = False  # the core has sent what waited
-            if self._options is not None:
-                self.hand_over()
-                self.write()
+            self.hand_over()
+            self.write()
         if events:
-            self.turns.wake_served()
-            if self.settling or self.turns.barred:
+            turns = self.turns
+            turns.wake_served()
+            if self.settling or turns.barred:
                 self.receiver.call()
         self.holds.write()
 
@@ -349,10 +370,6 @@ class Conversation:
                     logger.exception("a callback of %r raised", future)
 
     # -- What futures ask for
-
-    def wait_for(self, target: Any, timeout: float | None) -> None:
-        """Until target._outcome is not None; TimeoutError after `timeout` seconds."""
-        self.turns.wait_for(target, timeout)
 
     def look(self) -> None:
         """Takes in what has come, for who asks without waiting."""
@@ -508,6 +525,7 @@ class Conversation:
         """In a child made by fork: the parent's socket is not ours, nor is the state of the lock."""
         self.turns = Turns(self.channel, self.read, self.turns.longest_wait)
         self.lock = self.turns.lock
+        self.wait_for = self.turns.wait_for
         self.receiver = Receiver(self, self.turns.longest_wait)
         self.settling.clear()
         self.observed.clear()

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from scaler._core import FORM_LIST, FORM_REFERENCE, FORM_SINGLE, FORM_TABLE, OUTCOME_CANCELLED, OUTCOME_EXCEPTION
 from scaler.client.failures import Failure, failure_error
 from scaler.client.object_link import Request
-from scaler.packing import loads, single_value, unpack_exception
+from scaler.packing import loads, single_value, unpack_exception, unpickle
 
 
 class Outcome(Protocol):
@@ -64,15 +64,17 @@ class _Value:
 class SingleValue(_Value):
     def __init__(self, payload: bytes) -> None:
         self.payload: bytes | None = payload
+        # One value; or more for a moment, when threads opened it together, and then the first counts.
+        self.opened: list[Any] = []
 
     def value(self, sequence: int) -> Any:
-        opened = self.__dict__
-        if "opened" not in opened:
+        opened = self.opened
+        if not opened:
             payload = self.payload
             if payload is not None:
-                opened.setdefault("opened", loads(payload))
+                opened.append(unpickle(payload) if payload[0] else loads(payload))
                 self.payload = None
-        return opened["opened"]
+        return opened[0]
 
 
 class ListValues(_Value):

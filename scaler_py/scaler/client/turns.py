@@ -75,17 +75,19 @@ class Turns:
                         self.lead(left)
             finally:
                 self.callers -= 1
-                self.hand_on()
+                if self._followers:
+                    self.hand_on()
 
     def lead(self, timeout: float | None) -> None:
         """With the lock, which is free meanwhile, and nobody reading: waits for the socket once and reads."""
+        lock = self.lock
         longest = self.longest_wait
         self.reading = True
-        self.lock.release()
+        lock.release()
         try:
             self.source.wait(longest if timeout is None or timeout > longest else timeout)
         finally:
-            self.lock.acquire()
+            lock.acquire()
             self.reading = False
         self._read()
 
