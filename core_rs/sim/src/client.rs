@@ -107,11 +107,12 @@ impl Client {
 
     /// One turn of the process.
     pub fn turn(&mut self, context: &mut Context, scheduler_listens: bool, store_listens: bool) {
-        while let Some(event) = self.scheduler.event() {
-            self.scheduler_event(context, event);
-        }
+        // First: a store that forgot is to be told before anything new is asked of it.
         while let Some(event) = self.objects.event() {
             self.objects_event(context, event);
+        }
+        while let Some(event) = self.scheduler.event() {
+            self.scheduler_event(context, event);
         }
         self.act(context);
         let mut out = Vec::new();

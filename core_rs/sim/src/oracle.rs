@@ -97,8 +97,8 @@ pub struct SessionTruth {
     arrays: Vec<ArrayPlan>,
     /// Its client was killed or said goodbye: nothing is promised any more.
     pub over: bool,
-    /// The scheduler died after the client: no other one will hear of this session.
-    forgotten: bool,
+    /// The scheduler that lives has met its client.
+    known: bool,
     /// Its objects may be gone: the scheduler gave the session up, or a store died.
     objects_lost: bool,
 }
@@ -159,7 +159,7 @@ impl Oracle {
             elements,
             arrays: plan.arrays.clone(),
             over: false,
-            forgotten: false,
+            known: false,
             objects_lost: false,
         });
     }
@@ -201,7 +201,10 @@ impl Oracle {
     }
 
     fn each_element(&mut self, visit: impl FnMut(&mut Truth)) {
-        self.sessions.iter_mut().flat_map(|session| &mut session.elements).for_each(visit);
+        self.sessions
+            .iter_mut()
+            .flat_map(|session| &mut session.elements)
+            .for_each(visit);
     }
 
     // What clients ask.
@@ -421,15 +424,16 @@ impl Oracle {
             .is_some_and(|session| session.objects_lost)
     }
 
-    /// It cannot know of sessions that were over before.
-    pub fn scheduler_begins(&mut self) {
-        for session in self.sessions.iter_mut().filter(|session| session.over) {
-            session.forgotten = true;
+    /// The scheduler that lives has met the session's client.
+    pub fn session_known(&mut self, session: SessionId) {
+        if let Some(session) = self.session_mut(session) {
+            session.known = true;
         }
     }
 
     pub fn scheduler_died(&mut self) {
         self.each_element(|element| element.ordered = 0);
+        self.sessions.iter_mut().for_each(|session| session.known = false);
         for truth in self
             .sessions
             .iter_mut()
@@ -445,7 +449,9 @@ impl Oracle {
 
     /// The scheduler sends a message to a node.
     pub fn ordered(&mut self, node: usize, message: &Message<Data>) {
-        let Message::Assign(assign) = message else { return };
+        let Message::Assign(assign) = message else {
+            return;
+        };
         for sequence in assign.first..assign.first + u64::from(assign.count) {
             if let Some(truth) = self.truth_mut(assign.session, sequence) {
                 truth.ordered |= 1 << node;
@@ -610,7 +616,7 @@ impl Oracle {
     pub fn forgotten(&self) -> Vec<SessionId> {
         self.sessions
             .iter()
-            .filter(|session| session.forgotten)
+            .filter(|session| session.over && !session.known)
             .map(|session| session.id)
             .collect()
     }

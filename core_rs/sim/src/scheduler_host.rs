@@ -150,7 +150,10 @@ impl SchedulerHost {
                     .parse()
                     .unwrap_or(usize::MAX),
             ),
-            None => Peer::Client(hello.session),
+            None => {
+                context.oracle.session_known(hello.session);
+                Peer::Client(hello.session)
+            }
         };
         self.peers.insert(link, peer);
         context.tell(Part::Scheduler, About::Part, || {

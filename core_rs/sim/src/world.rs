@@ -190,7 +190,6 @@ impl World {
         match part {
             Part::Client(_) => return,
             Part::Scheduler => {
-                self.context.oracle.scheduler_begins();
                 self.scheduler = Some(SchedulerHost::new(&mut self.context));
             }
             Part::Node(index) => self.nodes[index] = Some(NodeHost::new(&mut self.context, index)),
