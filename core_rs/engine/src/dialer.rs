@@ -1,7 +1,9 @@
 //! The connecting end of a link: hello on every new connection, and the link behind it.
 //!
-//!     Closed ──on_open──► Greeting ──Welcome──► Open ──on_close──► Closed
-//!                            └────────Refused───► Refused (final)
+//! ```text
+//! Closed ──on_open──► Greeting ──Welcome──► Open ──on_close──► Closed
+//!                        └────────Refused───► Refused (final)
+//! ```
 //!
 //! What is sent before the first welcome waits in the link. A welcome into another epoch, the first included, means
 //! that the peer knows nothing of us: [`DialerEvent::Fresh`] hands back what it never acknowledged, and whoever owns

@@ -1,6 +1,8 @@
 //! Tickets: a peer's proof that someone with the cluster key let it in (`ARCHITECTURE.md`, "Keys").
 //!
-//!     role u8 ‖ expiry u64 little-endian, seconds since 1970, 0 never ‖ group length u8 ‖ group ‖ MAC 32 bytes
+//! ```text
+//! role u8 ‖ expiry u64 little-endian, seconds since 1970, 0 never ‖ group length u8 ‖ group ‖ MAC 32 bytes
+//! ```
 
 use crate::wire::Hello;
 
