@@ -48,6 +48,9 @@ def pack_remote(frame: Buffer, codec: str) -> bytes:
 def unpack_remote(frame: Buffer) -> bytes:
     """The opposite. ValueError for what is malformed, or over the limit by its stated size, before it is allocated."""
 
+def is_plain(values: list[Any]) -> bool:
+    """Whether all are int, float, bool, str, bytes, None, or tuples of these, exactly."""
+
 def pack_table(blobs: Sequence[bytes]) -> bytes:
     """FORM_TABLE: the ends of all blobs as little-endian u32, then the blobs."""
 

@@ -21,16 +21,16 @@ from __future__ import annotations
 import _pickle as pickle
 import struct
 import sys
-from itertools import accumulate, chain, pairwise
+from itertools import pairwise
 
-from scaler._core import FORM_LIST, FORM_SINGLE, FORM_TABLE
+from scaler._core import FORM_LIST, FORM_SINGLE, FORM_TABLE, is_plain, pack_table, table_ends
 from scaler.errors import PackingError
 from scaler.exception_packing import pack_exception, unpack_exception
 
 # Not from `typing`, which takes as long to import as all of this may.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence, Set
+    from collections.abc import Set
     from typing import Any, Final
 
     from typing_extensions import Buffer
@@ -41,15 +41,13 @@ __all__ = [
     "dumps",
     "is_plain",
     "loads",
+    "pack_table",
     "pack_exception",
     "pack_values",
     "single_value",
     "unpack_exception",
     "unpack_values",
 ]
-
-PLAIN: Final = frozenset({int, float, bool, str, bytes, type(None)})
-PLAIN_OR_TUPLE: Final = PLAIN | {tuple}
 
 # Smaller buffers stay inside the pickle: reading a container costs more than copying them.
 LEAST_BUFFERS_BYTES: Final = 16 << 10
@@ -186,18 +184,6 @@ def _loads_container(view: memoryview) -> Any:
     return _unpickle(view[at:], buffers=buffers)
 
 
-def is_plain(values: Sequence[object]) -> bool:
-    """Whether all are int, float, bool, str, bytes, None, or tuples of these, exactly."""
-    kinds = set(map(type, values))
-    level: Iterable[object] = values
-    while not kinds <= PLAIN:
-        if not kinds <= PLAIN_OR_TUPLE:
-            return False
-        level = list(chain.from_iterable([value for value in level if type(value) is tuple]))
-        kinds = set(map(type, level))
-    return True
-
-
 def pack_values(values: list[Any]) -> tuple[int, bytes]:
     """(form, payload) of at least one value. PackingError with `index` and `path` of what cannot be pickled."""
     if len(values) == 1:
@@ -212,21 +198,6 @@ def _dumps_at(index: int, value: object) -> bytes:
         return dumps(value)
     except PackingError as error:
         raise PackingError(f"element {index}: {error}", index=index, path=error.path) from error.__cause__
-
-
-def pack_table(blobs: Sequence[bytes]) -> bytes:
-    """FORM_TABLE: the ends of all blobs as little-endian u32, then the blobs."""
-    return struct.pack(f"<{len(blobs)}I", *accumulate(map(len, blobs))) + b"".join(blobs)
-
-
-def table_ends(payload: Buffer, count: int) -> tuple[int, ...]:
-    """`count + 1` offsets into `payload`: element i is payload[offsets[i]:offsets[i + 1]]."""
-    start = 4 * count
-    try:
-        ends = struct.unpack_from(f"<{count}I", payload)
-    except struct.error as error:
-        raise pickle.UnpicklingError("malformed table") from error
-    return (start, *[start + end for end in ends])
 
 
 def unpack_values(form: int, payload: Buffer, count: int) -> list[Any]:

@@ -8,6 +8,7 @@ mod executor_port;
 mod loop_;
 mod object_channel;
 mod options;
+mod plain;
 mod process;
 mod remote;
 mod settings;
@@ -25,6 +26,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(bytes::blake3, module)?)?;
     module.add_function(wrap_pyfunction!(remote::pack_remote, module)?)?;
     module.add_function(wrap_pyfunction!(remote::unpack_remote, module)?)?;
+    module.add_function(wrap_pyfunction!(plain::is_plain, module)?)?;
     module.add_function(wrap_pyfunction!(table::pack_table, module)?)?;
     module.add_function(wrap_pyfunction!(table::table_ends, module)?)?;
     module.add_function(wrap_pyfunction!(process::end_with_parent, module)?)?;
