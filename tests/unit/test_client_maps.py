@@ -47,6 +47,11 @@ def test_small_plain_elements_come_in_few_lists():
     assert {block.form for block in blocks} == {FORM_LIST}
 
 
+@pytest.mark.parametrize("kind", [list, tuple, iter, lambda numbers: numbers])
+def test_blocks_are_the_same_from_whatever_gives_the_elements(kind):
+    assert unpacked(kind(range(3000)))[0] == list(range(3000))
+
+
 def test_large_elements_are_not_gathered():
     taken = itertools.count()
 

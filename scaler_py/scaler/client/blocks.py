@@ -45,18 +45,33 @@ class BlockMaker:
 
     def __init__(self, elements: Iterable[Any], starred: bool, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = min(most_bytes, MOST_BYTES)
-        self._elements = iter(elements)
+        self._elements = elements
         self._starred = starred
         self._size = FIRST_ELEMENTS
         self._index = 0
 
     def __iter__(self) -> Iterator[Block | Unpacked]:
-        while values := list(islice(self._elements, self._size)):
-            if is_plain(values):
+        take = self._take_slices() if type(self._elements) in (list, tuple, range) else self._take_from_iterator()
+        all_plain = type(self._elements) is range
+        for values in take:
+            if all_plain or is_plain(values):
                 yield from self._lists(values)
             else:
                 yield from self._tables(values)
             self._index += len(values)
+
+    def _take_slices(self) -> Iterator[list[Any]]:
+        """Quicker than from an iterator."""
+        elements: Any = self._elements
+        at = 0
+        while values := list(elements[at : at + self._size]):
+            at += len(values)
+            yield values
+
+    def _take_from_iterator(self) -> Iterator[list[Any]]:
+        elements = iter(self._elements)
+        while values := list(islice(elements, self._size)):
+            yield values
 
     def _lists(self, values: list[Any]) -> Iterator[Block]:
         payload = pickle.dumps(values, 5)
