@@ -433,7 +433,9 @@ impl Oracle {
 
     pub fn scheduler_died(&mut self) {
         self.each_element(|element| element.ordered = 0);
-        self.sessions.iter_mut().for_each(|session| session.known = false);
+        self.sessions
+            .iter_mut()
+            .for_each(|session| session.known = false);
         for truth in self
             .sessions
             .iter_mut()
