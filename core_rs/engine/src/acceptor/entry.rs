@@ -23,6 +23,9 @@ pub(super) struct Entry<P> {
     /// Stands in its list of links whose backlog may have changed.
     pub changed: bool,
     pub told_backlog: u64,
+    /// Payload bytes sent since then. Who counts what he sends hears of it when much has gone, though it went so
+    /// quickly that the backlog was never large.
+    pub untold: u64,
     /// Its entries in the acceptor's timers.
     pub acknowledge_at: Option<u64>,
     pub lease_at: Option<u64>,
@@ -41,6 +44,7 @@ impl<P: Payload> Entry<P> {
             ready: false,
             changed: false,
             told_backlog: 0,
+            untold: 0,
             acknowledge_at: None,
             lease_at: None,
         }
@@ -78,11 +82,13 @@ impl<P: Payload> Entry<P> {
     /// The backlog, if it is worth telling.
     pub fn take_backlog(&mut self) -> Option<u64> {
         let backlog = self.link.backlog();
-        let emptied = backlog == 0 && self.told_backlog != 0;
+        let much = self.told_backlog != 0 || self.untold >= BACKLOG_STEP;
+        let emptied = backlog == 0 && much;
         if !emptied && backlog.abs_diff(self.told_backlog) < BACKLOG_STEP {
             return None;
         }
         self.told_backlog = backlog;
+        self.untold = 0;
         Some(backlog)
     }
 }

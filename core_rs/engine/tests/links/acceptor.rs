@@ -207,6 +207,17 @@ fn a_backlog_is_told_when_it_is_large_and_when_it_is_gone() {
     );
 }
 
+#[test]
+fn an_empty_backlog_is_told_after_much_has_gone_piece_by_piece() {
+    let mut pair = Pair::connected(Role::Client);
+    for number in 0..8 {
+        pair.acceptor.send(LINK, sized(number, 100_000));
+        pair.run_for(SECOND);
+    }
+    let told = |event: &&AcceptorEvent<_>| matches!(event, AcceptorEvent::Backlog { bytes: 0, .. });
+    assert_eq!(pair.acceptor_events.iter().filter(told).count(), 2);
+}
+
 /// What a remote peer with this hello is told.
 fn knock(hello: Hello, unix_seconds: u64) -> Result<(), String> {
     let settings = AcceptorSettings {
