@@ -191,17 +191,14 @@ impl Parts {
             node.tick(now);
         }
         if let Some(store) = &mut self.store {
-            store.accepting.tick(now);
+            store.tick(now);
         }
     }
 
     pub fn next_wakeup(&self) -> Option<u64> {
         let scheduler = self.scheduler.as_ref().and_then(SchedulerPart::next_wakeup);
         let node = self.node.as_ref().and_then(NodePart::next_wakeup);
-        let store = self
-            .store
-            .as_ref()
-            .and_then(|store| store.accepting.next_wakeup());
+        let store = self.store.as_ref().and_then(StorePart::next_wakeup);
         [scheduler, node, store].into_iter().flatten().min()
     }
 

@@ -83,6 +83,18 @@ impl StorePart {
         }
     }
 
+    pub fn tick(&mut self, now: u64) {
+        self.accepting.tick(now);
+        self.engine.tick(now);
+    }
+
+    pub fn next_wakeup(&self) -> Option<u64> {
+        [self.accepting.next_wakeup(), self.engine.next_wakeup()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
     /// Does what the engine wants. False when there was nothing.
     pub fn drain(&mut self) -> bool {
         let mut outputs = std::mem::take(&mut self.outputs);

@@ -44,6 +44,7 @@ impl StoreHost {
     pub fn turn(&mut self, context: &mut Context) {
         let now = context.now();
         self.inward.tick(now);
+        self.store.tick(now);
         while let Some(event) = self.inward.event() {
             self.event(context, event);
         }
@@ -152,7 +153,7 @@ impl StoreHost {
 
     pub fn next_wakeup(&self) -> Option<Time> {
         let disk = self.disk.first_key_value().map(|((at, _), _)| *at);
-        [disk, self.inward.next_wakeup()]
+        [disk, self.inward.next_wakeup(), self.store.next_wakeup()]
             .into_iter()
             .flatten()
             .min()

@@ -1,5 +1,6 @@
 //! Objects that go out.
 
+use super::absent::Waiting;
 use super::{FileId, Place, Store, StoreOutput};
 use crate::wire::{LinkId, Message, ObjectKey, Payload, RefusalCode};
 
@@ -22,18 +23,31 @@ pub(super) struct Get {
 }
 
 impl<P: Payload> Store<P> {
-    pub(super) fn get(&mut self, link: LinkId, request: u32, key: ObjectKey) {
+    pub(super) fn get(&mut self, now: u64, link: LinkId, request: u32, key: ObjectKey) {
         let allowed = self.may_touch(link, &key);
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
         };
-        if peer.gets.len() >= MOST_GETS {
+        if peer.gets.len() + peer.absent >= MOST_GETS {
             return self.end(link, RefusalCode::Limit, "too many gets at a time");
         }
         if !allowed {
             // Nobody learns from a hash what others have.
             return self.send(link, Message::Missing { request });
         }
+        // Who may touch any object is a node; a client asks for results, which are here before it hears of them.
+        if peer.session == 0 && !self.objects.contains_key(&key) {
+            peer.absent += 1;
+            self.absent.wait(now, Waiting { link, request, key });
+            return;
+        }
+        self.begin_get(link, request, key);
+    }
+
+    pub(super) fn begin_get(&mut self, link: LinkId, request: u32, key: ObjectKey) {
+        let Some(peer) = self.peers.get_mut(&link) else {
+            return;
+        };
         peer.gets.push_back(Get {
             request,
             key,

@@ -3,7 +3,11 @@
 //! Objects are put and got in parts. A put is taken whole or not at all: its memory is set aside with its first part.
 //! What does not fit into memory goes straight to a file, where there may be files, and is read from there; memory is
 //! never shuffled. A getter that does not read gets no further parts.
+//!
+//! A node's get of an object that is not here waits a while: the client that submitted the task puts it, and its bytes
+//! come by another connection than the task, or come again after this storage lost them.
 
+mod absent;
 mod gets;
 mod puts;
 #[cfg(test)]
@@ -12,6 +16,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::wire::{LinkId, Message, ObjectKey, Payload, RefusalCode, Role, SessionId};
+use absent::Absent;
 use gets::Get;
 use puts::Put;
 
@@ -96,6 +101,8 @@ struct Peer<P> {
     session: SessionId,
     puts: BTreeMap<u32, Put<P>>,
     gets: VecDeque<Get>,
+    /// Gets of objects that are not here yet.
+    absent: usize,
     /// Bytes on their way to it.
     backlog: u64,
     held: bool,
@@ -120,6 +127,7 @@ pub struct Store<P: Payload> {
     reading: BTreeMap<(FileId, u64), Vec<(LinkId, u32)>>,
     /// Objects by file.
     files: BTreeMap<FileId, ObjectKey>,
+    absent: Absent,
     last_file: FileId,
     /// Of objects in memory and of puts that will be.
     memory: u64,
@@ -138,6 +146,7 @@ impl<P: Payload> Store<P> {
             writing: BTreeMap::new(),
             reading: BTreeMap::new(),
             files: BTreeMap::new(),
+            absent: Absent::default(),
             last_file: 0,
             memory: 0,
             file_bytes: 0,
@@ -159,6 +168,7 @@ impl<P: Payload> Store<P> {
             session,
             puts: BTreeMap::new(),
             gets: VecDeque::new(),
+            absent: 0,
             backlog: 0,
             held: false,
         };
@@ -176,6 +186,9 @@ impl<P: Payload> Store<P> {
         for waiting in self.reading.values_mut() {
             waiting.retain(|&(reader, _)| reader != link);
         }
+        if peer.absent > 0 {
+            self.absent.forget(link);
+        }
         self.release_held();
     }
 
@@ -187,7 +200,7 @@ impl<P: Payload> Store<P> {
         }
     }
 
-    pub fn handle(&mut self, _now: u64, link: LinkId, message: Message<P>) {
+    pub fn handle(&mut self, now: u64, link: LinkId, message: Message<P>) {
         let Some(peer) = self.peers.get(&link) else {
             return;
         };
@@ -200,7 +213,7 @@ impl<P: Payload> Store<P> {
                 offset,
                 payload,
             } => self.put(link, request, key, size, offset, payload),
-            Message::Get { request, key } => self.get(link, request, key),
+            Message::Get { request, key } => self.get(now, link, request, key),
             Message::Delete { keys } if scheduler => keys.iter().for_each(|key| self.delete(key)),
             Message::DeleteSession { session } if scheduler => self.delete_session(session),
             Message::Heartbeat => {}
@@ -230,6 +243,14 @@ impl<P: Payload> Store<P> {
             FileDone::Failed { file, error } => self.file_failed(file, &error),
         }
         self.release_held();
+    }
+
+    pub fn tick(&mut self, now: u64) {
+        self.give_up_absent(now);
+    }
+
+    pub fn next_wakeup(&self) -> Option<u64> {
+        self.absent.next_wakeup()
     }
 
     pub fn drain(&mut self, out: &mut Vec<StoreOutput<P>>) {
@@ -314,6 +335,9 @@ impl<P: Payload> Store<P> {
             .map(|(key, _)| *key)
             .collect();
         keys.iter().for_each(|key| self.delete(key));
+        for waiting in self.absent.take_session(session) {
+            self.absent_is_missing(waiting);
+        }
     }
 
     fn file_failed(&mut self, file: FileId, error: &str) {
@@ -345,6 +369,8 @@ impl<P: Payload> Store<P> {
             .sum();
         let file_bytes = objects + puts().map(Put::file_bytes).sum::<u64>();
         assert_eq!(self.file_bytes, file_bytes, "bytes in files");
+        let absent: usize = self.peers.values().map(|peer| peer.absent).sum();
+        assert_eq!(self.absent.len(), absent, "gets of absent objects");
         assert!(
             self.files
                 .values()

@@ -188,6 +188,7 @@ impl<P: Payload> Store<P> {
         if let Into::File { file, .. } = put.into {
             self.writing.remove(&file);
         }
+        let put_key = put.key;
         if self.objects.contains_key(&put.key) {
             // Somebody else was faster.
             self.drop_put(put);
@@ -218,6 +219,7 @@ impl<P: Payload> Store<P> {
             );
         }
         self.send(link, Message::Stored { request });
+        self.absent_came(&put_key);
     }
 
     pub(super) fn written(&mut self, file: FileId, bytes: u64) {

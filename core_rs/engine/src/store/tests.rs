@@ -112,14 +112,6 @@ fn an_object_put_in_parts_comes_back_in_parts() {
     let mut rig = Rig::new(100, false);
     rig.part(CLIENT, 1, 5, 30, 0, 20);
     assert_eq!(rig.told(CLIENT), vec![]);
-    rig.say(
-        NODE,
-        Message::Get {
-            request: 7,
-            key: key(5),
-        },
-    );
-    assert_eq!(rig.told(NODE), vec![Message::Missing { request: 7 }]);
     rig.part(CLIENT, 1, 5, 30, 20, 10);
     assert_eq!(rig.told(CLIENT), vec![Message::Stored { request: 1 }]);
     rig.say(
@@ -690,4 +682,74 @@ mod histories {
             prop_assert_eq!(rig.store.unwritten, 0);
         }
     }
+}
+
+fn get(rig: &mut Rig, link: LinkId, request: u32, byte: u8) {
+    let key = key(byte);
+    rig.say(link, Message::Get { request, key });
+}
+
+#[test]
+fn a_get_that_comes_before_its_object_waits_for_it() {
+    let mut rig = Rig::new(100, false);
+    get(&mut rig, NODE, 7, 5);
+    rig.part(CLIENT, 1, 5, 30, 0, 20);
+    assert_eq!(rig.told(NODE), vec![]);
+    rig.part(CLIENT, 1, 5, 30, 20, 10);
+    let parts = vec![data(7, 30, 0, 20), data(7, 30, 20, 10)];
+    assert_eq!(rig.told(NODE), parts);
+    assert_eq!(rig.store.next_wakeup(), None);
+}
+
+#[test]
+fn an_object_that_does_not_come_is_missing_in_the_end() {
+    let mut rig = Rig::new(100, false);
+    get(&mut rig, NODE, 7, 5);
+    let end = rig.store.next_wakeup().expect("its patience ends");
+    rig.store.tick(end - 1);
+    rig.absorb();
+    assert_eq!(rig.told(NODE), vec![]);
+    rig.store.tick(end);
+    rig.absorb();
+    assert_eq!(rig.told(NODE), vec![Message::Missing { request: 7 }]);
+}
+
+#[test]
+fn while_its_client_puts_others_an_absent_object_is_waited_for() {
+    let mut rig = Rig::new(100, false);
+    get(&mut rig, NODE, 7, 5);
+    rig.part(CLIENT, 1, 4, 30, 0, 20);
+    rig.store.tick(absent::PATIENCE_US);
+    rig.absorb();
+    assert_eq!(rig.told(NODE), vec![]);
+    rig.part(CLIENT, 1, 4, 30, 20, 10);
+    rig.store.tick(2 * absent::PATIENCE_US);
+    rig.absorb();
+    assert_eq!(rig.told(NODE), vec![Message::Missing { request: 7 }]);
+}
+
+#[test]
+fn a_client_learns_at_once_that_an_object_is_missing() {
+    let mut rig = Rig::new(100, false);
+    get(&mut rig, CLIENT, 7, 5);
+    assert_eq!(rig.told(CLIENT), vec![Message::Missing { request: 7 }]);
+}
+
+#[test]
+fn nobody_waits_for_objects_of_a_session_that_is_over() {
+    let mut rig = Rig::new(100, false);
+    get(&mut rig, NODE, 7, 5);
+    rig.say(SCHEDULER, Message::DeleteSession { session: 9 });
+    assert_eq!(rig.told(NODE), vec![Message::Missing { request: 7 }]);
+    assert_eq!(rig.store.next_wakeup(), None);
+}
+
+#[test]
+fn a_peer_that_left_waits_for_nothing() {
+    let mut rig = Rig::new(100, false);
+    get(&mut rig, NODE, 7, 5);
+    rig.store.left(NODE);
+    rig.put(5, 20);
+    assert_eq!(rig.store.next_wakeup(), None);
+    assert_eq!(rig.told(NODE), vec![]);
 }
