@@ -55,6 +55,9 @@ ALIGNMENT: Final = 64
 MAIN: Final = b"__main__"
 READ_ONLY: Final = 1 << 63
 
+# No pickle of them names anything; large ones need not be looked through.
+_NAMELESS: Final = (bytes, str, int, float)
+
 pickle_plainly = _pickle = pickle.dumps
 unpickle = _unpickle = pickle.loads
 # cloudpickle's own set of names, once it was looked for.
@@ -105,7 +108,7 @@ def dumps(value: object) -> bytes:
         data = _pickle(value, 5, buffer_callback=buffers.append)
     except Exception:
         return dumps_by_value(value)
-    if refers_to_main(data):
+    if type(value) not in _NAMELESS and refers_to_main(data):
         return dumps_by_value(value)
     return _with_buffers(value, data, buffers, _pickle) if buffers else data
 

@@ -74,6 +74,22 @@ def test_a_scheduler_killed_with_a_hundred_thousand_tasks_comes_back(start: Star
         assert [future.result(PATIENCE) for future in queued] == [i % 500 for i in range(100_000)]
 
 
+def test_large_arguments_survive_scheduler_and_storage(start: Starter) -> None:
+    storage = start.part("scaler.storage", {"address": start.path("objects")})
+    scheduler = start.scheduler(object_storage=start.path("objects"))
+    start.node(slots=2)
+    with Client(start.path(), timeout_seconds=60) as client:
+        futures = [client.submit(work.spin_and_measure, bytes(100_000 + i), 0.01) for i in range(200)]
+        mapped = client.map(len, [bytes(200_000 + i) for i in range(50)])
+        futures[10].result(PATIENCE)
+        start.kill(scheduler)
+        start.kill(storage)
+        start.part("scaler.storage", {"address": start.path("objects")})
+        start.scheduler(object_storage=start.path("objects"), resync=0.5)
+        assert [future.result(PATIENCE) for future in futures] == [100_000 + i for i in range(200)]
+        assert mapped.results() == [200_000 + i for i in range(50)]
+
+
 def test_results_of_a_scheduler_that_came_back_are_delivered_once(start: Starter) -> None:
     delivered: collections.Counter[int] = collections.Counter()
     scheduler = start.scheduler()

@@ -14,6 +14,11 @@ def spin(seconds: float) -> None:
         pass
 
 
+def spin_and_measure(data: bytes, seconds: float) -> int:
+    spin(seconds)
+    return len(data)
+
+
 def marked(call: tuple[str, int, float]) -> int:
     """Element `i`, which notes in the file `folder/<pid>` that it runs: i + 1 while it does, 0 after."""
     folder, i, seconds = call

@@ -22,7 +22,7 @@ from scaler.packing import ObjectReference, loads, pack_exception, pack_values, 
 HELLO, WELCOME, REFUSED, HEARTBEAT = 0, 1, 2, 4
 FUNCTION, FORGET_FUNCTION, SUBMIT, CANCEL, QUERY, CLEAR, GOODBYE, SHUTDOWN, HOLD, RELEASE = range(10, 20)
 RESULTS, ANSWER, CLOSING = 20, 21, 22
-PUT, STORED, GET, DATA, MISSING = 60, 61, 62, 63, 64
+PUT, STORED, GET, DATA, MISSING, STORE_ERROR = 60, 61, 62, 63, 64, 67
 CANCELLED, FAILURE, EXCEPTION, REFERENCE = 5, 6, 4, 3
 # Places of payload lengths among a message's fields, for the kinds that have any but blocks and segments.
 PAYLOAD_AT = {FUNCTION: 2, PUT: 5}
@@ -68,6 +68,9 @@ class ScriptedScheduler:
     incarnation: int = 7
     functions: dict[bytes, bytes] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
+    # Submissions whose arguments are not here yet.
+    waiting: list[tuple[Peer, list[Any]]] = field(default_factory=list)
+    refuse_objects: str = ""
     messages: queue.SimpleQueue[list[Any]] = field(default_factory=queue.SimpleQueue)
     objects: dict[tuple[int, bytes], bytes] = field(default_factory=dict)
     held: dict[bytes, int] = field(default_factory=dict)
@@ -118,6 +121,8 @@ class ScriptedScheduler:
             self.incarnation += 1
             self.functions.clear()
             self.tasks.clear()
+            self.waiting.clear()
+            self.objects.clear()
             self.peers.clear()
 
     # -- The wire
@@ -212,6 +217,9 @@ class ScriptedScheduler:
 
     def _submit(self, peer: Peer, message: list[Any]) -> None:
         _, function, first, options, blocks, _, finished = message
+        if not all(self._is_here(payload) for _, form, payload in blocks if form == REFERENCE):
+            self.waiting.append((peer, message))
+            return
         done = {first + at + i for at, count in finished for i in range(count)}
         sequence = first
         for count, form, payload in blocks:
@@ -227,11 +235,21 @@ class ScriptedScheduler:
 
     def _put(self, peer: Peer, message: list[Any]) -> None:
         _, request, (session, hash), size, offset, payload = message
+        if self.refuse_objects:
+            self._send(peer, [[STORE_ERROR, request, 0, self.refuse_objects]])
+            return
         so_far = self.objects.get((session, hash), b"")
         if len(so_far) == offset:
             self.objects[session, hash] = so_far + payload
         if offset + len(payload) == size:
             self._send(peer, [[STORED, request]])
+            waiting, self.waiting = self.waiting, []
+            for submitter, submit in waiting:
+                self._submit(submitter, submit)
+
+    def _is_here(self, reference: bytes) -> bool:
+        key = int.from_bytes(reference[:8], "little"), reference[8:24]
+        return len(self.objects.get(key, b"")) == int.from_bytes(reference[24:], "little")
 
     def _get(self, peer: Peer, message: list[Any]) -> None:
         _, request, (session, hash) = message

@@ -9,7 +9,7 @@ import threading
 import numpy
 import pytest
 from scaler import Client, ObjectReference
-from scaler.client import objects
+from scaler.client import object_link, objects
 from scaler.errors import MissingObjects, ObjectStorageException, PackingError
 from scripted_scheduler import GET, HOLD, PUT, RELEASE, SUBMIT
 
@@ -181,3 +181,58 @@ def test_storage_that_cannot_be_reached_says_what_to_do(scheduler, tmp_path):
         with pytest.raises(ObjectStorageException, match="advertised-object-storage-address"):
             client.submit(len, bytes(100_000))
         assert client.submit(abs, -1).result(20) == 1
+
+
+def test_arguments_of_unfinished_tasks_are_put_again_when_the_storage_lost_them(scheduler, client):
+    scheduler.hold = True
+    futures = [client.submit(len, bytes(100_000 + i)) for i in range(3)]
+    mapped = client.map(len, [bytes(200_000), bytes(200_001)])
+    scheduler.wait_for_tasks(5)
+    scheduler.forget()
+    scheduler.drop_connections()
+    scheduler.wait_for_tasks(5)
+    scheduler.run()
+    assert [future.result(20) for future in futures] == [100_000, 100_001, 100_002]
+    assert mapped.results(20) == [200_000, 200_001]
+
+
+def test_arguments_are_let_go_of_when_their_task_is_done(scheduler, client, monkeypatch):
+    monkeypatch.setattr(objects, "MOST_KEPT", 1)
+    futures = [client.submit(len, bytes(100_000 + i)) for i in range(3)]
+    assert [future.result(20) for future in futures] == [100_000, 100_001, 100_002]
+    mapped = client.map(len, [bytes(200_000), bytes(200_001)])
+    assert mapped.results(20) == [200_000, 200_001]
+    gc.collect()
+    alive = [stored for stored in gc.get_objects() if isinstance(stored, objects.Stored)]
+    assert [stored.size > 200_001 for stored in alive] == [True], "the last is kept for a while"
+
+
+def test_task_whose_arguments_storage_does_not_take_fails(scheduler, client):
+    scheduler.refuse_objects = "it is full"
+    future = client.submit(len, bytes(100_000))
+    with pytest.raises(ObjectStorageException, match="it is full"):
+        future.result(20)
+    assert client.submit(abs, -1).result(20) == 1
+    scheduler.refuse_objects = ""
+    assert client.submit(len, bytes(100_000)).result(20) == 100_000
+
+
+def test_submit_does_not_wait_for_storage_until_much_is_on_its_way(scheduler, client, monkeypatch):
+    monkeypatch.setattr(object_link, "MOST_ON_THE_WAY", 250_000)
+    assert client.submit(len, bytes(99_999)).result(20) == 99_999
+    with scheduler.lock:  # nothing is answered meanwhile
+        futures = [client.submit(len, bytes(100_000 + i)) for i in range(2)]
+        third = threading.Thread(target=lambda: futures.append(client.submit(len, bytes(100_002))))
+        third.start()
+        third.join(0.2)
+        assert third.is_alive()
+    third.join(20)
+    assert [future.result(20) for future in futures] == [100_000, 100_001, 100_002]
+
+
+def test_arguments_reach_storage_though_nobody_waits(scheduler, client):
+    scheduler.hold = True
+    future = client.submit(len, bytes(3_000_000))
+    scheduler.wait_for_tasks(1)
+    scheduler.run()
+    assert future.result(20) == 3_000_000

@@ -12,7 +12,7 @@ use scaler_wire::{
 };
 
 use crate::dialed::{Dialed, DialedEvent, Waiting};
-use crate::port::{object_hash, PART};
+use crate::port::PART;
 
 #[derive(Debug)]
 pub enum ObjectEvent {
@@ -98,14 +98,12 @@ impl ObjectChannel {
         self.dialed.unsent()
     }
 
-    pub fn put(&mut self, data: Bytes) -> (u32, [u8; 16]) {
-        let hash = object_hash(&data);
+    pub fn put(&mut self, hash: [u8; 16], data: Bytes) -> u32 {
         let key = ObjectKey {
             session: self.session,
             hash,
         };
-        let request = self.request(Pending::Put { key, data });
-        (request, hash)
+        self.request(Pending::Put { key, data })
     }
 
     pub fn get(&mut self, key: ObjectKey) -> u32 {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use harness::{noise, object_channel, object_event, store_settings, Folder, RunningLoop};
 use scaler_loops::object_channel::{ObjectChannel, ObjectEvent};
+use scaler_loops::port::object_hash;
 use scaler_loops::reactor::Settings;
 use scaler_loops::shared::{Listening, Order};
 use scaler_loops::store_part::StoreSettings;
@@ -44,7 +45,8 @@ impl Storage {
 }
 
 fn put(channel: &mut ObjectChannel, data: &[u8]) -> [u8; 16] {
-    let (request, hash) = channel.put(Bytes::copy_from_slice(data));
+    let hash = object_hash(data);
+    let request = channel.put(hash, Bytes::copy_from_slice(data));
     object_event(channel, |event| match event {
         ObjectEvent::Stored { request: stored } => (*stored == request).then_some(()),
         ObjectEvent::StoreError { text, .. } => panic!("{text}"),
@@ -115,7 +117,8 @@ fn a_socket_that_breaks_loses_nothing() {
     let storage = Storage::plain();
     let (mut channel, session) = object_channel(&storage.path);
     let data = noise(9 << 20);
-    let (request, hash) = channel.put(Bytes::copy_from_slice(&data));
+    let hash = object_hash(&data);
+    let request = channel.put(hash, Bytes::copy_from_slice(&data));
     channel.detach();
     channel.attach(harness::connect(&storage.path)).unwrap();
     object_event(&mut channel, |event| match event {

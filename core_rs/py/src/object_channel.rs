@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use scaler_loops::dialed::Waiting;
 use scaler_loops::object_channel::{self, ObjectEvent};
 use scaler_loops::wire::{ObjectKey, Role};
@@ -55,9 +55,9 @@ impl ObjectChannel {
         self.lock().unsent()
     }
 
-    fn put<'py>(&self, py: Python<'py>, data: Borrowed<'py>) -> (u32, Bound<'py, PyBytes>) {
-        let (request, hash) = self.lock().put(data.to_bytes());
-        (request, PyBytes::new(py, &hash))
+    fn put(&self, hash: &[u8], data: Borrowed<'_>) -> PyResult<u32> {
+        let hash = exactly(hash, "an object's hash")?;
+        Ok(self.lock().put(hash, data.to_bytes()))
     }
 
     fn get(&self, session: u64, hash: &[u8]) -> PyResult<u32> {

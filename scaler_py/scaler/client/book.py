@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 
 from scaler.client.futures import ScalerFuture
+from scaler.client.objects import Stored
 from scaler.client.outcomes import Outcome
 
 # Futures in one run of tasks: what the slowest of them keeps from being forgotten is this long a list.
@@ -23,12 +24,14 @@ Settle = Callable[[ScalerFuture, Outcome], None]
 class TaskRun:
     """Tasks `first .. first + len(futures)`; those with an outcome are None."""
 
-    __slots__ = ("__weakref__", "done", "first", "futures")
+    __slots__ = ("__weakref__", "done", "first", "futures", "stored")
 
     def __init__(self, first: int) -> None:
         self.first = first
         self.futures: list[ScalerFuture | None] = []
         self.done = 0
+        # Arguments that lie in storage, of tasks that have no outcome, by sequence number.
+        self.stored: dict[int, Stored] = {}
 
     @property
     def left(self) -> int:
@@ -47,6 +50,8 @@ class TaskRun:
         """Elements `start .. end` (sequence numbers) have this outcome, but for those that had one before.
 
         Returns how many had none."""
+        if self.stored:
+            _let_go(self.stored, start, end)
         at, upto = start - self.first, end - self.first
         if end - start == 1:
             return self._resolve_one(at, outcome, settle)
@@ -94,6 +99,7 @@ class MapRun:
         self.arrivals: list[tuple[int, int, Outcome]] = []
         self._by_start: list[tuple[int, int]] = []
         self.futures: dict[int, ScalerFuture] = {}
+        self.stored: dict[int, Stored] = {}
         # All elements below `prefix` have an outcome.
         self.prefix = 0
         self._ends: dict[int, int] = {}
@@ -114,6 +120,8 @@ class MapRun:
 
     def resolve(self, start: int, end: int, outcome: Outcome, settle: Settle | None) -> int:
         """Elements `start .. end` (sequence numbers) have this outcome; all without one before. Returns how many."""
+        if self.stored:
+            _let_go(self.stored, start, end)
         at, upto = start - self.first, end - self.first
         self._by_start.append((at, len(self.arrivals)))
         self.arrivals.append((at, upto, outcome))
@@ -159,6 +167,15 @@ class MapRun:
             yield self.first + at, self.first + self.count
 
 
+def _let_go(stored: dict[int, Stored], start: int, end: int) -> None:
+    if end - start < len(stored):
+        for sequence in range(start, end):
+            stored.pop(sequence, None)
+    else:
+        for sequence in [sequence for sequence in stored if start <= sequence < end]:
+            del stored[sequence]
+
+
 class Book:
     """All runs of a client, by their first sequence number."""
 
@@ -190,11 +207,19 @@ class Book:
             self._enter(run)
         return run
 
-    def add_task(self, future: ScalerFuture) -> int:
-        """Its number."""
-        sequence = self.next
-        self.task_run().futures.append(future)
+    def add_task(self, future: ScalerFuture, stored: Stored | None = None) -> int:
+        """Its number. stored: its arguments, where they lie in storage: kept until it has an outcome."""
+        run = self.task_run()
+        sequence = run.end
+        run.futures.append(future)
+        if stored is not None:
+            run.stored[sequence] = stored
         return sequence
+
+    def users(self, stored: Stored) -> list[int]:
+        """Submitted tasks without an outcome that have these arguments."""
+        runs = [run for run in self._runs if isinstance(run, TaskRun)]
+        return [sequence for run in runs for sequence, its in run.stored.items() if its is stored]
 
     def add_elements(self, run: MapRun, count: int) -> None:
         """The next elements of a map."""

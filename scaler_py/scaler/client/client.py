@@ -22,10 +22,18 @@ from scaler.client.functions import Function, FunctionCache
 from scaler.client.futures import ScalerFuture
 from scaler.client.map_futures import MapFutures
 from scaler.client.mapping import MapSubmission, lazy_results, length_of, reference_payload
-from scaler.client.object_link import ObjectLink
+from scaler.client.object_link import ObjectLink, Owner
 from scaler.client.serializer import DefaultSerializer, Sealed, SealedFunction, seal_arguments
 from scaler.errors import ClientQuitException, ObjectStorageException, SchedulerProtectedError
-from scaler.packing import MAIN, ObjectReference, dumps, look_for_by_value_modules, pickle_plainly, refuse_buffer
+from scaler.packing import (
+    MAIN,
+    ObjectReference,
+    dumps,
+    is_plain,
+    look_for_by_value_modules,
+    pickle_plainly,
+    refuse_buffer,
+)
 
 # Larger arguments go to object storage, in bytes.
 INLINE_LIMIT = 64 << 10
@@ -103,7 +111,7 @@ class Client:
         endpoint = self._endpoint
         properties = _properties()
 
-        def open_link(advertised: str) -> ObjectLink:
+        def open_link(advertised: str, owner: Owner) -> ObjectLink:
             from scaler.transport.addresses import reachable_address
 
             if not (object_storage_address or advertised):
@@ -119,6 +127,7 @@ class Client:
                 lambda ticket: ObjectChannel(session, _random_number(), ticket, properties),
                 timeout,
                 heartbeat,
+                owner,
             )
 
         deadline = time.monotonic() + timeout
@@ -156,7 +165,12 @@ class Client:
             blob = pickle_plainly(args, 5, buffer_callback=refuse_buffer)
         except Exception:
             return self._submit_slowly(function, function.options_starred, args, kwargs)
-        if blob.find(MAIN) >= 0 or len(blob) > self._short_way_limit or ObjectReference.made:
+        if len(blob) > self._short_way_limit:
+            # Looking through much plain data for a name in it is dear.
+            if self._short_way_limit >= 0 and is_plain([args]):
+                return self._submit_stored(function, function.options_starred, blob, [])
+            return self._submit_slowly(function, function.options_starred, args, kwargs)
+        if blob.find(MAIN) >= 0 or ObjectReference.made:
             return self._submit_slowly(function, function.options_starred, args, kwargs)
         return self._submit_blob(function, function.options_starred, blob)
 
@@ -207,10 +221,9 @@ class Client:
         if len(blob) <= self._inline_limit:
             return conversation.submit_with_objects(function, options, (1, 2, blob), uses)
         stored = conversation.objects.start_put(blob)
-        conversation.objects.wait(stored)
         uses.append((0, conversation.session, stored.hash, stored.size))
         block = (1, REFERENCE_FORM, reference_payload(conversation.session, stored))
-        return conversation.submit_with_objects(function, options, block, uses)
+        return conversation.submit_with_objects(function, options, block, uses, stored)
 
     @overload
     def map(

@@ -29,9 +29,9 @@ from scaler.client.connection import Endpoint, unreachable
 from scaler.client.functions import Function
 from scaler.client.futures import ScalerFuture
 from scaler.client.holds import Holds
-from scaler.client.object_link import ObjectLink
-from scaler.client.objects import Objects
-from scaler.client.outcomes import CANCELLED, Outcome, SingleValue, Verdict, make_outcome
+from scaler.client.object_link import ObjectLink, Owner
+from scaler.client.objects import Objects, Stored
+from scaler.client.outcomes import CANCELLED, KnownError, Outcome, SingleValue, Verdict, make_outcome
 from scaler.client.receiver import Receiver
 from scaler.client.turns import Turns
 from scaler.errors import (
@@ -74,10 +74,10 @@ class Conversation:
         channel: Channel,
         timeout: float,
         heartbeat: float,
-        open_link: Callable[[str], ObjectLink],
+        open_link: Callable[[str, Owner], ObjectLink],
     ) -> None:
         """timeout, heartbeat: seconds. open_link: connects to object storage at the address that the scheduler
-        named."""
+        named, for an owner."""
         self.endpoint = endpoint
         self.session = session
         self.channel = channel
@@ -87,7 +87,9 @@ class Conversation:
         # Until target._outcome is not None; TimeoutError after so many seconds, if any.
         self.wait_for: Callable[[Any, float | None], None] = self.turns.wait_for
         self.holds = Holds(channel, self.lock)
-        self.objects = Objects(session, self.holds, lambda: open_link(self.storage))
+        self.objects = Objects(
+            session, self.holds, lambda owner: open_link(self.storage, owner), self.put_failed, self.check_open
+        )
         self.book = Book()
         self.receiver = Receiver(self, heartbeat)
         # Set when no more can be submitted: makes the exception that says why.
@@ -181,12 +183,16 @@ class Conversation:
         options: Options,
         block: tuple[int, int, bytes],
         objects: list[tuple[int, int, bytes, int]],
+        stored: Stored | None = None,
     ) -> ScalerFuture:
-        """One task that needs objects on the node before it starts."""
+        """One task that needs objects on the node before it starts. stored: its arguments, where they are one."""
         future = ScalerFuture(self, 0)
         with self.lock:
             self.check_open()
-            future._sequence = self.book.add_task(future)
+            future._sequence = self.book.add_task(future, stored)
+            if stored is not None and isinstance(stored.request._outcome, Exception):
+                self.book.resolve(future._sequence, 1, KnownError(stored.request._outcome), (), self.settle)
+                return future
             self.hand_over()
             self.tell(function)
             self.channel.submit_blocks(function.id, options, future._sequence, [block], objects)
@@ -195,6 +201,15 @@ class Conversation:
             if self.waits_for_credit:
                 self.wait_for_room()
         return future
+
+    def put_failed(self, stored: Stored, error: Exception) -> None:
+        """Without the lock. The tasks that have these arguments fail, wherever they are."""
+        with self.lock:
+            for sequence in self.book.users(stored):
+                self.channel.cancel(sequence, 1)
+                self.book.resolve(sequence, 1, KnownError(error), (), self.settle)
+            self.channel.flush()
+            self.turns.wake_served()
 
     def check_open(self) -> None:
         if self.refusal is not None:
@@ -275,8 +290,9 @@ class Conversation:
         options: Options,
         blocks: list[tuple[int, int, bytes]],
         objects: list[tuple[int, int, bytes, int]],
+        stored: list[tuple[int, Stored]],
     ) -> None:
-        """The next elements of a map. Waits while much is queued."""
+        """The next elements of a map. Waits while much is queued. stored: arguments by offset, where they are one."""
         with self.lock:
             self.check_open()
             self.hand_over()
@@ -284,6 +300,8 @@ class Conversation:
             first = run.first + run.count
             count = sum(block[0] for block in blocks)
             self.book.add_elements(run, count)
+            for offset, arguments in stored:
+                run.stored[first + offset] = arguments
             self.channel.submit_blocks(function.id, options, first, blocks, objects)
             self.waits_for_credit = not self.channel.credit
             self.write()
@@ -495,15 +513,18 @@ class Conversation:
 
     def close(self, why: Callable[[], BaseException]) -> None:
         """Says goodbye and ends. Again is fine."""
+        # First: what is still on its way to storage must not arrive there after the session's end.
+        self.objects.close()
         self.say_goodbye()
         with self.lock:
             self.end(why, CANCELLED)
             self.let_go_of_channel()
-        self.objects.close()
+        self.objects.join()
         self.receiver.join()
 
     def let_go_of_channel(self) -> None:
         """With the lock, after `end`: the socket is closed, and what the futures that are left hold is small."""
+        self.objects.close()
         self.channel.detach()
         self.channel.wake()
         self.channel = self.turns.source = self.holds.channel = NoChannel()  # type: ignore[assignment]

@@ -46,8 +46,8 @@ class MapSubmission:
     def _clear(self) -> None:
         self._blocks: list[tuple[int, int, bytes]] = []
         self._objects: list[tuple[int, int, bytes, int]] = []
-        # Elements of this batch that lie in storage; held until the batch is with the core.
-        self._stored: list[Stored] = []
+        # Elements of this batch that lie in storage, by offset.
+        self._stored: list[tuple[int, Stored]] = []
         self._count = 0
         self._bytes = 0
 
@@ -69,7 +69,7 @@ class MapSubmission:
             self._objects += object_uses(self._count + offset, [reference])
         if block.count == 1 and len(block.payload) > self._inline_limit:
             stored = self._conversation.objects.start_put(block.payload)
-            self._stored.append(stored)
+            self._stored.append((self._count, stored))
             self._blocks.append((1, FORM_REFERENCE, reference_payload(self._conversation.session, stored)))
             self._objects.append((self._count, self._conversation.session, stored.hash, stored.size))
         else:
@@ -79,9 +79,11 @@ class MapSubmission:
 
     def _send(self) -> None:
         if self._blocks:
-            for stored in self._stored:
+            for _, stored in self._stored:
                 self._conversation.objects.wait(stored)
-            self._conversation.submit_blocks(self._run, self._function, self._options, self._blocks, self._objects)
+            self._conversation.submit_blocks(
+                self._run, self._function, self._options, self._blocks, self._objects, self._stored
+            )
             self._clear()
 
 

@@ -2,19 +2,23 @@
 
 Equal bytes are stored once. The scheduler keeps an object while this client holds it, and while tasks use it. Large
 arguments are held a while longer than their tasks need, for they are often sent again: the last 32 of them, up to 256
-MiB. Bytes that were let go of and come again are stored under another name (a few bytes behind the pickle, which no
-reader minds), for the deletion of the old ones may still be under way.
+MiB. Bytes that were let go of and come again are stored under another name, for the deletion of the old ones may still
+be under way.
+
+Arguments travel to storage beside their tasks: a node that is faster than they waits for them. This client keeps their
+bytes while a task needs them, and puts them again when the storage has lost them.
 """
 
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 
 from scaler._core import blake3
 from scaler.client.holds import Handle, Holds
-from scaler.client.object_link import ObjectLink, Request
+from scaler.client.object_link import ObjectLink, Owner, Request
 from scaler.packing import ObjectReference
 
 MOST_KEPT = 32
@@ -24,40 +28,57 @@ MOST_REMEMBERED = 4096
 
 
 class Stored:
-    """An object, perhaps still on its way there. Keeps it in storage while it lives."""
+    """An object, perhaps still on its way there. While it lives storage keeps it, and it is put again when it is lost."""
 
-    __slots__ = ("handle", "hash", "request", "size")
+    __slots__ = ("__weakref__", "data", "handle", "hash", "request", "size")
 
-    def __init__(self, hash: bytes, size: int, request: Request, handle: Handle) -> None:
+    def __init__(self, hash: bytes, data: bytes, handle: Handle) -> None:
         self.hash = hash
-        self.size = size
-        self.request = request
+        self.data = data
+        self.size = len(data)
         self.handle = handle
+        self.request = Request(hash, self.size)
 
 
-class Objects:
-    """Of one client. open_link: connects to the storage that the scheduler named."""
+class Objects(Owner):
+    """Of one client.
 
-    def __init__(self, session: int, holds: Holds, open_link: Callable[[], ObjectLink]) -> None:
+    open_link: connects to the storage that the scheduler named, and tells this owner what it must know of. put_failed:
+    told of what does not get into storage, and why. check_open: raises where the client has ended."""
+
+    def __init__(
+        self,
+        session: int,
+        holds: Holds,
+        open_link: Callable[[Owner], ObjectLink],
+        put_failed: Callable[[Stored, Exception], None],
+        check_open: Callable[[], None],
+    ) -> None:
         self.session = session
         self._holds = holds
         self._open_link = open_link
+        self._put_failed = put_failed
+        self._check_open = check_open
         self._lock = threading.Lock()
         self._link: ObjectLink | None = None
         self._kept: OrderedDict[bytes, Stored] = OrderedDict()
         self._kept_bytes = 0
         # How often bytes of this hash were let go of.
         self._dropped: OrderedDict[bytes, int] = OrderedDict()
+        # All that are to be in storage.
+        self._alive: weakref.WeakSet[Stored] = weakref.WeakSet()
 
     @property
     def link(self) -> ObjectLink:
+        self._check_open()
         with self._lock:
             if self._link is None:
-                self._link = self._open_link()
+                self._link = self._open_link(self)
             return self._link
 
     def start_put(self, data: bytes) -> Stored:
-        """Begins to store a pickle, unless it is there. `wait` for it before anybody is told of it."""
+        """Begins to store a pickle, unless it is there. Waits while much is on its way."""
+        self._check_open()
         hash = blake3(data)[:16]
         with self._lock:
             known = self._kept.get(hash)
@@ -65,16 +86,19 @@ class Objects:
                 self._kept.move_to_end(hash)
                 return known
             dropped = self._dropped.get(hash, 0)
-        if dropped:
-            data += dropped.to_bytes(8, "little")
+        link = self.link
+        name = blake3(hash + dropped.to_bytes(8, "little"))[:16] if dropped else hash
         # Held first: from its first byte in storage on the object is somebody's.
-        handle = self._holds.hold(blake3(data)[:16] if dropped else hash, len(data))
-        stored = Stored(handle.hash, len(data), self.link.start_put(data), handle)
+        stored = Stored(name, data, self._holds.hold(name, len(data)))
+        with self._lock:
+            self._alive.add(stored)
+        stored.request = link.start_put(name, data, stored)
         with self._lock:
             self._kept[hash] = stored
             self._kept_bytes += stored.size
             gone = self._make_room()
         del gone  # outside of the lock: their handles' finalizers run here
+        link.wait_for_room()
         return stored
 
     def _make_room(self) -> list[Stored]:
@@ -90,24 +114,31 @@ class Objects:
 
     def wait(self, stored: Stored) -> None:
         """Until it is in storage. ObjectStorageException when it does not get there."""
-        try:
-            self.link.wait(stored.request)
-        except BaseException:
-            self._forget(stored)
-            raise
+        self.link.wait(stored.request)
+
+    def needs_storage(self) -> bool:
+        return len(self._alive) > 0
+
+    def forgotten(self) -> None:
+        with self._lock:
+            lost = [stored for stored in self._alive if stored.request._outcome is True]
+        for stored in lost:
+            stored.request = self.link.start_put(stored.hash, stored.data, stored)
+
+    def put_failed(self, put: Stored, error: Exception) -> None:
+        with self._lock:
+            self._alive.discard(put)
+            for hash, stored in list(self._kept.items()):
+                if stored is put:
+                    del self._kept[hash]
+                    self._kept_bytes -= stored.size
+        self._put_failed(put, error)
 
     def store(self, data: bytes, name: str) -> ObjectReference:
         """Both: a reference that keeps the object in storage while it lives."""
         stored = self.start_put(data)
         self.wait(stored)
         return ObjectReference(name, stored.size, self.session, stored.hash, stored.handle)
-
-    def _forget(self, failed: Stored) -> None:
-        with self._lock:
-            for hash, stored in list(self._kept.items()):
-                if stored is failed:
-                    del self._kept[hash]
-                    self._kept_bytes -= stored.size
 
     def hold_locked(self, hash: bytes, size: int) -> Handle:
         """With the client's lock."""
@@ -120,11 +151,6 @@ class Objects:
         """The object's bytes. MissingObjects, ObjectStorageException."""
         data: bytes = self.link.wait(request)
         return data
-
-    def idle(self) -> None:
-        """The link's timely work, if there is a link and nobody else does it."""
-        if self._link is not None:
-            self._link.idle()
 
     def clear(self) -> None:
         """Everything is let go of."""
@@ -140,3 +166,8 @@ class Objects:
     def close(self) -> None:
         if self._link is not None:
             self._link.close()
+
+    def join(self) -> None:
+        """After `close`, without the client's lock."""
+        if self._link is not None:
+            self._link.join()

@@ -133,7 +133,6 @@ class Receiver:
         turns = self._conversation.turns
         if not turns.reading and not turns.barred:
             self._conversation.read()
-        self._conversation.objects.idle()
 
     def _pause(self) -> float:
         conversation = self._conversation
