@@ -167,8 +167,8 @@ class ObjectChannel:
     def attached(self) -> bool: ...
     @property
     def unsent(self) -> bool: ...
-    def put(self, data: Buffer) -> tuple[int, bytes]:
-        """(request, hash). EVENT_STORED or EVENT_STORE_ERROR answers."""
+    def put(self, hash: bytes, data: Buffer) -> int:
+        """request. hash: the object's name, 16 bytes. EVENT_STORED or EVENT_STORE_ERROR answers."""
 
     def get(self, session: int, hash: bytes) -> int:
         """request. EVENT_DATA or EVENT_MISSING answers."""
@@ -209,13 +209,18 @@ class ExecutorPort:
     def result(self, chunk: int, index: int, count: int, kind: int, payload: Buffer, busy_us: int) -> None:
         """Sends values or an exception, 4 MiB at most; a larger single value goes as `large_value` does.
 
-        While an element runs (the flusher's call) it leaves at once, otherwise with what comes next: `end`, `steps`,
-        `receive`. Waits for the socket if it must (the agent always reads)."""
+        While an element runs (the flusher's call) it leaves at once, otherwise with what comes next: `end`, the next
+        slice's `steps`, or `receive` where it has to wait. Waits for the socket if it must (the agent always reads)."""
 
     def large_value(self, chunk: int, index: int, payload: Buffer) -> None:
         """A value that belongs into object storage."""
 
-    def end(self, chunk: int, next: int, busy_us: int) -> None: ...
+    def end(self, chunk: int, next: int, busy_us: int) -> None:
+        """A chunk's end. Short ones wait up to 4 ms for the next one's where that is here already."""
+
+    def end_with_value(self, chunk: int, payload: Buffer, busy_us: int) -> None:
+        """The only value and the end of a chunk of one element, as `result` and `end`."""
+
     def cancelled_here(self) -> bool:
         """For the SIGINT handler: whether the agent's cancel names the element that runs now. Clears it."""
 

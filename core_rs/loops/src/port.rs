@@ -15,13 +15,15 @@ use scaler_wire::{Chunk, ChunkResult, Frame, FunctionId, Message, ObjectKey};
 
 use crate::input::{Input, Read, ReadError};
 use crate::line::Line;
-use crate::linux;
+use crate::linux::{self, monotonic_us};
 use crate::output::Output;
 
 /// Bytes of a part of a large value.
 pub const PART: usize = 4 << 20;
 /// Bytes of results that may wait for what is sent next.
 const MOST_DEFERRED: usize = 64 << 10;
+/// Ends of chunks wait so long at most, the run of the chunk that follows included, as the values of one chunk do.
+const HOLD_US: u64 = 4_000;
 /// How long a flusher sleeps at most before it looks whether all is over.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -79,6 +81,8 @@ pub struct Port {
     inside: AtomicBool,
     /// Results wait for what is sent next.
     deferred: AtomicBool,
+    /// Since when the end of a chunk waits; 0: none does.
+    held_since_us: AtomicU64,
     flushed: AtomicU64,
 }
 
@@ -96,12 +100,16 @@ impl Port {
             ended: AtomicBool::new(false),
             inside: AtomicBool::new(false),
             deferred: AtomicBool::new(false),
+            held_since_us: AtomicU64::new(0),
             flushed,
         })
     }
 
-    /// Waits for the next order.
+    /// Waits for the next order, having sent what waits; what is here already is given at once.
     pub fn receive(&self) -> io::Result<Received> {
+        if let Some(order) = lock(&self.receiving).orders.pop_front() {
+            return Ok(Received::Order(order));
+        }
         self.flush().or_else(|error| {
             if self.ended.load(Ordering::SeqCst) {
                 Ok(())
@@ -110,6 +118,8 @@ impl Port {
             }
         })?;
         let mut receiving = lock(&self.receiving);
+        // While a chunk ran, the next one came: mostly there is no need to wait.
+        receiving.drained = false;
         loop {
             if let Some(order) = receiving.orders.pop_front() {
                 return Ok(Received::Order(order));
@@ -150,6 +160,39 @@ impl Port {
         Ok(())
     }
 
+    /// Says that a chunk ended, with `result` if that is still to be said. Short chunks of which more are here end
+    /// together, so that the agent wakes up once for several.
+    pub fn chunk_end(
+        &self,
+        result: Option<ChunkResult<Bytes>>,
+        chunk: u32,
+        next: u32,
+        busy_us: u64,
+    ) -> io::Result<()> {
+        self.leave();
+        let more = matches!(lock(&self.receiving).orders.front(), Some(Order::Chunk(_)));
+        let end = Message::ChunkEnd {
+            chunk,
+            next,
+            busy_us,
+        };
+        let result = result.map(Message::ChunkResult);
+        let mut output = lock(&self.sending);
+        output.push(&local_frame(result.into_iter().chain([end]).collect()));
+        let now = monotonic_us();
+        let since = match self.held_since_us.load(Ordering::SeqCst) {
+            0 => now,
+            since => since,
+        };
+        // The next one will take about as long.
+        if !more || output.unsent() > MOST_DEFERRED || now - since + busy_us > HOLD_US {
+            return self.write_all(&mut output);
+        }
+        self.held_since_us.store(since, Ordering::SeqCst);
+        self.deferred.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
     /// Sends what waits.
     pub fn flush(&self) -> io::Result<()> {
         if self.deferred.load(Ordering::SeqCst) {
@@ -160,6 +203,7 @@ impl Port {
 
     fn write_all(&self, output: &mut Output) -> io::Result<()> {
         self.deferred.store(false, Ordering::SeqCst);
+        self.held_since_us.store(0, Ordering::SeqCst);
         while !output
             .write(self.socket.as_fd())
             .inspect_err(|_| self.end())?
@@ -211,7 +255,7 @@ impl Port {
         self.inside.store(false, Ordering::Relaxed);
     }
 
-    /// Waits until the agent asks for what is finished; false at the end.
+    /// Waits until the agent asks for what is finished, and sends what waits here; false at the end.
     pub fn wait_flush(&self) -> bool {
         let seen = self.flushed.load(Ordering::SeqCst);
         loop {
@@ -221,7 +265,7 @@ impl Port {
             let count = self.line.flush_count();
             if count != seen {
                 self.flushed.store(count, Ordering::SeqCst);
-                return true;
+                return self.flush().is_ok();
             }
             self.line.wait_flush(seen, FLUSH_PATIENCE);
         }

@@ -42,6 +42,13 @@ impl Agent {
         self.socket.write_all(&bytes).unwrap();
     }
 
+    fn hears_nothing(&mut self) -> bool {
+        self.socket.set_nonblocking(true).unwrap();
+        let read = self.socket.read(&mut [0]);
+        self.socket.set_nonblocking(false).unwrap();
+        read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+
     fn receive(&mut self) -> Vec<Message<Bytes>> {
         let mut bytes = vec![0; 4];
         self.socket.read_exact(&mut bytes).unwrap();
@@ -166,6 +173,68 @@ fn a_result_leaves_at_once_while_another_element_runs_and_before_the_next_order(
     agent.send(vec![Message::Stop]);
     assert!(matches!(order(&port), Order::Stop));
     assert_eq!(agent.receive(), [Message::ChunkResult(result(1))]);
+}
+
+fn chunk(number: u32) -> Message<Bytes> {
+    Message::Chunk(Chunk {
+        chunk: number,
+        session: 1,
+        function: [2; 16],
+        style: CallStyle::One,
+        first: u64::from(number),
+        skip: 0,
+        take: 1,
+        block_count: 1,
+        form: Form::Single,
+        payload: Some(Bytes::from_static(b"payload")),
+        depth: 0,
+    })
+}
+
+fn end(chunk: u32, busy_us: u64) -> Message<Bytes> {
+    Message::ChunkEnd {
+        chunk,
+        next: 1,
+        busy_us,
+    }
+}
+
+#[test]
+fn ends_of_short_chunks_leave_together_and_the_last_of_them_at_once() {
+    let (mut agent, port) = pair();
+    agent.send(vec![chunk(1), chunk(2), chunk(3)]);
+    for number in 1..=3 {
+        assert!(matches!(order(&port), Order::Chunk(got) if got.chunk == number));
+        assert!(agent.hears_nothing());
+        port.chunk_end(None, number, 1, 10).unwrap();
+    }
+    for number in 1..=3 {
+        assert_eq!(agent.receive(), [end(number, 10)]);
+    }
+}
+
+#[test]
+fn the_end_of_a_long_chunk_leaves_at_once() {
+    let (mut agent, port) = pair();
+    agent.send(vec![chunk(1), chunk(2)]);
+    assert!(matches!(order(&port), Order::Chunk(_)));
+    port.chunk_end(None, 1, 1, 10_000).unwrap();
+    assert_eq!(agent.receive(), [end(1, 10_000)]);
+}
+
+#[test]
+fn an_end_that_waits_leaves_when_the_agent_asks() {
+    let (mut agent, port) = pair();
+    agent.send(vec![chunk(1), chunk(2)]);
+    assert!(matches!(order(&port), Order::Chunk(_)));
+    port.chunk_end(None, 1, 1, 10).unwrap();
+    assert!(matches!(order(&port), Order::Chunk(_)));
+    assert!(port.enter(position_of(2, 0), 0));
+    let flusher = Arc::clone(&port);
+    let flushing = thread::spawn(move || flusher.wait_flush());
+    agent.line.ask_flush();
+    assert_eq!(agent.receive(), [end(1, 10)]);
+    assert!(flushing.join().unwrap());
 }
 
 #[test]

@@ -65,7 +65,10 @@ impl ExecutorPort {
         at: usize,
         slice_us: u64,
     ) -> PyResult<Steps> {
-        elements.py().detach(|| self.port.flush())?;
+        if index > 0 {
+            // What came of the slice before.
+            elements.py().detach(|| self.port.flush())?;
+        }
         let elements = match elements.cast::<PyList>() {
             Ok(list) => list.clone(),
             Err(_) => PyList::new(
@@ -133,16 +136,27 @@ impl ExecutorPort {
     }
 
     fn end(&self, py: Python<'_>, chunk: u32, next: u32, busy_us: u64) -> PyResult<()> {
-        self.port.leave();
         self.takes().retain(|(other, _)| *other != chunk);
-        self.send(
-            py,
-            Message::ChunkEnd {
-                chunk,
-                next,
-                busy_us,
-            },
-        )
+        Ok(py.detach(|| self.port.chunk_end(None, chunk, next, busy_us))?)
+    }
+
+    fn end_with_value(
+        &self,
+        py: Python<'_>,
+        chunk: u32,
+        payload: Borrowed<'_>,
+        busy_us: u64,
+    ) -> PyResult<()> {
+        self.takes().retain(|(other, _)| *other != chunk);
+        let result = ChunkResult {
+            chunk,
+            index: 0,
+            count: 1,
+            kind: OutcomeKind::ValueSingle,
+            payload: payload.to_bytes(),
+            busy_us,
+        };
+        Ok(py.detach(|| self.port.chunk_end(Some(result), chunk, 1, busy_us))?)
     }
 
     fn cancelled_here(&self) -> bool {

@@ -136,7 +136,8 @@ class Chunks:
         busy_us = (perf_counter_ns() - started) // 1000
         if values:
             self._outbox.alone(chunk, values, busy_us)
-        elif steps.next:
+            return
+        if steps.next:
             self._report(chunk, 0, error, function, elements[0] if block.packed else None)
         self._port.end(chunk, steps.next, busy_us)
 

@@ -41,8 +41,17 @@ class Outbox:
         return values
 
     def alone(self, chunk: int, values: list[Any], busy_us: int) -> None:
-        """The value of a chunk of one element, which was not opened."""
-        self._send(chunk, 0, values, busy_us)
+        """The value and end of a chunk of one element, which was not opened."""
+        try:
+            payload = dumps(values[0])
+        except Exception:
+            self._send_each(chunk, 0, values, busy_us)
+        else:
+            if len(payload) <= self._inline_limit:
+                self._port.end_with_value(chunk, payload, busy_us)
+                return
+            self._port.large_value(chunk, 0, payload)
+        self._port.end(chunk, 1, busy_us)
 
     def close(self) -> None:
         """Sends the rest, and lets go of the values."""

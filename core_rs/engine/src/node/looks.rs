@@ -75,7 +75,12 @@ impl<P: Payload> Node<P> {
         if elapsed < LOOK_US {
             return self.look_at(slot, due(LOOK_US));
         }
-        let unsent = !chunk.open(0, index).is_empty();
+        // Values of this chunk, or the ends of those before it.
+        let behind = state
+            .chunks
+            .front()
+            .is_some_and(|front| front.id != chunk.id);
+        let unsent = behind || !chunk.open(0, index).is_empty();
         let later = state.chunks.iter().filter(|later| later.id > chunk.id);
         let waits = index + 1 < chunk.cut || later.map(Running::left).sum::<u64>() > 0;
         let usual_us = self.element_ns(&chunk.piece).unwrap_or(0) / 1_000;
