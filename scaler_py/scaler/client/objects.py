@@ -28,7 +28,7 @@ MOST_REMEMBERED = 4096
 
 
 class Stored:
-    """An object, perhaps still on its way there. While it lives storage keeps it, and it is put again when it is lost."""
+    """An object, perhaps on its way there yet. While it lives storage keeps it, and it is put again when it is lost."""
 
     __slots__ = ("__weakref__", "data", "handle", "hash", "request", "size")
 
