@@ -23,7 +23,7 @@ fn print_bytes() {
         let mut cluster = Cluster::new();
         let before = bytes::live();
         // Its payloads are slices of one kibibyte, so what is alive afterwards is the scheduler's own.
-        cluster.accept(shape.submissions());
+        cluster.accept(shape.submissions(TASKS));
         let kept = bytes::live() - before;
         println!(
             "{shape:?}: {:.1} bytes a queued task beyond its payload",
@@ -41,7 +41,7 @@ enum Stage {
 
 /// How long one stage takes for all tasks, the others done beside it.
 fn time(shape: Shape, stage: Stage) -> Duration {
-    let work = shape.submissions();
+    let work = shape.submissions(TASKS);
     let mut cluster = Cluster::new();
     let begin = Instant::now();
     cluster.accept(work);

@@ -36,8 +36,9 @@ impl Shape {
         }
     }
 
-    pub fn submissions(self) -> Vec<Message<Bytes>> {
-        self.messages(0, TASKS)
+    /// Of so many tasks.
+    pub fn submissions(self, tasks: u64) -> Vec<Message<Bytes>> {
+        self.messages(0, tasks)
     }
 
     fn messages(self, start: u64, end: u64) -> Vec<Message<Bytes>> {
