@@ -159,7 +159,6 @@ class SchedulerClusterCombo:
             object_storage=object_storage_address or "",
             client_timeout=client_timeout_seconds,
             worker_timeout=worker_timeout_seconds,
-            heartbeat=heartbeat_interval_seconds,
             protected=protected,
             allocate=_allocate(scaler_policy),
             insecure=insecure,

@@ -116,14 +116,14 @@ class Client:
             storage = endpoint._replace(address=address, role="objects")
             return ObjectLink(
                 storage,
-                lambda ticket: ObjectChannel(session, _random_number(), ticket, properties),
+                lambda ticket: ObjectChannel(session, _random_number(), ticket, properties, heartbeat),
                 timeout,
                 heartbeat,
             )
 
         deadline = time.monotonic() + timeout
         fd, ticket = endpoint.first_dial(timeout)
-        channel = Channel(session, _random_number(), ticket, properties)
+        channel = Channel(session, _random_number(), ticket, properties, heartbeat)
         conversation = Conversation(endpoint, session, channel, timeout, heartbeat, open_link)
         conversation.open(fd, max(0.0, deadline - time.monotonic()))
         return conversation

@@ -85,7 +85,6 @@ class SchedulerOptions(LinkOptions, LoggingOptions):
     resync_seconds: float = option(
         5.0, "how long a new scheduler waits for clients and workers of its predecessor", metavar="SECONDS", ge=0
     )
-    heartbeat_interval_seconds: float = option(2.0, "of clients and workers", short="-his", metavar="SECONDS", gt=0)
 
 
 class ObjectStorageOptions(LinkOptions, LoggingOptions):

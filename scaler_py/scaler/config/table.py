@@ -17,7 +17,6 @@ SCHEDULER = Component('scheduler', (
     Option('result_budget', 'value', 'undelivered results of one client before its tasks are held back', default='256MiB', metavar='BYTES'),
     Option('max_attempts', 'value', 'lost workers after which a task fails', default='3', metavar='N'),
     Option('resync_seconds', 'value', 'how long a new scheduler waits for clients and workers of its predecessor', default='5', metavar='SECONDS'),
-    Option('heartbeat_interval_seconds', 'value', 'of clients and workers', short='-his', default='2', metavar='SECONDS'),
     Option('key_file', 'value', 'cluster key or join token to use', default='~/.config/scaler/cluster.key, made on first use', metavar='FILE'),
     Option('insecure', 'flag', 'run without keys and encryption; whoever reaches the port is trusted', metavar='INSECURE'),
     Option('compression', 'value', 'of what goes to other machines', default='auto', choices=('auto', 'off', 'lz4', 'zstd'), metavar='COMPRESSION'),
