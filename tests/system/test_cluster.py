@@ -19,6 +19,7 @@ import pytest
 from scaler import Client, SchedulerClusterCombo
 from scaler import cluster as cluster_module
 from scaler.cluster import embedded_address
+from scaler.config.section.scheduler import PolicyConfig
 from scaler.errors import ClientShutdownException, NotSupportedError, ScalerError
 from scaler.process import PartStartError
 from scaler.transport.errors import AddressError, AddressInUseError, ConfigurationError
@@ -32,7 +33,7 @@ INHERITED = """
     worker_timeout_seconds object_retention_seconds task_timeout_seconds death_timeout_seconds load_balance_seconds
     load_balance_trigger_times garbage_collect_interval_seconds trim_memory_threshold_bytes per_worker_task_queue_size
     hard_processor_suspend protected scaler_policy event_loop logging_paths logging_level logging_config_file
-    worker_manager_id
+    worker_manager_id security_config
 """
 
 
@@ -99,13 +100,29 @@ class TestCombo:
             SchedulerClusterCombo(0)
 
     def test_parameters_without_a_meaning_are_answered_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        given = {
+            "monitor_address": "tcp://127.0.0.1:1",
+            "worker_io_threads": 2,
+            "scheduler_io_threads": 4,
+            "max_number_of_tasks_waiting": 5,
+            "object_retention_seconds": 6,
+            "load_balance_seconds": 7,
+            "load_balance_trigger_times": 8,
+            "hard_processor_suspend": True,
+            "event_loop": "uvloop",
+            "security_config": object(),
+        }
         cluster_module._warned.clear()
         for _ in range(2):
-            SchedulerClusterCombo(1, event_loop="uvloop", scheduler_io_threads=4).shutdown()
-        assert sorted(record.message.split(" ")[0] for record in caplog.records) == [
-            "event_loop",
-            "scheduler_io_threads",
-        ]
+            SchedulerClusterCombo(1, **given).shutdown()
+        assert sorted(record.message.split(" ")[0] for record in caplog.records) == sorted(given)
+
+    def test_takes_a_policy_as_users_bring_it_along(self) -> None:
+        policy = PolicyConfig(policy_content="allocate=capability; scaling=no")
+        with SchedulerClusterCombo(1, scaler_policy=policy) as combo, Client(combo.get_address()) as client:
+            assert client.submit(square, 4).result(PATIENCE) == 16
+        with pytest.raises(ConfigurationError, match="allocate"):
+            SchedulerClusterCombo(1, scaler_policy=PolicyConfig(policy_content="allocate=nonsense"))
 
     def test_shutdown_may_be_repeated(self) -> None:
         combo = SchedulerClusterCombo(1)
