@@ -273,6 +273,17 @@ def test_wildcard_scheduler_and_its_storage_are_reached_by_another_address(
     use_from_elsewhere(run, address, elsewhere(run, home), monkeypatch)
 
 
+def test_storage_that_runs_alone_serves_whoever_the_scheduler_sends_there(
+    run: Run, home: Path, own_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = run("object_storage_server", "tcp://0.0.0.0:0")
+    told = storage.read_until("object storage listens at").split("listens at ")[1].split()[0]
+    scheduler = run("scheduler", "tcp://0.0.0.0:0", "--resync-seconds", "0", "--object-storage-address", told)
+    bound = scheduler.read_until("object storage at " + told).split("listens at ")[1].split(",")[0]
+    address = bound.replace("0.0.0.0", own_host)
+    use_from_elsewhere(run, address, elsewhere(run, home), monkeypatch)
+
+
 def hello(protocol: int) -> bytes:
     fields = [0, protocol, 0, 0, 0, 0, b"", 7, None, []]
     header = msgpack.packb([1, 0, 0, 0, [fields]])
