@@ -392,7 +392,9 @@ class Client:
         return self._conversation.ask(QUERY_EXPLAIN, future._sequence)
 
     def clear(self) -> None:
-        """Cancels all of this client's tasks, waits for the answers, and lets go of all its objects."""
+        """Cancels all of this client's tasks, waits for the answers, and lets go of all its objects.
+
+        References of before are no good any more: MissingObjects."""
         for run in self._conversation.clear():
             self._conversation.wait_for(run, None)
 
