@@ -22,6 +22,7 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(VENV)/bin/python benches/side_by_side.py
+	$(VENV)/bin/python benches/back_pressure.py
 
 $(INSTALLED): $(SOURCES)
 	@test -n "$(PYTHON)" || { echo "scaler needs Python 3.11 or newer with venv, and found none."; \

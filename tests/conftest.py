@@ -7,6 +7,7 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 from scaler.process import Part, path_for_parts, start_part
 from scaler.transport.runtime import runtime_folder
@@ -157,6 +159,16 @@ def start(folders: Path) -> Iterator[Starter]:
     starter = Starter(folders)
     yield starter
     starter.end()
+
+
+@pytest.fixture(scope="session")
+def own_host() -> str:
+    """An address of this machine that is not loopback: what is said to it is not local to the transport."""
+    for addresses in psutil.net_if_addrs().values():
+        for each in addresses:
+            if each.family == socket.AF_INET and not each.address.startswith("127."):
+                return each.address
+    pytest.skip("this machine has no address but loopback")
 
 
 @pytest.fixture(scope="module")

@@ -84,10 +84,12 @@ class Channel:
 
     Not thread-safe but for `wait`: the client's lock guards every other call. Everything unfinished is kept here
     and sent again to a scheduler that forgot it. Writes never block; what the socket does not take waits, and
-    `wait` sees to it as well.
+    `wait` sees to it as well. heartbeat: seconds between signs of life, while nothing else is said.
     """
 
-    def __init__(self, session: int, link: int, ticket: bytes, properties: dict[str, str]) -> None: ...
+    def __init__(
+        self, session: int, link: int, ticket: bytes, properties: dict[str, str], heartbeat: float
+    ) -> None: ...
     def attach(self, fd: int) -> None:
         """Takes over a connected stream socket (also one end of a bridge's pair) and says hello."""
 
@@ -160,7 +162,9 @@ class Channel:
 class ObjectChannel:
     """A link to object storage; same rules as Channel."""
 
-    def __init__(self, session: int, link: int, ticket: bytes, properties: dict[str, str]) -> None: ...
+    def __init__(
+        self, session: int, link: int, ticket: bytes, properties: dict[str, str], heartbeat: float
+    ) -> None: ...
     def attach(self, fd: int) -> None: ...
     def detach(self) -> None: ...
     @property

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from scaler.config.policy import parse_policy
-from scaler.config.retired import BY_NAME, answer
+from scaler.config.retired import answer
 from scaler.errors import NotSupportedError
 from scaler.process import Part, path_for_parts, start_part
 from scaler.transport.runtime import runtime_folder
@@ -116,6 +116,7 @@ class SchedulerClusterCombo:
         logging_level: str = "WARNING",
         logging_config_file: str | None = None,
         worker_manager_id: str = "combo",
+        security_config: Any = None,
         *,
         per_worker_memory_limit_bytes: int = 0,
         tasks_per_process: int = 0,
@@ -136,6 +137,7 @@ class SchedulerClusterCombo:
             load_balance_trigger_times=(load_balance_trigger_times, 2),
             hard_processor_suspend=(hard_processor_suspend, False),
             event_loop=(event_loop, "builtin"),
+            security_config=(security_config, None),
         )
         node = {
             "slots": n_workers,
@@ -159,7 +161,6 @@ class SchedulerClusterCombo:
             object_storage=object_storage_address or "",
             client_timeout=client_timeout_seconds,
             worker_timeout=worker_timeout_seconds,
-            heartbeat=heartbeat_interval_seconds,
             protected=protected,
             allocate=_allocate(scaler_policy),
             insecure=insecure,
@@ -219,7 +220,7 @@ def _allocate(policy: Any) -> str:
 def _answer_retired(**given: tuple[Any, Any]) -> None:
     """given: name to (value, default). One line for each that was set and does nothing."""
     for name, (value, default) in given.items():
-        if value != default and name in BY_NAME:
+        if value != default:
             _warn_once(answer(name))
 
 

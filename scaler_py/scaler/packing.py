@@ -31,9 +31,16 @@ from scaler.exception_packing import pack_exception, unpack_exception
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Set
-    from typing import Any, Final
+    from typing import Any, Final, Protocol
 
     from typing_extensions import Buffer
+
+    class Handle(Protocol):
+        """Keeps an object in storage while it lives."""
+
+        @property
+        def was_cleared(self) -> bool: ...
+
 
 __all__ = [
     "ObjectReference",
@@ -76,13 +83,18 @@ class ObjectReference:
     # Whether any reference was ever made in this process: while it is False nobody needs to look for them.
     made = False
 
-    def __init__(self, name: str, size: int, session: int, hash: bytes, handle: object = None) -> None:
+    def __init__(self, name: str, size: int, session: int, hash: bytes, handle: Handle | None = None) -> None:
         ObjectReference.made = True
         self.name = name
         self.size = size
         self.session = session
         self.hash = hash
         self._handle = handle
+
+    @property
+    def was_cleared(self) -> bool:
+        """Whether the client that made it has let go of the object before this reference ended."""
+        return self._handle is not None and self._handle.was_cleared
 
     @property
     def object_id(self) -> bytes:

@@ -1,9 +1,12 @@
 """What the tasks of the fault tests run. Imports little: a fresh executor imports it after each kill."""
 
+from __future__ import annotations
+
 import itertools
 import mmap
 import os
 import time
+from typing import NamedTuple
 
 _marks: dict[str, mmap.mmap] = {}
 
@@ -73,14 +76,55 @@ def log_and_spin(call: tuple[str, int, float]) -> int:
     return i
 
 
-def wait_at_gate(call: tuple[int, int, str, str]) -> int:
-    """Element `special` says that it runs and stays; all others return at once."""
-    i, special, begun, gate = call
-    if i == special:
-        with open(begun, "w"):
+class Gate(NamedTuple):
+    """Holds up whoever passes it first, a task, until it is opened. Two named pipes."""
+
+    arrived: str
+    opened: str
+
+    @staticmethod
+    def new(folder: str, name: str) -> Gate:
+        gate = Gate(os.path.join(folder, f"{name}-arrived"), os.path.join(folder, f"{name}-opened"))
+        os.mkfifo(gate.arrived)
+        os.mkfifo(gate.opened)
+        return gate
+
+    def hold(self) -> None:
+        """In the task. Lets pass whoever comes again: another attempt."""
+        try:
+            os.mkdir(self.opened + "-passed")
+        except FileExistsError:
+            return
+        with open(self.arrived, "w") as pipe:
+            pipe.write(str(os.getpid()))
+        with open(self.opened) as pipe:
+            pipe.read()
+
+    def wait_for_arrival(self) -> int:
+        """The process that is held up."""
+        with open(self.arrived) as pipe:
+            return int(pipe.read())
+
+    def open(self) -> None:
+        with open(self.opened, "w"):
             pass
-        with open(gate):
-            pass
+
+
+def pass_gates(call: tuple[int, Gate | None]) -> int:
+    i, gate = call
+    if gate is not None:
+        gate.hold()
+    return i
+
+
+def log_and_pass(call: tuple[str, int, Gate | None, bool]) -> int:
+    """Notes its start, waits where there is a gate, dies where it is deadly."""
+    path, i, gate, is_deadly = call
+    log_and_spin((path, i, 0.0))
+    if gate is not None:
+        gate.hold()
+    if is_deadly:
+        os._exit(9)
     return i
 
 

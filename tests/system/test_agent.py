@@ -15,6 +15,7 @@ import pytest
 from scaler import Client
 from scaler.errors import NodeSetupError, ProcessorDiedError, TaskMemoryError, TaskTimeoutError
 from scaler.process import Part
+from scaler.transport.keys import find_cluster_key
 
 if TYPE_CHECKING:
     from conftest import Starter
@@ -209,6 +210,38 @@ def test_output_of_tasks_is_shown_with_their_numbers(start: Starter, capfd: pyte
         lines = [line.split("] ") for line in stream.splitlines() if line.startswith("[task ")]
         assert sorted(int(label.split(":")[1]) for label, _ in lines) == list(range(50))
         assert all(words == f"{text} {label.split(':')[1]}" for label, words in lines)
+
+
+def sockets_of(pid: int) -> set[str]:
+    """Inodes of the sockets that a process has open."""
+    links = [os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")]
+    return {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
+
+
+def network_sockets() -> set[str]:
+    tables = [Path(f"/proc/net/{name}") for name in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6")]
+    return {line.split()[9] for table in tables if table.exists() for line in table.read_text().splitlines()[1:]}
+
+
+def test_executors_hold_no_key_and_no_network_socket(
+    start: Starter, own_host: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of a node that is another machine: it has a join token, and reaches its scheduler by tcp with CURVE."""
+    address = start.scheduler(f"tcp://{own_host}:0").told["address"]
+    token = find_cluster_key().token()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("SCALER_KEY", token)
+        elsewhere.setenv("SCALER_CONFIG_DIR", str(tmp_path / "config"))
+        elsewhere.setenv("SCALER_RUNTIME_DIR", str(tmp_path / "run"))
+        node = start.node(address, slots=2)
+    with Client(address) as client:
+        executors = set(client.map(pid, range(1000)).results(PATIENCE))
+        network = network_sockets()
+        assert sockets_of(node.pid) & network, "the agent has one"
+        for executor in executors:
+            assert not sockets_of(executor) & network
+            assert token.encode() not in Path(f"/proc/{executor}/environ").read_bytes()
+            assert token.encode() not in Path(f"/proc/{executor}/cmdline").read_bytes()
 
 
 def die() -> None:

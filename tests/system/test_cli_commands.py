@@ -235,24 +235,53 @@ def test_scheduler_that_shuts_down_ends_its_manager(run: Run, address: str) -> N
     assert code == 0, output
 
 
-def test_remote_workers_and_client_with_a_token(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over tcp with CURVE: other home, so neither key nor Unix socket is there."""
-    scheduler = run("scheduler", "tcp://127.0.0.1:0", "--resync-seconds", "0")
-    address = scheduler.read_until("scheduler listens at").split("listens at ")[1].split(",")[0]
+def elsewhere(run: Run, home: Path) -> dict[str, str]:
+    """The environment of another machine that has the join token: neither key file nor Unix sockets are there."""
     token, _ = run("keys", "export").process.communicate()
-    elsewhere = {
+    return {
         "SCALER_CONFIG_DIR": str(home / "other-config"),
         "SCALER_RUNTIME_DIR": str(home / "other-run"),
         "SCALER_KEY": token.decode().strip(),
     }
-    workers(run, address, 2, **elsewhere)
-    for name, value in elsewhere.items():
+
+
+def use_from_elsewhere(run: Run, address: str, there: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers and a client there: small values, and large ones through object storage."""
+    workers(run, address, 2, **there)
+    for name, value in there.items():
         monkeypatch.setenv(name, value)
     with Client(address, timeout_seconds=PATIENCE) as client:
         assert client.submit(double, 21).result(timeout=PATIENCE) == 42
         assert list(client.map(double, range(1000)).results()) == [2 * number for number in range(1000)]
         big = os.urandom(3 << 20)
         assert client.submit(bytes, big).result(timeout=PATIENCE) == big
+
+
+def test_remote_workers_and_client_with_a_token(
+    run: Run, address: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over tcp with CURVE."""
+    use_from_elsewhere(run, address, elsewhere(run, home), monkeypatch)
+
+
+def test_wildcard_scheduler_and_its_storage_are_reached_by_another_address(
+    run: Run, home: Path, own_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = run("scheduler", "tcp://0.0.0.0:0", "--resync-seconds", "0")
+    bound = scheduler.read_until("object storage at").split("listens at ")[1].split(",")[0]
+    address = bound.replace("0.0.0.0", own_host)
+    use_from_elsewhere(run, address, elsewhere(run, home), monkeypatch)
+
+
+def test_storage_that_runs_alone_serves_whoever_the_scheduler_sends_there(
+    run: Run, home: Path, own_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = run("object_storage_server", "tcp://0.0.0.0:0")
+    told = storage.read_until("object storage listens at").split("listens at ")[1].split()[0]
+    scheduler = run("scheduler", "tcp://0.0.0.0:0", "--resync-seconds", "0", "--object-storage-address", told)
+    bound = scheduler.read_until("object storage at " + told).split("listens at ")[1].split(",")[0]
+    address = bound.replace("0.0.0.0", own_host)
+    use_from_elsewhere(run, address, elsewhere(run, home), monkeypatch)
 
 
 def hello(protocol: int) -> bytes:

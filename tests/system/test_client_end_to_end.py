@@ -16,6 +16,7 @@ import pytest
 from scaler import Client
 from scaler.errors import (
     DeserializeObjectError,
+    MissingObjects,
     PackingError,
     ProcessorDiedError,
     RemoteError,
@@ -209,6 +210,17 @@ def test_cancel_of_a_map_and_clear(client):
     client.clear()
     assert all(future.cancelled() for future in futures)
     assert client.submit(abs, -1).result(30) == 1
+
+
+def test_clear_lets_go_of_objects_and_what_comes_again_is_stored_again(client):
+    large = os.urandom(1 << 20)
+    reference = client.send_object(large)
+    assert client.submit(bytes, large).result(30) == large
+    client.clear()
+    with pytest.raises(MissingObjects):
+        client.submit(len, reference)
+    assert client.submit(bytes, large).result(30) == large
+    assert client.submit(len, client.send_object(large)).result(30) == 1 << 20
 
 
 def test_task_that_cannot_be_served_says_why(client):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import select
 import signal
 import subprocess
@@ -19,21 +18,43 @@ import pytest
 from scaler import Client, SchedulerClusterCombo
 from scaler import cluster as cluster_module
 from scaler.cluster import embedded_address
+from scaler.config.section.scheduler import PolicyConfig
 from scaler.errors import ClientShutdownException, NotSupportedError, ScalerError
 from scaler.process import PartStartError
 from scaler.transport.errors import AddressError, AddressInUseError, ConfigurationError
 
 PATIENCE = 30
 
-# In this order: they may all be positional.
-INHERITED = """
-    n_workers address object_storage_address monitor_address per_worker_capabilities worker_io_threads
-    scheduler_io_threads max_number_of_tasks_waiting heartbeat_interval_seconds client_timeout_seconds
-    worker_timeout_seconds object_retention_seconds task_timeout_seconds death_timeout_seconds load_balance_seconds
-    load_balance_trigger_times garbage_collect_interval_seconds trim_memory_threshold_bytes per_worker_task_queue_size
-    hard_processor_suspend protected scaler_policy event_loop logging_paths logging_level logging_config_file
-    worker_manager_id
-"""
+# In this order, as they may all be positional, behind n_workers. What is logged is our own choice.
+INHERITED = {
+    "address": None,
+    "object_storage_address": None,
+    "monitor_address": None,
+    "per_worker_capabilities": None,
+    "worker_io_threads": 1,
+    "scheduler_io_threads": 1,
+    "max_number_of_tasks_waiting": -1,
+    "heartbeat_interval_seconds": 2,
+    "client_timeout_seconds": 60,
+    "worker_timeout_seconds": 60,
+    "object_retention_seconds": 60,
+    "task_timeout_seconds": 0,
+    "death_timeout_seconds": 300,
+    "load_balance_seconds": 1,
+    "load_balance_trigger_times": 2,
+    "garbage_collect_interval_seconds": 30,
+    "trim_memory_threshold_bytes": 1 << 30,
+    "per_worker_task_queue_size": 1000,
+    "hard_processor_suspend": False,
+    "protected": True,
+    "scaler_policy": None,
+    "event_loop": "builtin",
+    "logging_paths": ("/dev/stderr",),
+    "logging_level": "WARNING",
+    "logging_config_file": None,
+    "worker_manager_id": "combo",
+    "security_config": None,
+}
 
 
 def square(x: int) -> int:
@@ -53,10 +74,10 @@ class TestCombo:
         assert len(set(client.map(pid, range(10_000)).results())) == 2
 
     def test_parameters_are_those_that_users_bring_along(self) -> None:
-        expected = re.findall(r"\w+", INHERITED)
-        parameters = inspect.signature(SchedulerClusterCombo).parameters
-        assert list(parameters)[: len(expected)] == expected
-        assert parameters["protected"].default is True
+        parameters = list(inspect.signature(SchedulerClusterCombo).parameters.items())
+        assert parameters[0][0] == "n_workers"
+        inherited = [(name, parameter.default) for name, parameter in parameters[1 : len(INHERITED) + 1]]
+        assert inherited == list(INHERITED.items())
 
     def test_takes_a_tcp_address_with_a_key_made_on_first_use(self) -> None:
         with SchedulerClusterCombo(1, "tcp://127.0.0.1:0") as combo, Client(combo.get_address()) as client:
@@ -99,13 +120,29 @@ class TestCombo:
             SchedulerClusterCombo(0)
 
     def test_parameters_without_a_meaning_are_answered_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        given = {
+            "monitor_address": "tcp://127.0.0.1:1",
+            "worker_io_threads": 2,
+            "scheduler_io_threads": 4,
+            "max_number_of_tasks_waiting": 5,
+            "object_retention_seconds": 6,
+            "load_balance_seconds": 7,
+            "load_balance_trigger_times": 8,
+            "hard_processor_suspend": True,
+            "event_loop": "uvloop",
+            "security_config": object(),
+        }
         cluster_module._warned.clear()
         for _ in range(2):
-            SchedulerClusterCombo(1, event_loop="uvloop", scheduler_io_threads=4).shutdown()
-        assert sorted(record.message.split(" ")[0] for record in caplog.records) == [
-            "event_loop",
-            "scheduler_io_threads",
-        ]
+            SchedulerClusterCombo(1, **given).shutdown()
+        assert sorted(record.message.split(" ")[0] for record in caplog.records) == sorted(given)
+
+    def test_takes_a_policy_as_users_bring_it_along(self) -> None:
+        policy = PolicyConfig(policy_content="allocate=capability; scaling=no")
+        with SchedulerClusterCombo(1, scaler_policy=policy) as combo, Client(combo.get_address()) as client:
+            assert client.submit(square, 4).result(PATIENCE) == 16
+        with pytest.raises(ConfigurationError, match="allocate"):
+            SchedulerClusterCombo(1, scaler_policy=PolicyConfig(policy_content="allocate=nonsense"))
 
     def test_shutdown_may_be_repeated(self) -> None:
         combo = SchedulerClusterCombo(1)

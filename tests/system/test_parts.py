@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,14 @@ def test_what_is_wrong_reaches_the_caller_as_its_own_error(start: Starter) -> No
         start.scheduler("nonsense")
     with pytest.raises(AddressError):
         start.scheduler("ipc://" + "x" * 200)
+
+
+def test_a_next_port_in_use_is_said_to_be_the_storages(start: Starter) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(AddressInUseError, match=f"{port} is in use.*object storage") as caught:
+            start.scheduler(f"tcp://127.0.0.1:{port - 1}")
+    assert "--object-storage-address" in caught.value.mend
 
 
 def test_a_folder_that_is_not_there_is_said(start: Starter, tmp_path: Path) -> None:

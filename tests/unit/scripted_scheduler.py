@@ -189,7 +189,9 @@ class ScriptedScheduler:
 
     def _handle(self, peer: Peer, message: list[Any]) -> None:
         kind = message[0]
-        if kind == FUNCTION:
+        if kind == HEARTBEAT:
+            self._send(peer, [])
+        elif kind == FUNCTION:
             self.functions[message[1]] = message[2]
         elif kind == FORGET_FUNCTION:
             self.functions.pop(message[1], None)

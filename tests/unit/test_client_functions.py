@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import types
 
 import pytest
@@ -181,6 +182,18 @@ def test_function_too_large_for_a_message_travels_through_storage(scheduler, cli
     assert client.map(look, range(50), range(50)).results(20) == [2 * i for i in range(50)]
     assert list(client.map(look, range(5), buffersize=2)) == list(range(5))
     assert count(scheduler.messages, PUT) == 1
+
+
+def test_stored_function_is_stored_again_after_clear(scheduler, client, monkeypatch):
+    from scaler.client import functions
+
+    monkeypatch.setattr(functions, "LARGEST_PICKLE", 1000)
+    ballast = os.urandom(2000)
+    large = lambda: len(ballast)  # noqa: E731
+    assert client.submit(large).result(20) == 2000
+    client.clear()
+    scheduler.objects.clear()
+    assert client.submit(large).result(20) == 2000
 
 
 def test_needed_python_is_told_for_code_only(scheduler, client):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scaler._core import FORM_LIST, FORM_SINGLE, FORM_TABLE
 from scaler.client.blocks import MOST_BYTES, MOST_ELEMENTS, Block, BlockMaker, Unpacked
-from scaler.client.book import Book
+from scaler.client.book import Book, MapRun
 from scaler.client.outcomes import CANCELLED, KnownError, SingleValue
 from scaler.errors import PackingError
 from scaler.packing import unpack_values
@@ -322,3 +322,22 @@ def test_book_finds_runs_and_forgets_them():
     assert futures[2999]._outcome is one
     assert book.pending_runs() == []
     assert later + 1500 == book.next
+
+
+class CountedSorts(list):
+    sorts = 0
+
+    def sort(self):
+        self.sorts += 1
+        super().sort()
+
+
+def test_futures_that_are_made_afterwards_find_their_outcome_without_sorting_each_time():
+    run = MapRun(0, 1000)
+    run.add(1000)
+    run._by_start = CountedSorts()
+    outcomes = {start: SingleValue(b"") for start in range(0, 1000, 10)}
+    for start in reversed(outcomes):
+        run.resolve(start, start + 10, outcomes[start], None)
+    assert all(run.outcome_of(index) is outcomes[index // 10 * 10] for index in range(1000))
+    assert run._by_start.sorts == 1

@@ -152,6 +152,30 @@ def test_references_end_with_clear(scheduler, client):
     assert client.submit(len, again).result(20) == 1
 
 
+def test_large_argument_is_stored_again_after_clear(scheduler, client):
+    large = bytes(1 << 20)
+    assert client.submit(len, large).result(20) == 1 << 20
+    client.clear()
+    scheduler.objects.clear()
+    assert client.submit(len, large).result(20) == 1 << 20
+    assert client.map(len, [large, large]).results(20) == [1 << 20] * 2
+
+
+def test_reference_that_was_cleared_is_refused_wherever_it_is_used(client):
+    reference = client.send_object("x")
+    client.clear()
+    for use in (
+        lambda: client.submit(len, reference),
+        lambda: client.submit_verbose(len, (reference,), {}),
+        lambda: client.map(len, [reference]),
+        lambda: client.starmap(len, [(reference,)]),
+        lambda: next(client.map(len, [reference], buffersize=1)),
+    ):
+        with pytest.raises(MissingObjects, match="send_object it again"):
+            use()
+    assert client.submit(abs, -1).result(20) == 1
+
+
 def test_many_threads_send_and_fetch(scheduler, client):
     scheduler.large = 1000
     done = []

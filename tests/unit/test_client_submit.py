@@ -28,7 +28,7 @@ from scaler.errors import (
     TaskTimeoutError,
     WorkerDiedError,
 )
-from scripted_scheduler import CLEAR, FAILURE, FORGET_FUNCTION, GOODBYE, SUBMIT, ScriptedScheduler
+from scripted_scheduler import CLEAR, FAILURE, FORGET_FUNCTION, GOODBYE, HEARTBEAT, SUBMIT, ScriptedScheduler
 
 
 def keywords(a, b=2, *, c=0, **more):
@@ -397,6 +397,19 @@ def test_idle_client_keeps_quiet(client):
     client._conversation.receiver.call()
     assert not client._conversation.receiver._has_work()
     assert time.process_time() - before < 5
+
+
+def test_heartbeats_come_at_the_interval_that_was_asked_for(scheduler, tmp_path):
+    """Ten of one client before one of another; by their default they would come side by side."""
+    other = ScriptedScheduler(str(tmp_path / "other"))
+    often = Client(scheduler.address, heartbeat_interval_seconds=0.02)
+    seldom = Client(other.address, heartbeat_interval_seconds=100)
+    with often, seldom:
+        for _ in range(10):
+            scheduler.wait_for(HEARTBEAT)
+        with pytest.raises(queue.Empty):
+            other.wait_for(HEARTBEAT, timeout=0)
+    other.stop()
 
 
 def test_scripted_scheduler_is_gone_after_stop(tmp_path):

@@ -72,15 +72,15 @@ def test_command_line_comes_before_environment_before_file(tmp_path: Path, monke
     path = file(
         tmp_path,
         '[scheduler]\nbind_address = "tcp://1.1.1.1:1"\nclient-timeout-seconds = "7"\nworker_timeout_seconds = 7\n'
-        "heartbeat_interval_seconds = 7\n",
+        "resync_seconds = 7\n",
     )
     monkeypatch.setenv("SCALER_WORKER_TIMEOUT_SECONDS", "8")
-    monkeypatch.setenv("SCALER_HEARTBEAT_INTERVAL_SECONDS", "8")
-    options = scheduler("-c", path, "-his", "9")
+    monkeypatch.setenv("SCALER_RESYNC_SECONDS", "8")
+    options = scheduler("-c", path, "--resync-seconds", "9")
     assert options.bind_address == "tcp://1.1.1.1:1"
     assert options.client_timeout_seconds == 7
     assert options.worker_timeout_seconds == 8
-    assert options.heartbeat_interval_seconds == 9
+    assert options.resync_seconds == 9
     given = load.gather(Typed({}, path), [SCHEDULER])
     assert any("SCALER_WORKER_TIMEOUT_SECONDS overrides worker_timeout_seconds" in word for word in given.words)
 

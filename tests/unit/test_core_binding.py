@@ -151,7 +151,7 @@ def test_a_setting_of_the_wrong_type_is_named() -> None:
 
 
 def test_a_descriptor_that_is_not_open_is_refused() -> None:
-    channel = _core.Channel(1, 2, b"", {})
+    channel = _core.Channel(1, 2, b"", {}, 2.0)
     with pytest.raises(OSError, match="Bad file descriptor"):
         channel.attach(987_654)
 
@@ -168,14 +168,14 @@ def test_a_stopped_loop_ends_the_wait_for_requests() -> None:
 
 
 def test_wake_ends_a_wait() -> None:
-    channel = _core.Channel(1, 2, b"", {})
+    channel = _core.Channel(1, 2, b"", {}, 2.0)
     channel.wake()
     assert channel.wait(None) is False
     assert channel.wait(0) is False
 
 
 def test_a_peer_that_hangs_up_is_an_event() -> None:
-    channel = _core.Channel(1, 2, b"", {})
+    channel = _core.Channel(1, 2, b"", {}, 2.0)
     ours, theirs = socket.socketpair()
     channel.attach(ours.detach())
     assert channel.attached
@@ -210,7 +210,7 @@ def test_a_short_line_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "wait", [lambda: _core.Channel(1, 2, b"", {}).wait(60), lambda: _core.Loop(store={}).next_request(60)]
+    "wait", [lambda: _core.Channel(1, 2, b"", {}, 2.0).wait(60), lambda: _core.Loop(store={}).next_request(60)]
 )
 def test_a_signal_is_handled_while_the_main_thread_waits(wait: Any) -> None:
     interrupter = threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT))

@@ -70,6 +70,12 @@ impl Channel {
         self.session.id()
     }
 
+    /// Microseconds between signs of life.
+    pub fn with_heartbeat(mut self, heartbeat_us: u64) -> Self {
+        self.dialed = self.dialed.with_heartbeat(heartbeat_us);
+        self
+    }
+
     pub fn waiting(&self) -> &Arc<Waiting> {
         self.dialed.waiting()
     }

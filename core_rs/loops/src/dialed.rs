@@ -179,6 +179,12 @@ impl Dialed {
         })
     }
 
+    /// Microseconds between signs of life.
+    pub fn with_heartbeat(mut self, heartbeat_us: u64) -> Self {
+        self.dialer = self.dialer.with_heartbeat(heartbeat_us);
+        self
+    }
+
     pub fn waiting(&self) -> &Arc<Waiting> {
         &self.waiting
     }

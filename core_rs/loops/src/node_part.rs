@@ -73,7 +73,10 @@ impl NodePart {
         shared: &Arc<Shared>,
         token: fn(usize) -> Token,
     ) -> Self {
-        let outward = |name, hello| OutwardLink::new(name, hello, Arc::clone(shared));
+        let heartbeat_us = settings.config.heartbeat_us;
+        let outward = |name, hello| {
+            OutwardLink::new(name, hello, Arc::clone(shared)).with_heartbeat(heartbeat_us)
+        };
         NodePart {
             engine: Node::new(settings.config.clone(), now),
             outputs: Vec::new(),

@@ -35,6 +35,12 @@ impl OutwardLink {
         }
     }
 
+    /// Microseconds between signs of life.
+    pub fn with_heartbeat(mut self, heartbeat_us: u64) -> Self {
+        self.dialer = self.dialer.with_heartbeat(heartbeat_us);
+        self
+    }
+
     pub fn name(&self) -> Outward {
         self.name
     }

@@ -34,9 +34,11 @@ impl Channel {
         link: u64,
         ticket: Vec<u8>,
         properties: &Bound<'_, PyDict>,
+        heartbeat: f64,
     ) -> PyResult<Self> {
         let hello = dialed::hello(Role::Client, session, ticket, properties)?;
-        let inner = channel::Channel::new(hello, link)?;
+        let inner =
+            channel::Channel::new(hello, link)?.with_heartbeat(dialed::heartbeat_us(heartbeat)?);
         let waiting = Arc::clone(inner.waiting());
         Ok(Channel {
             inner: Mutex::new(inner),

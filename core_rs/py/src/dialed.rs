@@ -1,5 +1,6 @@
 //! What Channel and ObjectChannel have alike: the hello, waiting, and the events of their links.
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use scaler_loops::dialed::{Waited, Waiting};
@@ -51,6 +52,19 @@ pub fn hello(
         node: None,
         properties,
     })
+}
+
+/// The shortest time between two signs of life: each wakes both ends.
+const SHORTEST_HEARTBEAT: f64 = 0.001;
+
+/// Seconds there, microseconds here.
+pub fn heartbeat_us(seconds: f64) -> PyResult<u64> {
+    if !(0.0..1e10).contains(&seconds) {
+        return Err(PyValueError::new_err(format!(
+            "heartbeat: {seconds} seconds"
+        )));
+    }
+    Ok((seconds.max(SHORTEST_HEARTBEAT) * 1e6) as u64)
 }
 
 /// How long a signal may wait that came just before a wait.

@@ -27,9 +27,11 @@ impl ObjectChannel {
         link: u64,
         ticket: Vec<u8>,
         properties: &Bound<'_, PyDict>,
+        heartbeat: f64,
     ) -> PyResult<Self> {
         let hello = dialed::hello(Role::Objects, session, ticket, properties)?;
-        let inner = object_channel::ObjectChannel::new(hello, link)?;
+        let inner = object_channel::ObjectChannel::new(hello, link)?
+            .with_heartbeat(dialed::heartbeat_us(heartbeat)?);
         let waiting = Arc::clone(inner.waiting());
         Ok(ObjectChannel {
             inner: Mutex::new(inner),

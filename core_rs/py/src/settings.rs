@@ -26,7 +26,6 @@ const SCHEDULER: &[&str] = &[
     "memory_limit",
     "max_attempts",
     "result_budget",
-    "heartbeat",
     "properties",
     "address",
 ];
@@ -46,7 +45,6 @@ const NODE: &[&str] = &[
     "recycle",
     "grace",
     "heartbeat",
-    "inline_limit",
 ];
 const STORE: &[&str] = &[
     "incarnation",
@@ -57,6 +55,9 @@ const STORE: &[&str] = &[
     "worker_timeout",
     "properties",
 ];
+
+/// A node says how it is with each: more often would keep both ends busy with that.
+const SHORTEST_HEARTBEAT_US: u64 = 1_000;
 
 /// Settings of one part, under its name in errors.
 struct Part<'a, 'py> {
@@ -196,7 +197,7 @@ pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
         death_timeout_us: part.time("death_timeout", 300.0)?,
         recycle: part.get("recycle", 0)?,
         grace_us: part.time("grace", 3.0)?,
-        heartbeat_us: part.time("heartbeat", 2.0)?,
+        heartbeat_us: part.time("heartbeat", 2.0)?.max(SHORTEST_HEARTBEAT_US),
         object_bytes: defaults.object_bytes,
     };
     let info = NodeInfo {

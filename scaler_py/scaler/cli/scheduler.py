@@ -60,7 +60,6 @@ def _run(options: SchedulerOptions, allocate: str) -> int:
         memory_limit=int(options.memory_limit),
         max_attempts=options.max_attempts,
         result_budget=int(options.result_budget),
-        heartbeat=options.heartbeat_interval_seconds,
     )
     return run_scheduler(settings, Ending(), lambda told: _announce(told, options.insecure))
 

@@ -97,7 +97,9 @@ class MapRun:
         self.cancelled = 0
         # Ranges with an outcome, by index, in the order in which they came.
         self.arrivals: list[tuple[int, int, Outcome]] = []
+        # The same as (start, place in `arrivals`), sorted when somebody asks and something came since.
         self._by_start: list[tuple[int, int]] = []
+        self._sorted = 0
         self.futures: dict[int, ScalerFuture] = {}
         self.stored: dict[int, Stored] = {}
         # All elements below `prefix` have an outcome.
@@ -150,7 +152,9 @@ class MapRun:
 
     def outcome_of(self, index: int) -> Outcome | None:
         """None while there is none."""
-        self._by_start.sort()  # what came since the last look is at its end: little to do
+        if self._sorted < len(self._by_start):
+            self._by_start.sort()
+            self._sorted = len(self._by_start)
         place = bisect_right(self._by_start, (index, len(self.arrivals))) - 1
         if place < 0:
             return None

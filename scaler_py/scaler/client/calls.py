@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from scaler.errors import PackingError
+from scaler.errors import MissingObjects, PackingError
 from scaler.packing import ObjectReference, dumps
 
 _ARGUMENT = re.compile(r"\[(\d+)\](.*)", re.DOTALL)
@@ -45,5 +45,8 @@ def references_among(args: tuple[Any, ...]) -> list[ObjectReference]:
 
 
 def object_uses(element: int, references: list[ObjectReference]) -> list[tuple[int, int, bytes, int]]:
-    """For Channel.submit_blocks."""
+    """For Channel.submit_blocks. MissingObjects for one that `Client.clear` has let go of."""
+    for reference in references:
+        if reference.was_cleared:
+            raise MissingObjects(f"{reference} was let go of by clear(): send_object it again")
     return [(element, reference.session, reference.hash, reference.size) for reference in references]

@@ -124,7 +124,7 @@ class Client:
             storage = endpoint._replace(address=address, role="objects")
             return ObjectLink(
                 storage,
-                lambda ticket: ObjectChannel(session, _random_number(), ticket, properties),
+                lambda ticket: ObjectChannel(session, _random_number(), ticket, properties, heartbeat),
                 timeout,
                 heartbeat,
                 owner,
@@ -132,7 +132,7 @@ class Client:
 
         deadline = time.monotonic() + timeout
         fd, ticket = endpoint.first_dial(timeout)
-        channel = Channel(session, _random_number(), ticket, properties)
+        channel = Channel(session, _random_number(), ticket, properties, heartbeat)
         conversation = Conversation(endpoint, session, channel, timeout, heartbeat, open_link)
         conversation.open(fd, max(0.0, deadline - time.monotonic()))
         return conversation
@@ -190,7 +190,7 @@ class Client:
         """As `submit`, with options.
 
         capabilities: names that the worker must have, with the least amount, -1 for any: {"gpu": -1}.
-        priority: larger first. timeout: seconds after which the task is ended (TaskTimeoutError).
+        priority: larger first. timeout: seconds after which the task is ended (TaskTimeoutError), its imports included.
         retries: how often an exception of the task is tried again. name: for people; default the function's.
         reserialize: the function, or something in it, was changed in place since it was last submitted."""
         function = self._functions.get(fn, reserialize)
@@ -405,7 +405,9 @@ class Client:
         return self._conversation.ask(QUERY_EXPLAIN, future._sequence)
 
     def clear(self) -> None:
-        """Cancels all of this client's tasks, waits for the answers, and lets go of all its objects."""
+        """Cancels all of this client's tasks, waits for the answers, and lets go of all its objects.
+
+        References of before are no good any more: MissingObjects."""
         for run in self._conversation.clear():
             self._conversation.wait_for(run, None)
 

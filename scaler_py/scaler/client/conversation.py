@@ -479,8 +479,10 @@ class Conversation:
             self.hand_over()
             pending = self.book.pending_runs()
             self.channel.clear()
+            self.holds.clear()
             self.write()
-            return pending
+        self.objects.clear()
+        return pending
 
     def shutdown(self) -> tuple[bool, str]:
         """Asks for the cluster's end: whether it ends, and if not why."""

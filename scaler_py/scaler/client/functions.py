@@ -58,6 +58,12 @@ class Function:
         self.told = False
         self.used = True
 
+    def is_good(self) -> bool:
+        """Whether it is still what the function is, and where it was put."""
+        if self.stored is not None and self.stored.was_cleared:
+            return False
+        return self.watch is None or self.watch.holds()
+
     def options_for(self, *, style: int, name: str | None = None, **rest: Any) -> Options:
         """Options of its tasks: the name, and the Python it needs where its code itself travels."""
         return Options(
@@ -115,7 +121,7 @@ class FunctionCache:
 
     def get(self, function: Callable[..., Any], reserialise: bool = False) -> Function:
         known = self.known.get(id(function)) or self._stored.get(id(function))
-        if known is not None and not reserialise and (known.watch is None or known.watch.holds()):
+        if known is not None and not reserialise and known.is_good():
             return known
         return self._make(function)
 

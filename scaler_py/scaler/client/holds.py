@@ -23,15 +23,20 @@ class HoldingChannel(Protocol):
 class Handle:
     """One reason to hold an object, while it lives."""
 
-    __slots__ = ("_generation", "_gone", "hash")
+    __slots__ = ("_generation", "_holds", "hash")
 
-    def __init__(self, hash: bytes, generation: int, gone: deque[tuple[int, bytes]]) -> None:
+    def __init__(self, hash: bytes, holds: Holds) -> None:
         self.hash = hash
-        self._generation = generation
-        self._gone = gone
+        self._generation = holds.generation
+        self._holds = holds
+
+    @property
+    def was_cleared(self) -> bool:
+        """Whether the object was let go of all the same."""
+        return self._generation != self._holds.generation
 
     def __del__(self) -> None:
-        self._gone.append((self._generation, self.hash))
+        self._holds.gone.append((self._generation, self.hash))
 
 
 class Holds:
@@ -40,11 +45,11 @@ class Holds:
     def __init__(self, channel: HoldingChannel, lock: AbstractContextManager[Any]) -> None:
         self.channel = channel
         self.lock = lock
-        self._gone: deque[tuple[int, bytes]] = deque()
+        self.gone: deque[tuple[int, bytes]] = deque()
         # Something was said that is not written yet.
         self.unwritten = False
         # After `clear` the scheduler knows of no holds: the handles of before end silently.
-        self._generation = 0
+        self.generation = 0
 
     def hold(self, hash: bytes, size: int) -> Handle:
         with self.lock:
@@ -53,13 +58,13 @@ class Holds:
     def hold_locked(self, hash: bytes, size: int) -> Handle:
         self.channel.hold_object(hash, size)
         self.unwritten = True
-        return Handle(hash, self._generation, self._gone)
+        return Handle(hash, self)
 
     def write(self) -> None:
         """With the lock: tells the scheduler of new handles, and of those that ended."""
-        while self._gone:
-            generation, hash = self._gone.popleft()
-            if generation == self._generation:
+        while self.gone:
+            generation, hash = self.gone.popleft()
+            if generation == self.generation:
                 self.channel.release_object(hash)
                 self.unwritten = True
         if self.unwritten:
@@ -68,4 +73,4 @@ class Holds:
 
     def clear(self) -> None:
         with self.lock:
-            self._generation += 1
+            self.generation += 1

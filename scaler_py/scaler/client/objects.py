@@ -82,9 +82,11 @@ class Objects(Owner):
         hash = blake3(data)[:16]
         with self._lock:
             known = self._kept.get(hash)
-            if known is not None:
+            if known is not None and not known.handle.was_cleared:
                 self._kept.move_to_end(hash)
                 return known
+            if known is not None:
+                self._drop(hash)
             dropped = self._dropped.get(hash, 0)
         link = self.link
         name = blake3(hash + dropped.to_bytes(8, "little"))[:16] if dropped else hash
@@ -104,13 +106,16 @@ class Objects(Owner):
     def _make_room(self) -> list[Stored]:
         gone = []
         while len(self._kept) > MOST_KEPT or (self._kept_bytes > MOST_KEPT_BYTES and len(self._kept) > 1):
-            hash, stored = self._kept.popitem(last=False)
-            self._kept_bytes -= stored.size
-            gone.append(stored)
-            self._dropped[hash] = self._dropped.pop(hash, 0) + 1
-            while len(self._dropped) > MOST_REMEMBERED:
-                self._dropped.popitem(last=False)
+            gone.append(self._drop(next(iter(self._kept))))
         return gone
+
+    def _drop(self, hash: bytes) -> Stored:
+        stored = self._kept.pop(hash)
+        self._kept_bytes -= stored.size
+        self._dropped[hash] = self._dropped.pop(hash, 0) + 1
+        while len(self._dropped) > MOST_REMEMBERED:
+            self._dropped.popitem(last=False)
+        return stored
 
     def wait(self, stored: Stored) -> None:
         """Until it is in storage. ObjectStorageException when it does not get there."""
@@ -153,14 +158,9 @@ class Objects(Owner):
         return data
 
     def clear(self) -> None:
-        """Everything is let go of."""
+        """Everything was let go of."""
         with self._lock:
-            for hash in self._kept:
-                self._dropped[hash] = self._dropped.pop(hash, 0) + 1
-            gone = list(self._kept.values())
-            self._kept.clear()
-            self._kept_bytes = 0
-        self._holds.clear()
+            gone = [self._drop(hash) for hash in list(self._kept)]
         del gone
 
     def close(self) -> None:

@@ -73,19 +73,21 @@ class SchedulerOptions(LinkOptions, LoggingOptions):
     )
     memory_limit: ByteSize = option(
         ByteSize(0),
-        "memory for queued tasks, like 4GiB, before clients are held back",
+        "memory, like 4GiB: before queued tasks fill it, clients are held back",
         metavar="BYTES",
         default_text="half of this machine's",
         ge=0,
     )
     result_budget: ByteSize = option(
-        ByteSize(256 << 20), "undelivered results of one client before its tasks are held back", metavar="BYTES", gt=0
+        ByteSize(256 << 20),
+        "undelivered results of one client before its tasks are held back; an eighth of the memory at most",
+        metavar="BYTES",
+        gt=0,
     )
     max_attempts: int = option(3, "lost workers after which a task fails", metavar="N", ge=1)
     resync_seconds: float = option(
         5.0, "how long a new scheduler waits for clients and workers of its predecessor", metavar="SECONDS", ge=0
     )
-    heartbeat_interval_seconds: float = option(2.0, "of clients and workers", short="-his", metavar="SECONDS", gt=0)
 
 
 class ObjectStorageOptions(LinkOptions, LoggingOptions):

@@ -38,6 +38,7 @@ RETIRED: tuple[Retired, ...] = (
     Retired("hard_processor_suspend", "-hps", False, "a task that waits for others gives its worker back by itself"),
     Retired("tls_cert", "-tc", True, _KEYS),
     Retired("tls_key", "-tk", True, _KEYS),
+    Retired("security_config", "", True, _KEYS),
     Retired("monitor_address", "-ma", True, _MONITOR),
     Retired("status_report_interval_seconds", "-sri", True, _MONITOR),
     Retired("object_report_limit", "-orl", True, _MONITOR),

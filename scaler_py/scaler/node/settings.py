@@ -70,7 +70,6 @@ class NodeSettings:
             "recycle": self.recycle,
             "grace": self.grace,
             "heartbeat": self.heartbeat,
-            "inline_limit": self.executor.inline_limit,
         }
 
 

@@ -75,16 +75,20 @@ class SchedulerHost:
 
     def _start_storage(self, key: ClusterKey | None) -> str:
         settings = self._settings
-        self._storage = Storage(
-            StorageSettings(
-                neighbour(settings.address),
-                compression=settings.compression,
-                memory_limit=settings.storage_memory,
-                directory=settings.storage_directory,
-            ),
-            key,
-            self._storage_ended,
+        own = StorageSettings(
+            neighbour(settings.address),
+            compression=settings.compression,
+            memory_limit=settings.storage_memory,
+            directory=settings.storage_directory,
         )
+        try:
+            self._storage = Storage(own, key, self._storage_ended)
+        except AddressInUseError as error:
+            raise AddressInUseError(
+                f"{error.what.removesuffix('.')}: the scheduler's object storage would listen there.",
+                error.where,
+                f"{error.mend}; or name a storage that runs already with --object-storage-address",
+            ) from None
         return self._storage.address
 
     def run(self, on_ready: Callable[[dict[str, Any]], None]) -> int:

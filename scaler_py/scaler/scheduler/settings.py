@@ -35,7 +35,6 @@ class SchedulerSettings:
     memory_limit: int = 0
     max_attempts: int = 3
     result_budget: int = 256 << 20
-    heartbeat: float = 2.0
     storage_memory: int = 0
     storage_directory: str = ""
     node: NodeSettings | None = None
@@ -61,5 +60,4 @@ class SchedulerSettings:
             "memory_limit": self.memory_limit or half_of_memory(),
             "max_attempts": self.max_attempts,
             "result_budget": self.result_budget,
-            "heartbeat": self.heartbeat,
         }

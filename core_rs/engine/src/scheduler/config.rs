@@ -22,14 +22,24 @@ pub struct SchedulerConfig {
     /// Refuse a client's `Shutdown`.
     pub protected: bool,
     pub allocate: Allocate,
-    /// Payloads and book-keeping of accepted work above which clients outside of tasks are held back; 0 = no limit.
+    /// Bytes that it may take: clients outside of tasks are held back before payloads and book-keeping of accepted
+    /// work leave too little for the rest. 0 = no limit.
     pub memory_limit: u64,
     /// Deaths of its executor or node after which an element fails.
     pub max_attempts: u32,
-    /// Undelivered result bytes of a session above which none of its tasks start.
+    /// Undelivered result bytes of a session above which none of its tasks start; an eighth of the memory limit at most.
     pub result_budget: u64,
     /// As users type it, for texts.
     pub address: String,
+}
+
+impl SchedulerConfig {
+    pub(super) fn effective_result_budget(&self) -> u64 {
+        match self.memory_limit {
+            0 => self.result_budget,
+            limit => self.result_budget.min(limit / 8),
+        }
+    }
 }
 
 impl Default for SchedulerConfig {

@@ -33,7 +33,7 @@ impl<P: Payload> Scheduler<P> {
         if session.over_budget {
             return format!(
                 "results of {} bytes wait for this client to read them (it may have {}): none of its tasks start",
-                session.backlog, self.config.result_budget
+                session.backlog, self.config.effective_result_budget()
             );
         }
         if session.haunted {

@@ -6,6 +6,10 @@ use crate::wire::{LinkId, Payload};
 use super::arrays::SessionIndex;
 use super::{Scheduler, SchedulerOutput};
 
+/// What is left of the memory limit for all that is not accepted work: frames of held clients (three each), what is on
+/// its way to nodes, undelivered results, buffers. Of a small limit half.
+const RESERVE: u64 = 64 << 20;
+
 impl<P: Payload> Scheduler<P> {
     /// Payload bytes that a link has queued, or that its peer is not known to have.
     pub fn backlog(&mut self, now: u64, link: LinkId, bytes: u64) {
@@ -13,7 +17,7 @@ impl<P: Payload> Scheduler<P> {
         let Some(&index) = self.by_client.get(&link) else {
             return;
         };
-        let budget = self.config.result_budget;
+        let budget = self.config.effective_result_budget();
         let session = &mut self.sessions[index as usize];
         session.backlog = bytes;
         let over = match session.over_budget {
@@ -35,8 +39,8 @@ impl<P: Payload> Scheduler<P> {
             return;
         }
         let sessions = self.sessions.len().max(1) as u64;
-        let (most, least) = (limit, limit / 10 * 8);
-        let share = limit / sessions;
+        let most = limit - RESERVE.min(limit / 2);
+        let (least, share) = (most / 10 * 8, most / sessions);
         let mut changes: Vec<(SessionIndex, bool)> = Vec::new();
         if self.bytes <= most && self.held_back == 0 {
             return;

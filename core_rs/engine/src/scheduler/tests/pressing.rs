@@ -67,6 +67,23 @@ fn acceptance_is_held_back_over_the_memory_limit() {
 }
 
 #[test]
+fn undelivered_results_take_no_more_than_their_part_of_the_memory_limit() {
+    let mut rig = Rig::with(SchedulerConfig {
+        memory_limit: 80_000,
+        result_budget: 1_000_000,
+        ..SchedulerConfig::default()
+    });
+    rig.client(CLIENT, SESSION);
+    rig.scheduler.backlog(rig.now, CLIENT, 10_001);
+    rig.submit(0, 5);
+    rig.node(10, 100);
+    assert_eq!(rig.assigned_count(10), 0);
+    rig.scheduler.backlog(rig.now, CLIENT, 5_000);
+    rig.turn();
+    assert_eq!(rig.assigned(10), [(0, 5)]);
+}
+
+#[test]
 fn tasks_inside_of_tasks_are_never_held_back() {
     let mut rig = Rig::with(SchedulerConfig {
         memory_limit: 10_000,
