@@ -16,7 +16,7 @@ from scaler.running_loop import Handlers, RunningLoop, log
 from scaler.scheduler.settings import SchedulerSettings
 from scaler.storage.host import Storage, key_for
 from scaler.storage.settings import StorageSettings
-from scaler.transport.addresses import IpcAddress, TcpAddress, parse_address
+from scaler.transport.addresses import Address, IpcAddress, TcpAddress, parse_address, parse_peer_address
 from scaler.transport.errors import AddressInUseError
 from scaler.transport.keys import ClusterKey
 from scaler.transport.listen import Listener
@@ -33,13 +33,15 @@ def run_scheduler(settings: SchedulerSettings, ending: Ending, on_ready: Callabl
     on_ready: called with {"address": …, "object_storage": …, "cluster": …} when it listens.
     AddressError, AddressInUseError, ClusterKeyError, ConfigurationError: it cannot start.
     """
+    address = parse_address(settings.address)
+    for storage in filter(None, (settings.object_storage, settings.advertised_object_storage)):
+        parse_peer_address(storage)
     key = key_for(settings.address, settings.key_file, settings.insecure)
-    host = _start(settings, key, ending)
+    host = _start(settings, address, key, ending)
     return host.run(on_ready)
 
 
-def _start(settings: SchedulerSettings, key: ClusterKey | None, ending: Ending) -> SchedulerHost:
-    address = parse_address(settings.address)
+def _start(settings: SchedulerSettings, address: Address, key: ClusterKey | None, ending: Ending) -> SchedulerHost:
     if not isinstance(address, TcpAddress) or address.port or settings.object_storage:
         return SchedulerHost(settings, key, ending)
     for attempt in range(_TRIES):
@@ -75,16 +77,21 @@ class SchedulerHost:
 
     def _start_storage(self, key: ClusterKey | None) -> str:
         settings = self._settings
-        self._storage = Storage(
-            StorageSettings(
-                neighbour(settings.address),
-                compression=settings.compression,
-                memory_limit=settings.storage_memory,
-                directory=settings.storage_directory,
-            ),
-            key,
-            self._storage_ended,
+        own = StorageSettings(
+            neighbour(settings.address),
+            compression=settings.compression,
+            memory_limit=settings.storage_memory,
+            directory=settings.storage_directory,
         )
+        try:
+            self._storage = Storage(own, key, self._storage_ended)
+        except AddressInUseError as error:
+            # The user gave the other address, and may not know of this one.
+            raise AddressInUseError(
+                error.what,
+                f"{error.where}, for the object storage of the scheduler at {settings.address}",
+                f"{error.mend}; object storage takes the one after the scheduler's, unless its own address is given",
+            ) from None
         return self._storage.address
 
     def run(self, on_ready: Callable[[dict[str, Any]], None]) -> int:
