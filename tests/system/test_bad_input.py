@@ -236,6 +236,21 @@ def test_task_that_raises_keyboard_interrupt(client: Client) -> None:
         client.submit(interrupt).result(PATIENCE)
 
 
+def stop(x: int) -> int:
+    if x == 5:
+        raise StopIteration(x, "no more")
+    return x
+
+
+def test_task_that_raises_stop_iteration(client: Client) -> None:
+    """Which means something to whatever runs tasks one after the other."""
+    errors = [future.exception(PATIENCE) for future in client.map(stop, range(10))]
+    assert [i for i, error in enumerate(errors) if error is not None] == [5]
+    for error in (errors[5], client.submit(stop, 5).exception(PATIENCE)):
+        assert isinstance(error, StopIteration)
+        assert error.args == (5, "no more")
+
+
 def crash() -> None:
     ctypes.string_at(0)
 
