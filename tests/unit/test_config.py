@@ -134,6 +134,38 @@ def test_wrong_command_line_is_said(arguments: list[str], told: str) -> None:
     assert told in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-lp", "a.log", "tcp://a:1"],
+        ["-lp", "a.log", "tcp://a:1", "--protected"],
+        ["--logging-paths", "a.log", "ipc:///a.sock"],
+        ["--logging-paths=a.log", "tcp://a:1"],
+        ["tcp://a:1", "-lp", "a.log"],
+        ["-awu", "http://b", "tcp://a:1", "-lp", "a.log"],
+    ],
+)
+def test_address_behind_a_list_is_the_address(arguments: list[str]) -> None:
+    options = scheduler(*arguments)
+    assert options.bind_address in ("tcp://a:1", "ipc:///a.sock")
+    assert options.logging_paths == ["a.log"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["tcp://a:1", "-lp", "a.log", "tcp://b:1"], "no place for 'tcp://b:1'"),
+        (["-lp", "a.log", "tcp://a:1", "tcp://b:1"], "no place for 'tcp://b:1'"),
+        (["-lp", "tcp://a:1"], "--logging-paths has no value"),
+        (["-lp", "a.log", "a:1"], "type ADDRESS before --logging-paths, which takes what follows it"),
+    ],
+)
+def test_what_a_list_has_no_place_for_is_said(arguments: list[str], told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        scheduler(*arguments)
+    assert told in str(caught.value)
+
+
 def test_options_without_meaning_are_answered_and_have_no_effect(tmp_path: Path) -> None:
     path = file(tmp_path, '[scheduler]\nio_threads = 4\nbind_address = "tcp://a:1"\n')
     typed = CommandLine("scaler_scheduler", "", [SCHEDULER]).read(["-c", path, "-el", "uvloop", "-ls", "1", "-mt", "5"])

@@ -98,7 +98,11 @@ def _explain(error: "ValidationError", given: Given, components: Sequence[Compon
     option = next((each for component in components for each in component.options if each.name == name), None)
     if first["type"] == "missing" and option is not None:
         also = f", or {name} in the configuration file" + (f", or {option.variable}" if option.variable else "")
-        return ConfigurationError(f"{option.typed} is missing: {option.help}.", "", f"type {option.typed}{also}")
+        lists = [each for component in components for each in component.options if each.kind == "list"]
+        typed_list = next((each.typed for each in lists if given.origins.get(each.name) == each.typed), "")
+        place = f" before {typed_list}, which takes what follows it" if typed_list else ""
+        mend = f"type {option.typed}{place}{also}"
+        return ConfigurationError(f"{option.typed} is missing: {option.help}.", "", mend)
     mend = option.help if option is not None else ""
     if option is not None and option.choices:
         mend = "one of " + ", ".join(option.choices)
