@@ -156,7 +156,7 @@ class SchedulerClusterCombo:
             ),
         }
         settings = _settings(
-            address or _free_path("combo"),
+            _free_path("combo") if address is None else address,
             node=node,
             object_storage=object_storage_address or "",
             client_timeout=client_timeout_seconds,

@@ -84,7 +84,7 @@ class OutwardLink:
         while not self._closed.is_set():
             try:
                 return dial(self._address, self._role, timeout=_PATIENCE, **self._access)
-            except ThreeLineError as error:
+            except (ThreeLineError, OSError) as error:  # out of descriptors, for example, which passes
                 failures += 1
                 if failures <= _TOLD:
                     logger.warning("no connection to %s: %s", self._link, error)

@@ -7,13 +7,12 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from scaler import Client
-from scaler.errors import NodeSetupError, ProcessorDiedError, TaskMemoryError, TaskTimeoutError
+from scaler.errors import NodeSetupError, ProcessorDiedError, TaskTimeoutError
 from scaler.process import Part
 from scaler.transport.keys import find_cluster_key
 
@@ -124,22 +123,6 @@ def test_executors_end_when_the_agent_is_killed(start: Starter) -> None:
     os.kill(node.pid, signal.SIGKILL)
     for each in pids:
         wait_for_end(each)
-
-
-def take_memory(megabytes: int) -> int:
-    block = bytearray(megabytes << 20)
-    block[:: 1 << 12] = b"x" * len(block[:: 1 << 12])
-    time.sleep(60)
-    return len(block)
-
-
-def test_a_task_over_the_memory_limit_is_ended_and_says_so(start: Starter) -> None:
-    start.scheduler()
-    start.node(slots=1, memory_limit=200 << 20)
-    with Client(start.path()) as client:
-        with pytest.raises(TaskMemoryError):
-            client.submit(take_memory, 400).result(PATIENCE)
-        assert client.submit(pid).result(PATIENCE)
 
 
 def test_a_nodes_task_timeout_ends_a_task(start: Starter) -> None:

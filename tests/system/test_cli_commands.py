@@ -4,16 +4,14 @@ import os
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import msgpack
 import pytest
-from scaler import Client, _core
+from scaler import Client
 from scaler.transport.connect import dial
 
 PATIENCE = 30.0
@@ -282,47 +280,3 @@ def test_storage_that_runs_alone_serves_whoever_the_scheduler_sends_there(
     bound = scheduler.read_until("object storage at " + told).split("listens at ")[1].split(",")[0]
     address = bound.replace("0.0.0.0", own_host)
     use_from_elsewhere(run, address, elsewhere(run, home), monkeypatch)
-
-
-def hello(protocol: int) -> bytes:
-    fields = [0, protocol, 0, 0, 0, 0, b"", 7, None, []]
-    header = msgpack.packb([1, 0, 0, 0, [fields]])
-    frame = struct.pack("<B3xII", 0, len(header), 0) + header
-    return struct.pack("<I", len(frame)) + frame
-
-
-def test_client_of_another_major_protocol_is_refused_with_words(address: str) -> None:
-    with socket.socket(fileno=dial(address, "client", timeout=PATIENCE).fd) as peer:
-        peer.settimeout(PATIENCE)
-        peer.sendall(hello(_core.PROTOCOL + 1))
-        data = b""
-        while part := peer.recv(4096):
-            data += part
-    assert b"rotocol" in data
-
-
-def test_strangers_at_every_port_do_not_disturb_honest_traffic(run: Run, address: str) -> None:
-    workers(run, address, 2)
-    port = int(address.rpartition(":")[2])
-    half_a_handshake = b"\xff" + bytes(8) + b"\x7f\x03\x01CURVE" + bytes(15) + bytes(32)
-    with Client(address, timeout_seconds=PATIENCE) as client:
-        strangers = []
-        for number in range(400):
-            local = number % 4 == 3
-            stranger = (
-                socket.socket(fileno=dial(address, "client").fd)
-                if local
-                else socket.create_connection(("127.0.0.1", port + number % 2))
-            )
-            strangers.append(stranger)
-            if number % 3 == 0:
-                stranger.sendall(os.urandom(200))
-            elif number % 3 == 1:
-                stranger.sendall(half_a_handshake if not local else b"\x20\0\0\0")
-            if number % 40 == 0:
-                assert client.submit(double, number).result(timeout=PATIENCE) == 2 * number
-        assert client.submit(double, 21).result(timeout=PATIENCE) == 42
-        for stranger in strangers:
-            stranger.close()
-    with Client(address, timeout_seconds=PATIENCE) as client:
-        assert client.submit(double, 21).result(timeout=PATIENCE) == 42

@@ -8,18 +8,13 @@ import os
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 
 import numpy
 import pytest
 from scaler import Client
 from scaler.errors import (
-    DeserializeObjectError,
     MissingObjects,
-    PackingError,
-    ProcessorDiedError,
-    RemoteError,
     RemoteTraceback,
     TaskTimeoutError,
 )
@@ -121,50 +116,6 @@ def test_exceptions_come_with_type_attributes_and_remote_traceback(client):
     assert "in fail" in "".join(caught.value.__notes__)
     error = client.submit(fail_with_two, 3, "late").exception(30)
     assert (type(error), error.code, error.why) == (TwoArgumentsError, 3, "late")
-
-
-def test_exits_of_a_task_are_its_exception(client):
-    error = client.submit(sys.exit, 3).exception(30)
-    assert isinstance(error, SystemExit)
-    assert error.code == 3
-    assert isinstance(client.submit(fail, KeyboardInterrupt()).exception(30), KeyboardInterrupt)
-    assert client.submit(abs, -1).result(30) == 1
-
-
-def test_result_that_cannot_be_pickled_is_the_tasks_error(client):
-    with pytest.raises(PackingError, match="lock"):
-        client.submit(threading.Lock).result(30)
-    mapped = client.map(lambda i: threading.Lock() if i == 5 else i, range(10))
-    assert [i for i, future in enumerate(mapped) if future.exception(30) is not None] == [5]
-
-
-def test_argument_that_cannot_be_unpickled_is_the_tasks_error(client):
-    class Trap:
-        def __reduce__(self):
-            return fail, (ValueError("trap"),)
-
-    with pytest.raises(DeserializeObjectError, match="trap"):
-        client.submit(print, Trap()).result(30)
-
-
-def test_exception_whose_class_cannot_be_unpickled_is_a_remote_error(client):
-    def work() -> None:
-        class Trap:
-            def __reduce__(self):
-                return exec, ("raise ImportError('not here')",)
-
-        raise ValueError(Trap())
-
-    with pytest.raises(RemoteError, match="ValueError"):
-        client.submit(work).result(30)
-
-
-def test_process_that_dies_fails_its_task_alone(client):
-    future = client.submit(os._exit, 3)
-    others = client.map(abs, range(-100, 0))
-    with pytest.raises(ProcessorDiedError, match="exit code 3"):
-        future.result(60)
-    assert others.results(60) == list(range(100, 0, -1))
 
 
 def test_time_out_ends_the_task(client):

@@ -21,7 +21,7 @@ from scaler.cluster import embedded_address
 from scaler.config.section.scheduler import PolicyConfig
 from scaler.errors import ClientShutdownException, NotSupportedError, ScalerError
 from scaler.process import PartStartError
-from scaler.transport.errors import AddressError, AddressInUseError, ConfigurationError
+from scaler.transport.errors import ConfigurationError
 
 PATIENCE = 30
 
@@ -96,20 +96,6 @@ class TestCombo:
             Client(combo.get_address()) as client,
         ):
             assert client.submit_verbose(square, (4,), {}, capabilities={"gpu": -1}).result(PATIENCE) == 16
-
-    def test_an_address_in_use_is_said(self, folders: Path) -> None:
-        address = f"ipc://{folders}/taken.sock"
-        with SchedulerClusterCombo(1, address) as first, pytest.raises(AddressInUseError) as caught:
-            SchedulerClusterCombo(1, first.get_address())
-        assert "to do:" in str(caught.value)
-
-    def test_a_port_in_use_is_said(self) -> None:
-        with SchedulerClusterCombo(1, "tcp://127.0.0.1:0") as first, pytest.raises(AddressInUseError):
-            SchedulerClusterCombo(1, first.get_address())
-
-    def test_a_wrong_address_is_said(self) -> None:
-        with pytest.raises(AddressError, match="no scheme"):
-            SchedulerClusterCombo(1, "127.0.0.1:8516")
 
     def test_a_wrong_policy_is_said(self) -> None:
         with pytest.raises(ConfigurationError, match="allocate"):

@@ -123,6 +123,63 @@ def test_exceptions_that_mean_something_to_the_interpreter(
         assert found[1][1].code == 3
 
 
+class Exhausted(StopIteration):
+    pass
+
+
+def stop_at_two(x: int, *, why: str = "enough") -> int:
+    if x == 2:
+        raise Exhausted(x, why)
+    return x
+
+
+@pytest.mark.parametrize("style", [ONE, STAR, FULL])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("elements", [[2], [2, 3], [1, 2, 3]])
+def test_a_stop_iteration_keeps_what_it_has(agent: FakeAgent, style: int, packed: bool, elements: list[int]) -> None:
+    agent.function(stop_at_two)
+    arguments: list[Any] = [each if style == ONE else (each,) if style == STAR else ((each,), {}) for each in elements]
+    for _ in range(2):  # the second time the function is known
+        if packed:
+            found, _ = agent.outcomes(agent.packed([dumps(each) for each in arguments], style=style))
+        else:
+            found, _ = agent.outcomes(agent.plain(arguments, style=style))
+        for element, (kind, value) in zip(elements, found, strict=True):
+            assert kind == ("exception" if element == 2 else "value")
+            if element == 2:
+                assert (type(value), value.args, value.value) == (Exhausted, (2, "enough"), 2)
+                assert "in stop_at_two" in str(value.__cause__)
+            else:
+                assert value == element
+
+
+class Worn:
+    """An iterator that has come to its end, and tells why."""
+
+    def __next__(self) -> int:
+        raise StopIteration("worn out")
+
+
+class Stopping:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return next, (Worn(),)
+
+
+def test_a_stop_iteration_of_next(agent: FakeAgent) -> None:
+    agent.function(next)
+    found, _ = agent.outcomes(agent.packed([dumps(iter([1])), dumps(Worn()), dumps(iter([3]))], style=ONE))
+    assert [kind for kind, _ in found] == ["value", "exception", "value"]
+    assert found[1][1].args == ("worn out",)
+
+
+def test_an_argument_whose_unpickling_raises_stop_iteration(agent: FakeAgent) -> None:
+    agent.function(double)
+    found, _ = agent.outcomes(agent.packed([dumps(1), dumps(Stopping()), dumps(3)], style=ONE))
+    assert [kind for kind, _ in found] == ["value", "exception", "value"]
+    assert isinstance(found[1][1], DeserializeObjectError)
+    assert "StopIteration: worn out" in str(found[1][1])
+
+
 def test_an_argument_that_cannot_be_unpickled_fails_alone(agent: FakeAgent) -> None:
     agent.function(double)
     blobs = [dumps(1), b"\x80\x05\x8c\x0bnot_a_modulq\x8c\x01x\x93.", dumps(3)]

@@ -139,7 +139,7 @@ def test_caller_waits_while_much_is_queued(scheduler, client, monkeypatch):
     [
         (0, -9, ProcessorDiedError, "signal 9 (SIGKILL)"),
         (0, 3, ProcessorDiedError, "exit code 3"),
-        (1, 0, WorkerDiedError, "node n1"),
+        (1, 0, WorkerDiedError, "where: nodes n1, n2"),
         (2, 0, TaskTimeoutError, "time-out"),
         (3, 0, TaskMemoryError, "memory"),
         (4, 0, MissingObjects, "object"),
@@ -159,6 +159,16 @@ def test_verdicts_become_exceptions_that_say_what_where_and_what_to_do(scheduler
     assert (caught.attempts, caught.status, caught.nodes) == (3, status, ("n1", "n2"))
     assert issubclass(ProcessorDiedError, WorkerDiedError)
     assert issubclass(TaskTimeoutError, TimeoutError)
+
+
+def test_verdict_names_each_node_once_with_how_often(scheduler, client):
+    scheduler.hold = True
+    future = client.submit(abs, 1)
+    scheduler.wait_for(SUBMIT)
+    scheduler.answer(0, 1, FAILURE, failure=[0, 4, 3, ["n2", "n1", "n2", "n2"], ""])
+    caught = future.exception(20)
+    assert "exit code 3, in 4 attempts.\n  where: nodes n2 (3 times), n1\n" in str(caught)
+    assert caught.nodes == ("n2", "n1", "n2", "n2")
 
 
 def test_verdict_on_many_gives_each_an_exception_of_its_own(scheduler, client):

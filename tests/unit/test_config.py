@@ -12,6 +12,7 @@ from scaler.drivers.baremetal_native import BaremetalOptions
 from scaler.transport.errors import ConfigurationError
 
 MANAGER = [BAREMETAL_NATIVE, WORKER_MANAGER]
+SYMPHONY = '[[worker_manager]]\ntype = "symphony"\n'
 
 
 @pytest.fixture(autouse=True)
@@ -88,17 +89,29 @@ def test_command_line_comes_before_environment_before_file(tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[scheduler]\nclient_timeout_secods = 1", ["client_timeout_secods", "did you mean client_timeout_seconds?"]),
-        ("[schedular]\n", ["[schedular]", "did you mean [scheduler]?"]),
-        ("[scheduler]\nclient_timeout_seconds = 'soon'", ["'soon'", "[scheduler] client_timeout_seconds"]),
-        ("[scheduler]\nclient_timeout_seconds = 0", ["greater than 0"]),
-        ("[scheduler]\nbind_address = 'inproc://x'", ["inside one process"]),
-        ("[scheduler]\nprotected = 'perhaps'", ["'perhaps'"]),
+        (
+            "[scheduler]\nclient_timeout_secods = 1",
+            [
+                "There is no option 'client_timeout_secods'",
+                "line 2, [scheduler] cl",
+                "did you mean client_timeout_seconds?",
+            ],
+        ),
+        ("\n# a note\n[schedular]\n", ["[schedular]", "line 3", "did you mean [scheduler]?"]),
+        (
+            "[scheduler]\n\nclient_timeout_seconds = 'soon'",
+            ["'soon'", "line 3, [scheduler] client_timeout_seconds"],
+        ),
+        ("[scheduler]\nclient-timeout-seconds = 0", ["greater than 0", "line 2, [scheduler] client-timeout-seconds"]),
+        ("[scheduler]\nbind_address = 'inproc://x'", ["inside one process", "line 2, [scheduler] bind_address"]),
+        ("[scheduler]\nprotected = 'perhaps'", ["'perhaps'", "line 2, [scheduler] protected"]),
+        ("[scheduler]\n[scheduler.security]\ninsecur = true", ["'insecur'", "line 3, [scheduler] insecur"]),
         ("[scheduler\n", ["no TOML", "line 1"]),
-        ("[[scheduler]]\n[[scheduler]]\n", ["more than one [scheduler]"]),
+        ("\nscheduler = 3", ["scheduler is no table", "line 2", "write one [scheduler]"]),
+        ("[[scheduler]]\n[[scheduler]]\n", ["more than one [scheduler]", "line 2"]),
     ],
 )
-def test_wrong_file_is_said_with_file_and_key(text: str, told: list[str], tmp_path: Path) -> None:
+def test_wrong_file_is_said_with_file_line_and_key(text: str, told: list[str], tmp_path: Path) -> None:
     path = file(tmp_path, text)
     with pytest.raises(ConfigurationError) as caught:
         scheduler("tcp://127.0.0.1:8516", "-c", path) if "bind" not in text else scheduler("-c", path)
@@ -129,6 +142,38 @@ def test_missing_address_is_said_with_all_places_for_it() -> None:
     ],
 )
 def test_wrong_command_line_is_said(arguments: list[str], told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        scheduler(*arguments)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-lp", "a.log", "tcp://a:1"],
+        ["-lp", "a.log", "tcp://a:1", "--protected"],
+        ["--logging-paths", "a.log", "ipc:///a.sock"],
+        ["--logging-paths=a.log", "tcp://a:1"],
+        ["tcp://a:1", "-lp", "a.log"],
+        ["-awu", "http://b", "tcp://a:1", "-lp", "a.log"],
+    ],
+)
+def test_address_behind_a_list_is_the_address(arguments: list[str]) -> None:
+    options = scheduler(*arguments)
+    assert options.bind_address in ("tcp://a:1", "ipc:///a.sock")
+    assert options.logging_paths == ["a.log"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["tcp://a:1", "-lp", "a.log", "tcp://b:1"], "no place for 'tcp://b:1'"),
+        (["-lp", "a.log", "tcp://a:1", "tcp://b:1"], "no place for 'tcp://b:1'"),
+        (["-lp", "tcp://a:1"], "--logging-paths has no value"),
+        (["-lp", "a.log", "a:1"], "type ADDRESS before --logging-paths, which takes what follows it"),
+    ],
+)
+def test_what_a_list_has_no_place_for_is_said(arguments: list[str], told: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         scheduler(*arguments)
     assert told in str(caught.value)
@@ -201,15 +246,23 @@ def test_single_managers_table_will_do_and_names_the_driver(tmp_path: Path) -> N
     ("text", "told"),
     [
         ("", "no [[worker_manager]] of type 'baremetal_native'"),
-        ("[[worker_manager]]\n", "has no type"),
-        ("worker_manager = 3\n", "is no table"),
-        ('[[worker_manager]]\ntype = "baremetal_native"\nmodus = "fixed"\n', "did you mean mode?"),
+        (f"{SYMPHONY}[[worker_manager]]\n", "has no type.\n  where: FILE, line 3\n"),
+        ("\nworker_manager = 3\n", "is no table.\n  where: FILE, line 2\n"),
+        (
+            f'{SYMPHONY}modus = "x"\n[[worker_manager]]\ntype = "baremetal_native"\nmodus = "x"\n',
+            "where: FILE, line 6, [worker_manager] modus\n  to do: did you mean mode?",
+        ),
+        (
+            2 * '[[worker_manager]]\ntype = "baremetal_native"\n',
+            "more than one [[worker_manager]] of type 'baremetal_native'.\n  where: FILE, line 3\n",
+        ),
     ],
 )
 def test_wrong_managers_table_is_said(text: str, told: str, tmp_path: Path) -> None:
+    path = file(tmp_path, text)
     with pytest.raises(ConfigurationError) as caught:
-        manager("-c", file(tmp_path, text))
-    assert told in str(caught.value)
+        manager("-c", path)
+    assert told.replace("FILE", path) in str(caught.value)
 
 
 def test_policy_sub_table_counts_as_its_keys(tmp_path: Path) -> None:

@@ -90,7 +90,10 @@ class Client:
         }
         self._serializer = None if serializer is None or _is_default(serializer) else serializer
         self._inline_limit = inline_limit_bytes
-        self._endpoint = Endpoint(address or _embedded_address(), "client", key, insecure, compression)
+        if object_storage_address is not None:
+            _check_address(object_storage_address)
+        known_address = _embedded_address() if address is None else address
+        self._endpoint = Endpoint(known_address, "client", key, insecure, compression)
         self._conversation = self._converse(
             _random_number() if session is None else session,
             timeout_seconds,
@@ -114,7 +117,7 @@ class Client:
         def open_link(advertised: str, owner: Owner) -> ObjectLink:
             from scaler.transport.addresses import reachable_address
 
-            if not (object_storage_address or advertised):
+            if object_storage_address is None and not advertised:
                 raise ObjectStorageException(
                     "This cluster has no object storage, and a value is too large to travel without it.\n"
                     f"  where: {endpoint.address}\n"
@@ -437,7 +440,7 @@ class Client:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles as what makes a client of the same cluster; keys stay behind."""
-        address = self._given[0] or self.address
+        address = self.address if self._given[0] is None else self._given[0]
         return _client_again, ((address, *self._given[1:]), self._options_given)
 
     def __repr__(self) -> str:
@@ -453,6 +456,13 @@ def _embedded_address() -> str:
 
     address: str = embedded_address()
     return address
+
+
+def _check_address(address: str) -> None:
+    """AddressError now, not when a large value first needs it."""
+    from scaler.transport.addresses import parse_peer_address
+
+    parse_peer_address(address)
 
 
 def _random_number() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from typing import NamedTuple
 
 from scaler import errors
@@ -52,14 +53,13 @@ _MEND = (
 )
 
 
-def failure_error(failure: Failure, name: str = "") -> errors.TaskError:
+def failure_error(failure: Failure) -> errors.TaskError:
     """A fresh exception for this verdict."""
     code = failure.code if 0 <= failure.code < len(_CLASSES) else 6
     what = _WHAT[code].format(status=status_text(failure.status), attempts=_attempts(failure.attempts))
-    lines = [what + (f" {failure.detail}" if failure.detail else "")]
-    where = ", ".join(part for part in (name, _nodes(failure.nodes)) if part)
-    if where:
-        lines.append(f"  where: {where}")
+    lines = [f"{what.removesuffix('.')}: {failure.detail}" if failure.detail else what]
+    if failure.nodes:
+        lines.append(f"  where: {_nodes(failure.nodes)}")
     lines.append(f"  to do: {_MEND[code]}")
     return _CLASSES[code](
         "\n".join(lines), attempts=failure.attempts, status=failure.status, nodes=tuple(failure.nodes)
@@ -81,4 +81,7 @@ def _attempts(attempts: int) -> str:
 
 
 def _nodes(nodes: list[str]) -> str:
-    return f"node {', '.join(nodes)}" if nodes else ""
+    """nodes: one for each attempt, in that order; a node may be there more than once."""
+    counts = Counter(nodes)
+    names = [name if count == 1 else f"{name} ({count} times)" for name, count in counts.items()]
+    return f"{'node' if len(names) == 1 else 'nodes'} {', '.join(names)}"

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scaler.config.command_line import Typed
+from scaler.config.lines import Path
 from scaler.config.options import Component
-from scaler.config.sources import Given, combine, read_tables, table_values
+from scaler.config.sources import Document, Given, combine, read_document, table_values
 from scaler.transport.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -23,10 +24,12 @@ def gather(typed: Typed, components: Sequence[Component]) -> Given:
     table = Given()
     if typed.config is not None:
         title = components[0].table
-        found = read_tables(typed.config).get(title, {})
+        document = read_document(typed.config)
+        found = document.tables.get(title, {})
         if not isinstance(found, Mapping):
-            raise ConfigurationError(f"There is more than one [{title}].", typed.config, "leave one")
-        table = table_values(typed.config, found, title, components)
+            what = f"There is more than one [{title}]." if isinstance(found, list) else f"{title} is no table."
+            raise ConfigurationError(what, document.where(title, 1), f"write one [{title}] above its keys")
+        table = table_values(document, (title,), found, components)
     given = combine(typed.values, table, components)
     given.words[:0] = typed.words
     return given
@@ -36,42 +39,49 @@ def gather_manager(typed: Typed, driver: str, components: Sequence[Component]) -
     """Like `gather` for the one [[worker_manager]] of that driver, whose `type` says so."""
     table = Given()
     if typed.config is not None:
-        title = components[0].table
-        entries = [entry for entry in manager_entries(typed.config) if _type_of(typed.config, entry) == driver]
+        document = read_document(typed.config)
+        entries = [entry for entry in _manager_entries(document) if _type_of(document, *entry) == driver]
         if len(entries) != 1:
             found = "no" if not entries else "more than one"
             mend = f'write one with type = "{driver}"' if not entries else "leave one of that type"
-            raise ConfigurationError(f"There is {found} [[worker_manager]] of type {driver!r}.", typed.config, mend)
-        values = {key: value for key, value in entries[0].items() if key != "type"}
-        table = table_values(typed.config, values, title, components)
+            where = document.where(*entries[1][0]) if entries else typed.config
+            raise ConfigurationError(f"There is {found} [[worker_manager]] of type {driver!r}.", where, mend)
+        place, entry = entries[0]
+        values = {key: value for key, value in entry.items() if key != "type"}
+        table = table_values(document, place, values, components)
     given = combine(typed.values, table, components)
     given.words[:0] = typed.words
     return given
 
 
-def manager_entries(path: str) -> list[Mapping[str, Any]]:
-    """The `[[worker_manager]]` tables of a file; a single `[worker_manager]` counts as one."""
-    found = read_tables(path).get("worker_manager", [])
-    entries = [found] if isinstance(found, Mapping) else found
-    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
-        raise ConfigurationError("worker_manager is no table.", path, "write [[worker_manager]] above its keys")
-    return entries
+def _manager_entries(document: Document) -> list[tuple[Path, Mapping[str, Any]]]:
+    """The `[[worker_manager]]` tables of a file, and where they are; a single `[worker_manager]` counts as one."""
+    title = "worker_manager"
+    found = document.tables.get(title, [])
+    if isinstance(found, Mapping):
+        return [((title,), found)]
+    if not isinstance(found, list) or not all(isinstance(entry, Mapping) for entry in found):
+        where = document.where(title)
+        raise ConfigurationError("worker_manager is no table.", where, "write [[worker_manager]] above its keys")
+    return [((title, index), entry) for index, entry in enumerate(found)]
 
 
 def driver_of(path: str) -> str:
     """The driver of a file's only worker manager."""
-    entries = manager_entries(path)
+    document = read_document(path)
+    entries = _manager_entries(document)
     if len(entries) != 1:
         raise ConfigurationError(
             f"The file has {len(entries)} worker managers.", path, "say which: scaler_worker_manager DRIVER -c FILE"
         )
-    return _type_of(path, entries[0])
+    return _type_of(document, *entries[0])
 
 
-def _type_of(path: str, entry: Mapping[str, Any]) -> str:
+def _type_of(document: Document, place: Path, entry: Mapping[str, Any]) -> str:
     kind = entry.get("type")
     if not isinstance(kind, str) or not kind:
-        raise ConfigurationError("A [[worker_manager]] has no type.", path, 'like: type = "baremetal_native"')
+        where = document.where(*place)
+        raise ConfigurationError("A [[worker_manager]] has no type.", where, 'like: type = "baremetal_native"')
     return kind
 
 
@@ -98,7 +108,11 @@ def _explain(error: "ValidationError", given: Given, components: Sequence[Compon
     option = next((each for component in components for each in component.options if each.name == name), None)
     if first["type"] == "missing" and option is not None:
         also = f", or {name} in the configuration file" + (f", or {option.variable}" if option.variable else "")
-        return ConfigurationError(f"{option.typed} is missing: {option.help}.", "", f"type {option.typed}{also}")
+        lists = [each for component in components for each in component.options if each.kind == "list"]
+        typed_list = next((each.typed for each in lists if given.origins.get(each.name) == each.typed), "")
+        place = f" before {typed_list}, which takes what follows it" if typed_list else ""
+        mend = f"type {option.typed}{place}{also}"
+        return ConfigurationError(f"{option.typed} is missing: {option.help}.", "", mend)
     mend = option.help if option is not None else ""
     if option is not None and option.choices:
         mend = "one of " + ", ".join(option.choices)

@@ -10,6 +10,9 @@ from scaler.config.nearest import nearest
 from scaler.config.options import Option
 from scaler.config.usage import UsageError
 
+# How the values of positional options begin.
+ADDRESSES = ("tcp://", "ipc://")
+
 
 class Parser(argparse.ArgumentParser):
     """Its errors are UsageErrors. Help is not its business: CommandLine has it."""
@@ -73,6 +76,7 @@ class Parser(argparse.ArgumentParser):
         found, rest = self.parse_known_args(list(arguments))
         if rest:
             raise self._unknown(rest[0])
+        self._take_addresses_out_of_lists(found)
         typed = Typed()
         for name, value in vars(found).items():
             if name == "config":
@@ -86,6 +90,23 @@ class Parser(argparse.ArgumentParser):
             else:
                 typed.values[name] = value
         return typed
+
+    def _take_addresses_out_of_lists(self, found: argparse.Namespace) -> None:
+        """An option that takes a list takes the positional address behind it, too; no list has a place for one."""
+        for name, values in list(vars(found).items()):
+            addresses = [value for value in values if value.startswith(ADDRESSES)] if isinstance(values, list) else []
+            if not addresses:
+                continue
+            missing = [each for each in self._options if each.kind == "positional" and each.name not in found]
+            if len(addresses) > len(missing):
+                raise self._unknown(addresses[len(missing)])
+            for option, address in zip(missing, addresses, strict=False):
+                setattr(found, option.name, address)
+            left = [value for value in values if value not in addresses]
+            if not left:
+                flag = "--" + name.rpartition(":")[2].replace("_", "-")
+                raise UsageError(f"{flag} has no value.", self.prog, f"see {self.prog} --help")
+            setattr(found, name, left)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message[0].upper() + message[1:] + ".", self.prog, f"see {self.prog} --help")

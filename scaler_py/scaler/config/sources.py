@@ -2,11 +2,12 @@
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from scaler.config import retired
+from scaler.config.lines import Lines, Path
 from scaler.config.nearest import nearest
 from scaler.config.options import Component, Option
 from scaler.transport.errors import ConfigurationError
@@ -51,42 +52,61 @@ def _from_text(option: Option, text: str) -> Any:
     return text.split(",") if option.kind == "list" else text
 
 
-def read_tables(path: str) -> dict[str, Any]:
-    """The tables of a TOML file. ConfigurationError when it cannot be read, or has a table that nobody knows."""
+@dataclass
+class Document:
+    """A TOML file: its tables, by names with underscores."""
+
+    path: str
+    tables: dict[str, Any]
+    lines: Lines
+
+    def where(self, *place: str | int) -> str:
+        """File and line of a table or key, for errors and for the log."""
+        line = self.lines.line(*place)
+        return f"{self.path}, line {line}" if line else self.path
+
+
+def read_document(path: str) -> Document:
+    """ConfigurationError when the file cannot be read, or has a table that nobody knows."""
     try:
-        with open(os.path.expanduser(path), "rb") as file:
-            tables = tomllib.load(file)
+        with open(os.path.expanduser(path), encoding="utf-8", newline="") as file:
+            text = file.read().replace("\r\n", "\n")
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"The file is no TOML: {error}.", path, "mend the line") from None
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError(f"The file cannot be read: {what}.", path, "check the name after --config") from None
+    document = Document(path, {_key(name): value for name, value in tables.items()}, Lines(text))
     for name in tables:
         if _key(name) not in TABLES:
             near = nearest(_key(name), TABLES)
             mend = f"did you mean [{near}]?" if near else f"known are {', '.join(TABLES)}"
-            raise ConfigurationError(f"There is no table [{name}].", path, mend)
-    return {_key(name): value for name, value in tables.items()}
+            raise ConfigurationError(f"There is no table [{name}].", document.where(name), mend)
+    return document
 
 
-def table_values(path: str, table: Mapping[str, Any], title: str, components: Sequence[Component]) -> Given:
-    """What one table gives. ConfigurationError names the file, the key and the nearest one there is."""
+def table_values(document: Document, place: Path, table: Mapping[str, Any], components: Sequence[Component]) -> Given:
+    """What the table at `place` gives. ConfigurationError names file, line, key and the nearest key there is."""
+    title = place[0]
     options = {option.name: option for component in components for option in component.options}
     older = {name: option for option in options.values() for name in option.older if not name.startswith("-")}
     given = Given()
-    for written, value in _flatten(table).items():
+    for inside, value in _flatten(table):
+        written = inside[-1]
         key = _key(written)
-        where = f"{path}, [{title}] {written}"
+        line = document.where(*place, *inside)
+        where = f"{line}, [{title}] {written}"
         if key in options:
             given.values[key], given.origins[key] = value, where
         elif key in older:
             option = older[key]
             if option.kind != "positional":
-                given.words.append(f"{written} is called {option.name} now ({path}, [{title}])")
+                given.words.append(f"{written} is called {option.name} now ({line}, [{title}])")
             given.values.setdefault(option.name, value)
             given.origins.setdefault(option.name, where)
         elif key in retired.BY_NAME:
-            given.words.append(f"{retired.answer(key)} ({path}, [{title}])")
+            given.words.append(f"{retired.answer(key)} ({line}, [{title}])")
         else:
             near = nearest(key, options)
             mend = f"did you mean {near}?" if near else "take it out"
@@ -94,14 +114,14 @@ def table_values(path: str, table: Mapping[str, Any], title: str, components: Se
     return given
 
 
-def _flatten(table: Mapping[str, Any]) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flatten(table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Keys with the groups that they are in, and their values."""
     for key, value in table.items():
         if isinstance(value, Mapping) and _key(key) in _GROUPS:
-            flat.update(value)
+            for inner, inner_value in value.items():
+                yield (key, inner), inner_value
         else:
-            flat[key] = value
-    return flat
+            yield (key,), value
 
 
 def _key(name: str) -> str:

@@ -17,7 +17,7 @@ from scaler.packing import LEAST_BUFFERS_BYTES, loads
 
 TYPE_CHECKING = False  # typing's own takes as long to import as all of this
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from scaler.node.calls import Applier
@@ -156,12 +156,11 @@ class Chunks:
         if loaded is not None:
             return self._applier_of(loaded, style, block)
 
-        def load_and_apply(elements: Iterable[Any]) -> Iterator[Any]:
+        def load_and_apply(elements: Iterable[Any], results: list[Any]) -> None:
             # One element only, which owns whatever the loading does; the next slice has the function at hand.
             for element in elements:
                 apply = self._applier_of(self.functions.load(function), style, block)
-                yield from apply((element,))
-                return
+                return apply((element,), results)
 
         return load_and_apply
 
@@ -174,7 +173,7 @@ class Chunks:
         """Appends the results to `values` until the slice ends or an element raises."""
         self._interrupts.running = steps
         try:
-            values.extend(apply(steps))
+            apply(steps, values)
             self._interrupts.running = None
         except BaseException as error:
             # First of all, so that no signal's handler raises in here.
@@ -185,18 +184,19 @@ class Chunks:
     def _report(self, chunk: int, index: int, error: BaseException | None, function: bytes, blob: bytes | None) -> None:
         """An element that started and has no value. blob: its arguments, where they were packed."""
         if error is None:
-            # `map` takes a StopIteration of the function's for its own end.
+            # Where unpickling the arguments, or a builtin function, raised it, `map` took it for its own end.
             error = StopIteration()
-        elif isinstance(error, TaskCancelled) or self._interrupts.hit == index:
+        if isinstance(error, TaskCancelled) or self._interrupts.hit == index:
             self._outbox.cancelled(chunk, index)
             return
-        elif blob is not None and not isinstance(error, TaskError):
+        if blob is not None and not isinstance(error, TaskError):
             error = fault_of_arguments(blob, self.functions.loaded(function), error) or error
         self._outbox.exception(chunk, index, error)
 
 
 def _failing(error: Exception) -> Applier:
-    def fail(element: Any) -> Any:
-        raise error
+    def fail(elements: Iterable[Any], results: list[Any]) -> None:
+        for _ in elements:
+            raise error
 
-    return lambda elements: map(fail, elements)
+    return fail

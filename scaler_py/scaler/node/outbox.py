@@ -2,7 +2,7 @@
 
 Two threads send: the one that runs tasks, at the end of each slice, and the flusher, when the agent wants what the
 running chunk has finished so far. `_sent` says how far either has come. The lock is taken once a slice, never once an
-element: the list of values grows under the flusher's eyes, which is fine, as `list.extend` appends one by one.
+element: the list of values grows under the flusher's eyes, which is fine, as values are appended one by one.
 """
 
 from __future__ import annotations

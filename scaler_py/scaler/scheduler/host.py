@@ -16,7 +16,7 @@ from scaler.running_loop import Handlers, RunningLoop, log
 from scaler.scheduler.settings import SchedulerSettings
 from scaler.storage.host import Storage, key_for
 from scaler.storage.settings import StorageSettings
-from scaler.transport.addresses import IpcAddress, TcpAddress, parse_address
+from scaler.transport.addresses import Address, IpcAddress, TcpAddress, parse_address, parse_peer_address
 from scaler.transport.errors import AddressInUseError
 from scaler.transport.keys import ClusterKey
 from scaler.transport.listen import Listener
@@ -33,13 +33,15 @@ def run_scheduler(settings: SchedulerSettings, ending: Ending, on_ready: Callabl
     on_ready: called with {"address": …, "object_storage": …, "cluster": …} when it listens.
     AddressError, AddressInUseError, ClusterKeyError, ConfigurationError: it cannot start.
     """
+    address = parse_address(settings.address)
+    for storage in filter(None, (settings.object_storage, settings.advertised_object_storage)):
+        parse_peer_address(storage)
     key = key_for(settings.address, settings.key_file, settings.insecure)
-    host = _start(settings, key, ending)
+    host = _start(settings, address, key, ending)
     return host.run(on_ready)
 
 
-def _start(settings: SchedulerSettings, key: ClusterKey | None, ending: Ending) -> SchedulerHost:
-    address = parse_address(settings.address)
+def _start(settings: SchedulerSettings, address: Address, key: ClusterKey | None, ending: Ending) -> SchedulerHost:
     if not isinstance(address, TcpAddress) or address.port or settings.object_storage:
         return SchedulerHost(settings, key, ending)
     for attempt in range(_TRIES):

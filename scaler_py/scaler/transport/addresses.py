@@ -62,8 +62,10 @@ def is_loopback(host: str) -> bool:
     return (mapped or number).is_loopback
 
 
-def parse_address(text: str) -> Address:
+def parse_address(text: object) -> Address:
     """The address that `text` names. AddressError says what is wrong with it and how it would be right."""
+    if not isinstance(text, str):
+        raise AddressError(f"The address {text!r} is no text.", "", "write it as text, like tcp://127.0.0.1:8516")
     scheme, separator, rest = text.partition("://")
     if not separator:
         suggestion = f"tcp://{text}" if re.fullmatch(r"[^/]+:\d+", text) else "tcp://127.0.0.1:8516"
@@ -79,6 +81,14 @@ def parse_address(text: str) -> Address:
             "use ipc://<path> on one machine, or tcp://<host>:<port>",
         )
     raise AddressError(f"The address {text!r} has the unknown scheme {scheme!r}.", "", "use tcp:// or ipc://")
+
+
+def parse_peer_address(text: object) -> Address:
+    """Like `parse_address`, of somebody who listens already: port 0 is only for those who are about to."""
+    address = parse_address(text)
+    if isinstance(address, TcpAddress) and not address.port:
+        raise AddressError(f"Nobody is at port 0 of {text!r}.", "", "give the port that the peer said it listens at")
+    return address
 
 
 def parse_tcp_address(text: str) -> TcpAddress:

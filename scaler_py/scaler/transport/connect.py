@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from scaler.transport import runtime
-from scaler.transport.addresses import IpcAddress, TcpAddress, is_this_machine, parse_address, resolve
+from scaler.transport.addresses import IpcAddress, TcpAddress, is_this_machine, parse_peer_address, resolve
 from scaler.transport.errors import NobodyThereError, NotAdmittedError
 from scaler.transport.keys import EXPORT_LINE, Key, find_key, find_or_make_key, insecure_by_environment
 
@@ -63,7 +63,7 @@ def dial(
     AddressError, ClusterKeyError: what was given cannot be used. NobodyThereError: nothing answered in time.
     NotAdmittedError: something answered, and key and peer do not fit; or there is no key for a remote peer.
     """
-    target = parse_address(address)
+    target = parse_peer_address(address)
     deadline = time.monotonic() + timeout
     if isinstance(target, IpcAddress):
         return _until(deadline, address, lambda: _local_connection(target.path, ""))

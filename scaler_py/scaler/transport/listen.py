@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from scaler.transport import runtime
 from scaler.transport.addresses import IpcAddress, TcpAddress, parse_address
+from scaler.transport.descriptors import raise_descriptor_limit
 from scaler.transport.errors import AddressInUseError
 from scaler.transport.keys import ClusterKey
 
@@ -35,6 +36,7 @@ class Listener:
         Port 0 takes a free one; `address` tells which. AddressInUseError, AddressError, ConfigurationError.
         """
         target = parse_address(address)
+        raise_descriptor_limit()
         self._bridge: RouterBridge | None = None
         if isinstance(target, IpcAddress):
             self._local = runtime.LocalListener(target.path)

@@ -4,11 +4,9 @@ One thread waits for both sides and never spins. In each turn it first passes on
 zmq sockets: these are edge-triggered, and any call on them may swallow the signal that more has come.
 """
 
-import contextlib
 import errno
 import logging
 import os
-import resource
 import select
 import threading
 import time
@@ -20,6 +18,7 @@ import zmq
 from scaler.transport.addresses import TcpAddress, is_loopback, resolve
 from scaler.transport.admission import DOMAIN, Admission
 from scaler.transport.connections import Connections
+from scaler.transport.descriptors import raise_descriptor_limit
 from scaler.transport.errors import AddressInUseError, ConfigurationError
 from scaler.transport.keys import ClusterKey
 from scaler.transport.pairs import END, Message, PairEnd
@@ -67,7 +66,8 @@ class RouterBridge:
         # Of this turn: got something for the loop; have left, with something perhaps still unread.
         self._touched: dict[bytes, _Peer] = {}
         self._departed: list[_Peer] = []
-        self._most_peers = _raise_descriptor_limit()
+        # A peer has a connection and both ends of a pair; as many again for the silent, and some for everything else.
+        self._most_peers = max(16, min(_MOST_PEERS, raise_descriptor_limit() // 6))
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
         self._admission: Admission | None = None
@@ -340,14 +340,3 @@ def _bind(router: "zmq.Socket[bytes]", endpoint: str, address: TcpAddress) -> No
         if error.errno == errno.EACCES:
             mend = "ports below 1024 are the administrator's; choose a larger one"
         raise ConfigurationError(f"Cannot listen there: {error.strerror}.", str(address), mend) from None
-
-
-def _raise_descriptor_limit() -> int:
-    """Lets this process have as many descriptors as it may, and says how many peers that is enough for."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
-    # A peer has a connection and both ends of a pair; as many again for the silent, and some for everything else.
-    return max(16, min(_MOST_PEERS, soft // 6))
