@@ -14,13 +14,17 @@ use crate::outward::{hello, Outward};
 use crate::queue::Time;
 use crate::story::About;
 
-/// Chunks of an executor that may yet report, by number.
-type Chunks = BTreeMap<u32, (u64, u64)>;
+/// Chunks of an executor that may yet report, by number: session, first element, elements.
+type Chunks = BTreeMap<u32, (u64, u64, u32)>;
 
 struct Seat {
     executor: Executor,
     chunks: Chunks,
+    killed: bool,
 }
+
+/// So many executors in a row of a slot that ended before they began what they had: the node may blame an element.
+const MOST_BARREN: u32 = 3;
 
 pub struct Agent {
     pub index: usize,
@@ -28,6 +32,8 @@ pub struct Agent {
     part: Part,
     pub node: Node<Data>,
     seats: Vec<Option<Seat>>,
+    /// Of each slot: executors in a row that ended, not by their agent, before they began what they had.
+    barren: Vec<u32>,
     store: Outward,
     /// The node is done: why.
     pub exit: Option<String>,
@@ -65,6 +71,7 @@ impl Agent {
             ..NodeConfig::default()
         };
         let seats = (0..shape.slots).map(|_| None).collect();
+        let barren = vec![0; shape.slots as usize];
         let node = Node::new(config, context.now());
         let store = Outward::new(context, part, Part::Store, hello(Role::Objects, 0));
         Agent {
@@ -72,6 +79,7 @@ impl Agent {
             part,
             node,
             seats,
+            barren,
             store,
             exit: None,
         }
@@ -150,8 +158,28 @@ impl Agent {
                 let Some(seat) = self.seats[slot].take() else {
                     return;
                 };
-                self.node
-                    .executor_ended(now, slot as u32, status, seat.executor.line.position);
+                let position = seat.executor.line.position;
+                self.note_barren(context, slot, &seat, position);
+                self.node.executor_ended(now, slot as u32, status, position);
+            }
+        }
+    }
+
+    /// Tells the oracle whom the node may blame where nothing was running.
+    fn note_barren(&mut self, context: &mut Context, slot: usize, seat: &Seat, position: u64) {
+        let Some(first) = seat.chunks.keys().next() else {
+            return;
+        };
+        if position >= u64::from(*first) << 32 {
+            self.barren[slot] = 0;
+        } else if !seat.killed {
+            self.barren[slot] += 1;
+        }
+        if self.barren[slot] >= MOST_BARREN {
+            for &(session, first, count) in seat.chunks.values() {
+                context
+                    .oracle
+                    .may_be_blamed(self.index, session, first, count);
             }
         }
     }
@@ -179,7 +207,8 @@ impl Agent {
             }
             _ => return,
         };
-        if let Some((session, first)) = seat.chunks.get(&chunk) {
+        self.barren[slot] = 0;
+        if let Some((session, first, _)) = seat.chunks.get(&chunk) {
             let id = seat.executor.id;
             context
                 .oracle
@@ -233,10 +262,13 @@ impl Agent {
                 context.tell(self.part, About::Part, || {
                     format!("node {index} kills the executor of slot {slot}")
                 });
-                self.with_executor(slot, |executor| executor.die(context, -9, true));
+                if let Some(seat) = &mut self.seats[slot as usize] {
+                    seat.killed = true;
+                    seat.executor.die(context, -9, true);
+                }
             }
             NodeOutput::Stop { slot, at } => {
-                self.with_executor(slot, |executor| executor.line.stop = at);
+                self.with_executor(slot, |executor| executor.forbid(at));
                 self.tell_position(now, slot);
             }
             NodeOutput::Look { slot } => self.tell_position(now, slot),
@@ -277,6 +309,7 @@ impl Agent {
         self.seats[slot as usize] = Some(Seat {
             executor,
             chunks: Chunks::new(),
+            killed: false,
         });
     }
 
@@ -292,7 +325,7 @@ impl Agent {
         };
         if let Message::Chunk(chunk) = &message {
             seat.chunks
-                .insert(chunk.chunk, (chunk.session, chunk.first));
+                .insert(chunk.chunk, (chunk.session, chunk.first, chunk.take));
         }
         seat.executor.order(context, message);
     }

@@ -6,7 +6,7 @@ use scaler_engine::dialer::DialerEvent;
 use scaler_engine::session::{Session, SessionEvent};
 use scaler_engine::wire::{
     Block, Form, Message, ObjectKey, ObjectUse, OutcomeKind, Payload, QueryKind, Role, Segment,
-    SessionId, Submit,
+    Sequence, SessionId, Submit,
 };
 
 use crate::context::{Context, Event};
@@ -32,12 +32,16 @@ pub struct Client {
     last_request: u32,
     /// Objects whose bytes the client still has.
     kept: BTreeMap<ObjectKey, Data>,
+    /// How often each shared object was let go of.
+    dropped: BTreeMap<u64, u64>,
     functions: BTreeSet<u64>,
     said_goodbye: bool,
 }
 
 struct Fetch {
     key: ObjectKey,
+    /// Whose value it is.
+    sequence: Sequence,
     /// The client still holds it.
     wanted: bool,
     bytes: Vec<u8>,
@@ -61,6 +65,7 @@ impl Client {
             gets: BTreeMap::new(),
             last_request: 0,
             kept: BTreeMap::new(),
+            dropped: BTreeMap::new(),
             functions: BTreeSet::new(),
             said_goodbye: false,
         }
@@ -179,7 +184,7 @@ impl Client {
         if segment.kind == OutcomeKind::ValueReference {
             if let Some((key, size)) = segment.payload.as_reference() {
                 self.session.hold_object(key, size);
-                self.fetch(key);
+                self.fetch(key, segment.first);
             }
         }
     }
@@ -189,12 +194,13 @@ impl Client {
         self.last_request
     }
 
-    fn fetch(&mut self, key: ObjectKey) {
+    fn fetch(&mut self, key: ObjectKey, sequence: Sequence) {
         let request = self.request();
         self.gets.insert(
             request,
             Fetch {
                 key,
+                sequence,
                 wanted: true,
                 bytes: Vec::new(),
             },
@@ -231,7 +237,8 @@ impl Client {
                 let keys: Vec<_> = self.kept.keys().copied().collect();
                 keys.into_iter().for_each(|key| self.put(context, key));
                 let gets = std::mem::take(&mut self.gets);
-                gets.into_values().for_each(|fetch| self.fetch(fetch.key));
+                gets.into_values()
+                    .for_each(|fetch| self.fetch(fetch.key, fetch.sequence));
             }
             DialerEvent::Message(message) => self.store_says(context, message),
             DialerEvent::Refused { code, reason } => {
@@ -297,10 +304,11 @@ impl Client {
         }
         fetch.bytes.extend_from_slice(payload.bytes());
         if fetch.bytes.len() as u64 >= size {
-            let Some(Fetch { key, bytes, .. }) = self.gets.remove(&request) else {
+            let Some(fetch) = self.gets.remove(&request) else {
                 return;
             };
-            if Data::from_vec(bytes).hash() != key.hash {
+            let (key, bytes) = (fetch.key, fetch.bytes);
+            if bytes != data::value(self.id, fetch.sequence, bytes.len()) {
                 context.broken(format!("client {} got other bytes for {key:?}", self.index));
             }
             self.session.release_object(key);
@@ -333,6 +341,7 @@ impl Client {
                     context.oracle.cancel_asked(self.id, 0, u64::MAX);
                     self.session.clear();
                     self.kept.clear();
+                    self.dropped.values_mut().for_each(|times| *times += 1);
                     // What it was fetching went with its handles.
                     self.gets
                         .values_mut()
@@ -351,7 +360,7 @@ impl Client {
     }
 
     /// The objects of an array: those of its elements, counted from its first, and the shared one.
-    fn objects_of(&self, array: &ArrayPlan) -> Vec<(u32, Data)> {
+    fn objects_of(&mut self, array: &ArrayPlan) -> Vec<(u32, Data)> {
         let mut objects = Vec::new();
         let mut element = 0;
         for block in &array.blocks {
@@ -366,10 +375,9 @@ impl Client {
             element += block.count;
         }
         if let Some((number, size)) = array.shared {
-            objects.push((
-                u32::MAX,
-                Data::from_vec(data::shared_object(self.id, number, size)),
-            ));
+            let object = data::shared_object(self.id, number, size);
+            let dropped = *self.dropped.entry(number).or_default();
+            objects.push((u32::MAX, data::stored_again(object, dropped)));
         }
         objects
     }
@@ -408,7 +416,7 @@ impl Client {
             finished: Vec::new(),
         });
         if context.random.chance(500) {
-            self.let_go(&objects);
+            self.let_go(&objects, array.shared);
         }
     }
 
@@ -421,12 +429,15 @@ impl Client {
     }
 
     /// The handles go; what runs or waits still holds the objects.
-    fn let_go(&mut self, objects: &[(u32, Data)]) {
+    fn let_go(&mut self, objects: &[(u32, Data)], shared: Option<(u64, usize)>) {
         for (_, data) in objects {
             let key = self.key(data);
             if self.kept.remove(&key).is_some() {
                 self.session.release_object(key);
             }
+        }
+        if let Some((number, _)) = shared {
+            *self.dropped.entry(number).or_default() += 1;
         }
     }
 

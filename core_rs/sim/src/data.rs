@@ -104,6 +104,12 @@ pub fn value(session: SessionId, sequence: Sequence, length: usize) -> Vec<u8> {
     tagged(b"val:", session, sequence, length)
 }
 
+/// The name of a large value: one that no other object has, whatever its bytes. Equal bytes may just now be deleted.
+pub fn own_name(executor: u64, chunk: u32, index: u32) -> [u8; 16] {
+    let position = u64::from(chunk) << 32 | u64::from(index);
+    Data::from_vec(tagged(b"nam:", executor, position, 0)).hash()
+}
+
 /// What an element raises.
 pub fn exception(session: SessionId, sequence: Sequence) -> Vec<u8> {
     tagged(b"exc:", session, sequence, 0)
@@ -112,6 +118,15 @@ pub fn exception(session: SessionId, sequence: Sequence) -> Vec<u8> {
 /// An object that several elements of `session` share.
 pub fn shared_object(session: SessionId, number: u64, length: usize) -> Vec<u8> {
     tagged(b"obj:", session, number, length)
+}
+
+/// The same as its client stores it after it was let go of so often: under another name each time, for the deletion of
+/// the one before may still be under way.
+pub fn stored_again(mut object: Vec<u8>, dropped: u64) -> Data {
+    if dropped > 0 {
+        object.extend_from_slice(&dropped.to_le_bytes());
+    }
+    Data::from_vec(object)
 }
 
 pub fn function(session: SessionId, number: u64) -> (FunctionId, Data) {

@@ -5,8 +5,7 @@
 //! raised and is tried again.
 
 use scaler_engine::wire::{
-    Capabilities, FailureCode, Message, ObjectKey, OutcomeKind, Payload, Segment, Sequence,
-    SessionId,
+    Capabilities, FailureCode, Message, OutcomeKind, Payload, Segment, Sequence, SessionId,
 };
 
 use crate::data::{self, Data};
@@ -72,6 +71,10 @@ struct Truth {
     runs: Vec<Run>,
     /// Nodes, a bit each, that were told to run it by the scheduler that lives, in the epoch that lasts.
     ordered: u32,
+    /// How often it was taken for the cause of a death that nobody saw it in.
+    blames: u32,
+    /// Nodes, a bit each, that may say that an executor died in it though none was seen to begin it.
+    blamable: u32,
     delivered: Option<OutcomeKind>,
     seen: Seen,
     /// Some scheduler saw its outcome and no cancellation before.
@@ -85,7 +88,7 @@ struct Truth {
 impl Truth {
     /// Runs that a dead executor or node may be blamed for.
     fn deaths(&self) -> u32 {
-        self.runs.iter().filter(|run| run.died).count() as u32
+        self.blames + self.runs.iter().filter(|run| run.died).count() as u32
     }
 }
 
@@ -136,6 +139,8 @@ impl Oracle {
             cancel_asked: false,
             runs: Vec::new(),
             ordered: 0,
+            blames: 0,
+            blamable: 0,
             delivered: None,
             seen: Seen::Nothing,
             outcome_won: false,
@@ -278,6 +283,7 @@ impl Oracle {
             died: false,
         };
         truth.runs.push(run);
+        truth.blamable = 0;
         let (plan, array) = (truth.plan, truth.array);
         if let Some(before) = inexcusable.filter(|_| ordered) {
             let text = format!("it runs again without a cause; before: {before:?}");
@@ -302,12 +308,11 @@ impl Oracle {
             .map_or(0, |truth| truth.plan.value)
     }
 
-    /// The object that all elements of this one's array share, and its size.
-    pub fn shared_of(&self, session: SessionId, sequence: Sequence) -> Option<(ObjectKey, usize)> {
+    /// The bytes of the object that all elements of this one's array share.
+    pub fn shared_of(&self, session: SessionId, sequence: Sequence) -> Option<Vec<u8>> {
         let owner = self.session(session)?;
         let (number, size) = owner.arrays[owner.elements.get(sequence as usize)?.array].shared?;
-        let hash = Data::from_vec(data::shared_object(session, number, size)).hash();
-        Some((ObjectKey { session, hash }, size))
+        Some(data::shared_object(session, number, size))
     }
 
     fn last_run(
@@ -373,6 +378,16 @@ impl Oracle {
         }
     }
 
+    /// One executor after the other ended before it began what it had, and the last of them had these: lest that goes on
+    /// for ever, the node takes the first for the cause.
+    pub fn may_be_blamed(&mut self, node: usize, session: SessionId, first: Sequence, count: u32) {
+        for sequence in first..first + u64::from(count) {
+            if let Some(truth) = self.truth_mut(session, sequence) {
+                truth.blamable |= 1 << node;
+            }
+        }
+    }
+
     /// The node's process is gone, with what it had not told a scheduler.
     pub fn node_died(&mut self, at: Time, node: usize) {
         self.each_run(|_, run| {
@@ -397,7 +412,8 @@ impl Oracle {
         });
     }
 
-    /// The scheduler gave a client's session up: the client will tell it anew.
+    /// The scheduler gave a client's session up: the client will tell it anew. What nodes were told before is void, also
+    /// where its first run begins only now: the order and its cancellation may both be under way.
     pub fn session_lost(&mut self, session: SessionId) {
         let Some(session) = self.session_mut(session) else {
             return;
@@ -409,6 +425,7 @@ impl Oracle {
             .filter(|truth| truth.delivered.is_none())
         {
             truth.seen = Seen::Nothing;
+            truth.ordered = 0;
             truth.runs.iter_mut().for_each(|run| run.excused = true);
         }
     }
@@ -491,14 +508,20 @@ impl Oracle {
             } => self.node_done(at, node, *session, segment),
             Message::Lost {
                 session, sequence, ..
-            } => {
-                let text = "the node says that it started, and it did not";
-                match self.truth_mut(*session, *sequence) {
-                    Some(truth) if truth.runs.iter().any(|run| run.place.node == node) => {}
-                    _ => self.violated(at, Some((*session, *sequence)), text.into()),
-                }
-            }
+            } => self.node_lost_one(at, node, *session, *sequence),
             _ => {}
+        }
+    }
+
+    fn node_lost_one(&mut self, at: Time, node: usize, session: SessionId, sequence: Sequence) {
+        let text = "the node says that it started, and it did not";
+        match self.truth_mut(session, sequence) {
+            Some(truth) if truth.blamable >> node & 1 == 1 => {
+                truth.blamable = 0;
+                truth.blames += 1;
+            }
+            Some(truth) if truth.runs.iter().any(|run| run.place.node == node) => {}
+            _ => self.violated(at, Some((session, sequence)), text.into()),
         }
     }
 
@@ -713,11 +736,9 @@ fn check_value(
         OutcomeKind::ValueSingle => segment.payload.bytes() == expected,
         OutcomeKind::ValueReference => {
             let referred = segment.payload.as_reference();
-            referred.is_some_and(|(key, size)| {
-                size == expected.len() as u64
-                    && key.session == session
-                    && key.hash == Data::from_vec(expected).hash()
-            })
+            // Its bytes are checked where they are fetched.
+            referred
+                .is_some_and(|(key, size)| size == expected.len() as u64 && key.session == session)
         }
         _ => {
             data::table_entry(&segment.payload, segment.count, offset) == Some(expected.as_slice())

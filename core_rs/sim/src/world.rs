@@ -581,9 +581,10 @@ impl World {
     fn close(&mut self) {
         self.stage = Stage::Closing;
         let profile = &self.context.profile;
+        // A minute after its end a session's objects are deleted once more.
         self.deadline = self.context.now()
             + 3 * (profile.client_timeout + profile.worker_timeout)
-            + 30 * SECOND;
+            + 90 * SECOND;
         for index in 0..self.clients.len() {
             if let Some(client) = &mut self.clients[index] {
                 client.goodbye(&mut self.context);

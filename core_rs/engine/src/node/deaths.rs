@@ -135,6 +135,7 @@ impl<P: Payload> Node<P> {
             return;
         };
         let (life, furthest) = (state.life.clone(), state.furthest);
+        let unsent = self.first_chunk_is_unsent(slot);
         self.out.retain(|output| output.executor() != Some(slot));
         let next = match life {
             Life::Down { .. } => return,
@@ -156,10 +157,23 @@ impl<P: Payload> Node<P> {
             _ if position > furthest => Some(Kill::Nonsense),
             _ => None,
         };
-        self.settle_chunks(slot, chunks, status, position, cause);
+        self.settle_chunks(slot, chunks, (status, position), cause, unsent);
         self.start_executors();
         self.reclaimed_from(slot);
         self.settle();
+    }
+
+    /// The executor cannot have got anything of its work.
+    fn first_chunk_is_unsent(&self, slot: u32) -> bool {
+        let front = self.slots[slot as usize].chunks.front();
+        let is_front = |output: &NodeOutput<P>| match output {
+            NodeOutput::ToExecutor {
+                slot: to,
+                message: Message::Chunk(chunk),
+            } => *to == slot && front.is_some_and(|front| front.id == chunk.chunk),
+            _ => false,
+        };
+        self.out.iter().any(is_front)
     }
 
     /// Says of each element that a dead executor had what becomes of it.
@@ -167,12 +181,17 @@ impl<P: Payload> Node<P> {
         &mut self,
         slot: u32,
         chunks: VecDeque<Running<P>>,
-        status: i32,
-        position: Position,
+        (status, position): (i32, Position),
         cause: Option<Kill>,
+        unsent: bool,
     ) {
         let running = chunks.iter().find_map(|chunk| running_at(chunk, position));
-        let victim = running.or_else(|| self.blamed(slot, &chunks, position, cause.as_ref()));
+        if running.is_some() {
+            // A death in an element is counted against that element.
+            self.slots[slot as usize].barren = 0;
+        }
+        let victim =
+            running.or_else(|| self.blamed(slot, &chunks, position, cause.as_ref(), unsent));
         for chunk in &chunks {
             let victim = victim
                 .filter(|&(id, _)| id == chunk.id)
@@ -203,6 +222,7 @@ impl<P: Payload> Node<P> {
         chunks: &VecDeque<Running<P>>,
         position: Position,
         cause: Option<&Kill>,
+        unsent: bool,
     ) -> Option<(u32, u32)> {
         let open = |chunk: &Running<P>| {
             chunk
@@ -215,10 +235,10 @@ impl<P: Payload> Node<P> {
             .front()
             .is_some_and(|front| position >= front.position(0));
         let state = &mut self.slots[slot as usize];
-        state.barren = if begun || cause.is_some() {
-            state.barren
-        } else {
-            state.barren + 1
+        state.barren = match cause {
+            _ if begun => 0,
+            None if !unsent => state.barren + 1,
+            _ => state.barren,
         };
         let barren = state.barren >= MOST_BARREN;
         if barren {

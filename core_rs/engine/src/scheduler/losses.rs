@@ -206,6 +206,9 @@ impl<P: Payload> Scheduler<P> {
         node.out.clear();
         for (session, set) in ghosts {
             self.ghosts_gone(session, set.len());
+            if self.session_of(session).is_none() {
+                self.ended.note(self.now, session);
+            }
         }
         for (session, set) in orphans {
             self.orphans_gone(session, &set);

@@ -62,6 +62,7 @@ impl<P: Payload> Scheduler<P> {
             self.end_link_quietly(old);
             self.orphan_session(known);
         }
+        self.ended.forget(id);
         let mut session = Session::new(id, link);
         session.haunted = self.ghosts.contains_key(&id);
         let index = self.sessions.insert(session) as SessionIndex;
@@ -196,10 +197,8 @@ impl<P: Payload> Scheduler<P> {
         }
         self.forget_session(index);
         self.forget_objects(id);
-        self.out
-            .push(SchedulerOutput::Store(Message::DeleteSession {
-                session: id,
-            }));
+        self.delete_objects_of(id);
+        self.ended.note(self.now, id);
     }
 
     /// Takes all elements of a session out of their places; gives those that are at nodes.

@@ -17,6 +17,7 @@ mod cancel;
 mod check;
 mod classes;
 mod config;
+mod ended;
 mod explain;
 mod flush;
 mod functions;
@@ -46,6 +47,7 @@ use crate::wire::{LinkId, Message, Payload, RefusalCode, SessionId};
 use arena::Arena;
 use arrays::{Array, ArrayIndex, NodeIndex, SessionIndex};
 use classes::Classes;
+use ended::Ended;
 use functions::Functions;
 use nodes::Nodes;
 use objects::Objects;
@@ -82,6 +84,7 @@ pub struct Scheduler<P> {
     orphans: BTreeMap<SessionId, Orphans<P>>,
     /// Elements that sessions left behind at nodes.
     ghosts: BTreeMap<SessionId, u64>,
+    ended: Ended,
 
     /// Counts submissions.
     order: u64,
@@ -130,6 +133,7 @@ impl<P: Payload> Scheduler<P> {
             objects: Objects::default(),
             orphans: BTreeMap::new(),
             ghosts: BTreeMap::new(),
+            ended: Ended::default(),
             order: 0,
             used: 0,
             bytes: 0,
@@ -240,6 +244,7 @@ impl<P: Payload> Scheduler<P> {
     pub fn tick(&mut self, now: u64) {
         self.now = now;
         self.end_orphans();
+        self.delete_late_objects();
         self.complain();
     }
 
@@ -248,8 +253,11 @@ impl<P: Payload> Scheduler<P> {
         let resync = (self.now < self.resync_until).then_some(self.resync_until);
         let orphans = self.orphans.values().map(|orphans| orphans.until).min();
         let objects = self.objects.next_wakeup();
-        [resync, orphans, self.steal_at, self.complain_at, objects]
+        let ended = self.ended.next_wakeup();
+        let others = [self.steal_at, self.complain_at];
+        [resync, orphans, objects, ended]
             .into_iter()
+            .chain(others)
             .flatten()
             .min()
     }

@@ -245,4 +245,16 @@ impl<P: Payload> Scheduler<P> {
     pub(super) fn forget_objects(&mut self, session: SessionId) {
         self.objects.forget_session(session);
     }
+
+    pub(super) fn delete_objects_of(&mut self, session: SessionId) {
+        self.out
+            .push(SchedulerOutput::Store(Message::DeleteSession { session }));
+    }
+
+    /// What was still under way when its session ended.
+    pub(super) fn delete_late_objects(&mut self) {
+        while let Some(session) = self.ended.pop_due(self.now) {
+            self.delete_objects_of(session);
+        }
+    }
 }

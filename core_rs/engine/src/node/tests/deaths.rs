@@ -84,6 +84,53 @@ fn an_element_before_which_executors_die_again_and_again_is_blamed() {
 }
 
 #[test]
+fn a_death_in_an_element_breaks_the_row_of_deaths_before_one() {
+    let mut rig = Rig::new(1);
+    rig.assign(0, 1);
+    for _ in 0..2 {
+        rig.die(0, -11);
+        rig.ready(0);
+    }
+    rig.begin(0);
+    rig.die(0, -11);
+    assert_eq!(rig.lost().len(), 1);
+    rig.ready(0);
+    rig.assign(1, 1);
+    rig.die(0, -9);
+    assert_eq!(rig.lost().len(), 1, "one death before element 1, not three");
+}
+
+#[test]
+fn work_that_had_not_left_is_not_blamed() {
+    let mut rig = Rig::new(1);
+    rig.assign(0, 1);
+    for _ in 0..2 {
+        rig.die(0, -11);
+        rig.ready(0);
+    }
+    rig.die(0, -11);
+    assert_eq!(rig.lost().len(), 1);
+    rig.assign(1, 1);
+    // Each is ready and dead in one turn of its agent: the chunk is still among the outputs.
+    for _ in 0..4 {
+        rig.node.executor_message(
+            rig.now,
+            0,
+            Message::Ready {
+                pid: 1,
+                error: String::new(),
+            },
+        );
+        rig.node.executor_ended(rig.now, 0, -9, 0);
+        rig.absorb();
+    }
+    assert_eq!(rig.lost().len(), 1);
+    rig.ready(0);
+    rig.run_dry();
+    assert_eq!(rig.outcome_of(1), Some(OutcomeKind::ValueList));
+}
+
+#[test]
 fn what_waits_fails_when_executors_cannot_start() {
     let mut rig = Rig::unstarted(NodeConfig {
         slots: 1,

@@ -164,6 +164,49 @@ fn a_large_value_is_its_clients_until_it_lets_go() {
 }
 
 #[test]
+fn what_was_under_way_when_its_session_ended_is_deleted_too() {
+    let gone = [Message::DeleteSession { session: SESSION }];
+    let mut rig = Rig::new();
+    rig.say(CLIENT, Message::Goodbye);
+    assert_eq!(std::mem::take(&mut rig.stored), gone);
+    rig.pass(59_000_000);
+    assert!(rig.stored.is_empty());
+    assert_eq!(rig.scheduler.next_wakeup(), Some(rig.now + 1_000_000));
+    rig.pass(1_000_000);
+    assert_eq!(std::mem::take(&mut rig.stored), gone);
+    rig.pass(60_000_000);
+    assert!(rig.stored.is_empty());
+    assert_eq!(rig.scheduler.next_wakeup(), None);
+}
+
+#[test]
+fn what_a_dead_node_had_under_way_of_a_session_that_is_over_is_deleted_too() {
+    let gone = [Message::DeleteSession { session: SESSION }];
+    let mut rig = Rig::new();
+    rig.node(10, 1);
+    rig.submit(0, 1);
+    rig.leave(CLIENT);
+    rig.pass(59_000_000);
+    rig.leave(10);
+    assert_eq!(std::mem::take(&mut rig.stored), gone);
+    rig.pass(2_000_000);
+    assert!(rig.stored.is_empty(), "it may have been sent just now");
+    rig.pass(58_000_000);
+    assert_eq!(std::mem::take(&mut rig.stored), gone);
+}
+
+#[test]
+fn a_session_that_came_back_keeps_its_objects() {
+    let mut rig = Rig::new();
+    rig.leave(CLIENT);
+    rig.pass(59_000_000);
+    rig.client(2, SESSION);
+    rig.stored.clear();
+    rig.pass(2_000_000);
+    assert!(rig.stored.is_empty());
+}
+
+#[test]
 fn a_large_value_that_came_after_the_cancel_is_deleted() {
     let mut rig = Rig::new();
     rig.node(10, 1);
