@@ -315,7 +315,7 @@ impl Client {
         }
     }
 
-    /// Does what the plan wants by now, each action once what it needs is in the store.
+    /// Does what the plan wants by now. What a task needs is on its way to the store by then, no more.
     fn act(&mut self, context: &mut Context) {
         while let Some((at, action)) = self.plan.actions.get(self.next_action) {
             if *at > context.now() || self.said_goodbye {
@@ -323,9 +323,7 @@ impl Client {
             }
             match action.clone() {
                 Action::Submit(array) => {
-                    if !self.objects_are_there(context, &array) {
-                        return;
-                    }
+                    self.put_objects(context, &array);
                     self.submit(context, &array);
                 }
                 Action::Cancel { first, count } => {
@@ -382,7 +380,7 @@ impl Client {
         objects
     }
 
-    fn objects_are_there(&mut self, context: &mut Context, array: &ArrayPlan) -> bool {
+    fn put_objects(&mut self, context: &mut Context, array: &ArrayPlan) {
         for (_, data) in self.objects_of(array) {
             let key = self.key(&data);
             if !self.kept.contains_key(&key) {
@@ -391,7 +389,6 @@ impl Client {
                 self.put(context, key);
             }
         }
-        self.puts.is_empty()
     }
 
     fn submit(&mut self, context: &mut Context, array: &ArrayPlan) {
@@ -428,10 +425,13 @@ impl Client {
         }
     }
 
-    /// The handles go; what runs or waits still holds the objects.
+    /// The handles go, of what is in the store; what runs or waits still holds the objects.
     fn let_go(&mut self, objects: &[(u32, Data)], shared: Option<(u64, usize)>) {
-        for (_, data) in objects {
-            let key = self.key(data);
+        let keys: Vec<_> = objects.iter().map(|(_, data)| self.key(data)).collect();
+        if self.puts.values().any(|put| keys.contains(put)) {
+            return;
+        }
+        for key in keys {
             if self.kept.remove(&key).is_some() {
                 self.session.release_object(key);
             }
