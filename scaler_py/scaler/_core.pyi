@@ -210,6 +210,9 @@ class ExecutorPort:
     def steps(self, chunk: int, index: int, elements: Sequence[Any], at: int, slice_us: int) -> Steps:
         """Elements from `elements[at]` on; the first is the chunk's `index`; `take - index` of them at most."""
 
+    def restart_clock(self) -> None:
+        """The time limit of the element that runs counts from now on."""
+
     def result(self, chunk: int, index: int, count: int, kind: int, payload: Buffer, busy_us: int) -> None:
         """Sends values or an exception, 4 MiB at most; a larger single value goes as `large_value` does.
 

@@ -23,7 +23,7 @@ PATIENCE = 30.0
 
 _SYS_FUTEX = {"x86_64": 202, "aarch64": 98}[platform.machine()]
 _FUTEX_WAKE = 1
-_POSITION, _STOP, _CANCEL, _FLUSH = 0, 16, 24, 32
+_POSITION, _STARTED, _STOP, _CANCEL, _FLUSH = 0, 8, 16, 24, 32
 
 
 class FakeAgent:
@@ -92,6 +92,10 @@ class FakeAgent:
     def position(self) -> tuple[int, int]:
         word = self.word(_POSITION)
         return word >> 32, word & 0xFFFFFFFF
+
+    @property
+    def started_us(self) -> int:
+        return self.word(_STARTED)
 
     def revoke(self, position: int) -> None:
         self.write_word(_STOP, position)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,6 +158,41 @@ def test_a_function_that_kills_it_while_being_unpickled_has_an_owner(agent: Fake
     chunk = agent.plain([1, 2])
     assert agent.wait() == 9
     assert agent.position == (chunk, 0)
+
+
+class Slow:
+    """A function whose unpickling takes as long as somebody holds it up, and its call too. Three named pipes."""
+
+    def __init__(self, *pipes: str) -> None:
+        self.pipes = pipes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_slowly, self.pipes
+
+    def __call__(self, _: int) -> None:
+        Path(self.pipes[1]).write_text("")
+        Path(self.pipes[2]).read_text()
+
+
+def load_slowly(*pipes: str) -> Slow:
+    Path(pipes[0]).write_text("")
+    return Slow(*pipes)
+
+
+def test_the_clock_of_an_element_starts_anew_when_its_function_was_loaded(agent: FakeAgent, tmp_path: Path) -> None:
+    pipes = [str(tmp_path / name) for name in ("loading", "running", "go")]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    agent.function(Slow(*pipes))
+    chunk = agent.plain([1])
+    while agent.position != (chunk, 0):
+        os.sched_yield()
+    loading_since = agent.started_us
+    with open(pipes[0]), open(pipes[1]):
+        assert agent.position == (chunk, 0)
+        assert agent.started_us > loading_since
+    Path(pipes[2]).write_text("")
+    assert agent.values(chunk) == [None]
 
 
 def speak(x: int) -> None:

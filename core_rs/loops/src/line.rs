@@ -42,6 +42,11 @@ impl Line {
         position < self.0.word(STOP).load(SeqCst)
     }
 
+    /// What runs now counts as started at this time.
+    pub fn restart_clock(&self, now_us: u64) {
+        self.0.word(STARTED).store(now_us, SeqCst);
+    }
+
     /// Whether the agent cancels what runs now; says so once.
     pub fn take_cancel(&self) -> bool {
         let position = self.0.word(POSITION).load(SeqCst);

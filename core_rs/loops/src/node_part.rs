@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mio::{Registry, Token};
-use scaler_engine::dialer::DialerEvent;
+use scaler_engine::dialer::{DialerEvent, HEARTBEAT_US};
 use scaler_engine::node::{Level, Node, NodeConfig, NodeOutput};
 use scaler_wire::{Hello, Message, NodeInfo, Role, PROTOCOL};
 
@@ -73,7 +73,8 @@ impl NodePart {
         shared: &Arc<Shared>,
         token: fn(usize) -> Token,
     ) -> Self {
-        let heartbeat_us = settings.config.heartbeat_us;
+        // A link that is silent for longer is closed by its other end, however seldom the node says how it is.
+        let heartbeat_us = settings.config.heartbeat_us.min(HEARTBEAT_US);
         let outward = |name, hello| {
             OutwardLink::new(name, hello, Arc::clone(shared)).with_heartbeat(heartbeat_us)
         };

@@ -250,6 +250,11 @@ impl Port {
         starts
     }
 
+    /// The time limit of the element that runs counts from now on.
+    pub fn restart_clock(&self) {
+        self.line.restart_clock(linux::monotonic_us());
+    }
+
     /// Says that no element runs.
     pub fn leave(&self) {
         self.inside.store(false, Ordering::Relaxed);

@@ -57,6 +57,10 @@ impl ExecutorPort {
         }
     }
 
+    fn restart_clock(&self) {
+        self.port.restart_clock();
+    }
+
     fn steps(
         &self,
         chunk: u32,

@@ -193,7 +193,7 @@ class Client:
         """As `submit`, with options.
 
         capabilities: names that the worker must have, with the least amount, -1 for any: {"gpu": -1}.
-        priority: larger first. timeout: seconds after which the task is ended (TaskTimeoutError), its imports included.
+        priority: larger first. timeout: seconds after which the task is ended (TaskTimeoutError).
         retries: how often an exception of the task is tried again. name: for people; default the function's.
         reserialize: the function, or something in it, was changed in place since it was last submitted."""
         function = self._functions.get(fn, reserialize)

@@ -160,6 +160,8 @@ class Chunks:
             # One element only, which owns whatever the loading does; the next slice has the function at hand.
             for element in elements:
                 apply = self._applier_of(self.functions.load(function), style, block)
+                # What the function's module imports may take as long as the element may, and then the element again.
+                self._port.restart_clock()
                 return apply((element,), results)
 
         return load_and_apply

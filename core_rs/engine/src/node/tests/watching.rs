@@ -1,4 +1,5 @@
 use super::rig::*;
+use crate::node::{Level, NodeOutput};
 use crate::wire::{FailureCode, Message, NodeStatus, Options, OutcomeKind};
 
 #[test]
@@ -108,6 +109,33 @@ fn an_executor_over_its_memory_ends_with_its_element() {
     rig.run_dry();
     let failure = rig.outcomes()[0].failure.clone().expect("a failure");
     assert_eq!(failure.code, FailureCode::TaskMemory);
+}
+
+#[test]
+fn an_executor_near_its_memory_limit_is_told_of_once() {
+    let mut rig = Rig::with(crate::node::NodeConfig {
+        slots: 1,
+        memory_limit: 1000,
+        ..Default::default()
+    });
+    rig.assign(0, 1);
+    rig.begin(0);
+    let mut warnings = |rss| {
+        let mut out = Vec::new();
+        rig.node.memory(rig.now, 0, rss);
+        rig.node.drain(&mut out);
+        let warned = |output: &NodeOutput<Bytes>| {
+            matches!(
+                output,
+                NodeOutput::Log {
+                    level: Level::Warning,
+                    ..
+                }
+            )
+        };
+        out.iter().filter(|output| warned(output)).count()
+    };
+    assert_eq!([790, 800, 900].map(&mut warnings), [0, 1, 0]);
 }
 
 #[test]
