@@ -27,8 +27,7 @@ from scaler.errors import (
     RemoteTraceback,
     TaskMemoryError,
 )
-
-PATIENCE = 60
+from working import PATIENCE, works
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -40,11 +39,6 @@ def client(cluster: SchedulerClusterCombo) -> Iterator[Client]:
         works(client)
         with Client(cluster.get_address(), timeout_seconds=PATIENCE) as another:
             works(another)
-
-
-def works(client: Client) -> None:
-    assert client.submit(pow, 3, 4).result(PATIENCE) == 81
-    assert client.map(abs, range(-2000, 0)).results(PATIENCE) == list(range(2000, 0, -1))
 
 
 class Connection:
