@@ -228,3 +228,9 @@ def test_script_needs_no_main_guard_and_gets_its_own_classes_back(tmp_path):
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=100)
     assert (done.stdout, done.returncode) == ("4 6 [0, 1, 2]\n", 0), done.stderr
     assert not done.stderr
+
+
+def test_many_medium_arguments_and_results_one_after_the_other(client):
+    for number in range(100):
+        data = bytes([number]) * 200_000
+        assert client.submit(bytes, data).result(30) == data
