@@ -44,8 +44,10 @@ from scaler.errors import (
 
 # Bytes that may wait for credit before the caller of submit or map waits.
 BACKLOG_LIMIT = 8 << 20
-# Without credit the caller looks for some each so many tasks; as many are handed over at least.
-LOOK_EVERY = 64
+# Without credit the caller looks for some each so many tasks, or sooner where they are large: after so many bytes, if
+# they are all like the first.
+LOOK_EVERY = 256
+LOOK_BYTES = 1 << 20
 # Seconds for which the answer of `running()` is remembered.
 RUNNING_REMEMBERED = 0.1
 # For what is unsent when the client ends.
@@ -111,9 +113,12 @@ class Conversation:
         self._function: Function | None = None
         self._options: Options | None = None
         self._first = self._base = 0
+        self._look_every = LOOK_EVERY
         self._futures: list[ScalerFuture | None] = []
         # The core has submissions that wait for credit.
         self.waits_for_credit = False
+        # How often somebody took in what had come.
+        self.reads = 0
         living.add(self)
 
     # -- Submitting
@@ -129,7 +134,7 @@ class Conversation:
             # Not `with`, which takes twice as long. An interrupt may come on either side of the lock's own calls.
             lock.acquire()
             blobs = self._blobs
-            if options is self._options and len(blobs) % LOOK_EVERY:
+            if options is self._options and len(blobs) % self._look_every:
                 # There is no credit, and the task is like the one before it.
                 futures = self._futures
                 future._sequence = self._base + len(futures)
@@ -159,6 +164,7 @@ class Conversation:
             self.look_for_credit()
         if options is not self._options:
             self.begin_run(function, options, sequence)
+            self._look_every = min(LOOK_EVERY, 1 + LOOK_BYTES // (1 + len(blob)))
         self._base, self._futures = run.first, futures
         futures.append(future)
         self._blobs.append(blob)
@@ -255,7 +261,8 @@ class Conversation:
             return self.wait_for_room()
         self.read()
         blobs = self._blobs
-        if sum(map(len, blobs[-LOOK_EVERY:])) * len(blobs) > BACKLOG_LIMIT * LOOK_EVERY or len(blobs) >= 8192:
+        recent = self._look_every
+        if sum(map(len, blobs[-recent:])) * len(blobs) > BACKLOG_LIMIT * recent or len(blobs) >= 8192:
             self.hand_over()
             self.wait_for_room()
 
@@ -320,6 +327,7 @@ class Conversation:
     def read(self) -> None:
         """Takes in what has come, without waiting."""
         channel = self.channel
+        self.reads += 1
         events = channel.read()
         for event in events:
             if event[0] == EVENT_RESULTS:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # While tasks are unfinished and nobody waits, what has come is taken in this often, in seconds: the scheduler
 # keeps undelivered results only up to a budget.
 UNWATCHED_PAUSE = 0.1
+# A caller who submits takes in what comes by himself. Who has not done so for so long does something else; in seconds.
+CALLERS_PAUSE = 0.001
 
 
 class Receiver:
@@ -66,21 +68,30 @@ class Receiver:
     def _has_work(self) -> bool:
         conversation = self._conversation
         return bool(
-            conversation.settling or conversation.refusal is not None or conversation.turns.barred or self._must_read()
+            conversation.settling
+            or conversation.refusal is not None
+            or conversation.turns.barred
+            or self._must_read()
+            or self._must_hand_over()
         )
 
     def _must_read(self) -> bool:
         """Somebody counts on what comes next, or something waits to be sent, and nobody is there to see to it."""
         conversation = self._conversation
-        turns, channel = conversation.turns, conversation.channel
-        if turns.reading or turns.callers or turns.barred:
+        if self._is_attended():
             return False
-        return bool(
-            conversation.observed
-            or channel.unsent
-            or not conversation.welcomed
-            or ((conversation.waits_for_credit or conversation._options is not None) and not channel.credit)
-        )
+        return bool(conversation.observed or conversation.channel.unsent or not conversation.welcomed)
+
+    def _must_hand_over(self) -> bool:
+        """Tasks wait for credit, and nobody is there who would notice that it has come."""
+        conversation = self._conversation
+        if self._is_attended() or not (conversation.waits_for_credit or conversation._options is not None):
+            return False
+        return not conversation.channel.credit
+
+    def _is_attended(self) -> bool:
+        turns = self._conversation.turns
+        return bool(turns.reading or turns.callers or turns.barred)
 
     def _run(self) -> None:
         conversation = self._conversation
@@ -112,10 +123,24 @@ class Receiver:
             elif conversation.abandoned and not conversation.book.unfinished:
                 self._leave()
             elif self._must_read():
-                conversation.turns.lead(self._pause())
-                conversation.turns.hand_on()
+                self._lead()
+            elif self._must_hand_over():
+                self._see_to_credit()
             else:
                 self._sleep()
+
+    def _lead(self) -> None:
+        turns = self._conversation.turns
+        turns.lead(self._pause())
+        turns.hand_on()
+
+    def _see_to_credit(self) -> None:
+        """Reads where the caller does not: two who read at once only get in each other's way."""
+        conversation = self._conversation
+        reads = conversation.reads
+        self._wanted.wait(CALLERS_PAUSE)
+        if conversation.reads == reads and self._must_hand_over():
+            self._lead()
 
     def _settle(self) -> None:
         conversation = self._conversation
