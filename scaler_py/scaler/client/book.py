@@ -203,7 +203,7 @@ class Book:
         return self.next - self._unused - self._finished
 
     def task_run(self) -> TaskRun:
-        """The run to whose futures the next task is to be appended, and some after it: ask again for each few hundred."""
+        """The run to whose futures the next task is to be appended, and some hundred after it."""
         run = self._open
         if run is None or len(run.futures) >= TASKS_A_RUN:
             self._shut()
