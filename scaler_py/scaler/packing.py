@@ -62,11 +62,12 @@ ALIGNMENT: Final = 64
 MAIN: Final = b"__main__"
 READ_ONLY: Final = 1 << 63
 
-# No pickle of them names anything; large ones need not be looked through.
-_NAMELESS: Final = (bytes, str, int, float)
-
 pickle_plainly = _pickle = pickle.dumps
 unpickle = _unpickle = pickle.loads
+# The commonest result: nobody need pickle it again.
+PACKED_NONE: Final = pickle.dumps(None, 5)
+# No pickle of them names anything; large ones need not be looked through.
+_NAMELESS: Final = (bytes, str, int, float)
 # cloudpickle's own set of names, once it was looked for.
 _by_value_modules: Set[str] = frozenset()
 

@@ -26,6 +26,7 @@ from scaler.node.printing import flush_standard_streams, label_standard_streams
 TYPE_CHECKING = False  # typing's own takes as long to import as all of this
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
 class Executor:
@@ -49,13 +50,19 @@ class Executor:
             "forget_function": self.chunks.functions.forget,
             "object": self.objects.put,
             "forget_object": self.objects.forget,
-            "chunk": self._run,
         }
-        while (order := self.port.receive()) is not None and order[0] != "stop":
-            handlers[order[0]](*order[1:])
+        receive, run = self.port.receive, self._run
+        while (order := receive()) is not None:
+            kind, *what = order
+            if kind == "chunk":
+                run(what)
+            elif kind == "stop":
+                break
+            else:
+                handlers[kind](*what)
 
-    def _run(self, *chunk: int) -> None:
-        self.chunks.run(*chunk)  # type: ignore[arg-type]
+    def _run(self, chunk: list[Any]) -> None:
+        self.chunks.run(*chunk)
         flush_standard_streams()
         self.housekeeping.after_chunk()
 

@@ -12,7 +12,7 @@ from time import perf_counter_ns
 
 from scaler._core import FORM_SINGLE, FORM_TABLE, OUTCOME_CANCELLED, OUTCOME_EXCEPTION, ExecutorPort, pack_table
 from scaler.errors import PackingError, RemoteError
-from scaler.packing import dumps, pack_exception, pack_values
+from scaler.packing import PACKED_NONE, dumps, pack_exception, pack_values
 
 TYPE_CHECKING = False  # typing's own takes as long to import as all of this
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Outbox:
     def alone(self, chunk: int, values: list[Any], busy_us: int) -> None:
         """The value and end of a chunk of one element, which was not opened."""
         try:
-            payload = dumps(values[0])
+            value = values[0]
+            payload = PACKED_NONE if value is None else dumps(value)
         except Exception:
             self._send_each(chunk, 0, values, busy_us)
         else:

@@ -87,7 +87,7 @@ class SchedulerHost:
             self._storage = Storage(own, key, self._storage_ended)
         except AddressInUseError as error:
             raise AddressInUseError(
-                f"{error.what.removesuffix('.')}: the storage of the scheduler at {settings.address} would listen there.",
+                f"{error.what.removesuffix('.')}: the scheduler at {settings.address} would keep its objects there.",
                 error.where,
                 f"{error.mend}; or name a storage that runs already with --object-storage-address",
             ) from None
