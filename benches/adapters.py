@@ -15,6 +15,7 @@ class Scaler:
     """This project, client and embedded cluster on Unix sockets."""
 
     slow = False
+    scheduler_is_told_apart = True
 
     def __init__(self) -> None:
         from scaler import Client, SchedulerClusterCombo
@@ -52,6 +53,8 @@ class ScalerTcp(Scaler):
 
 class OpenGris:
     slow = True
+    # All its processes look alike from outside.
+    scheduler_is_told_apart = False
 
     def __init__(self) -> None:
         from scaler import Client, SchedulerClusterCombo
@@ -73,6 +76,7 @@ class OpenGris:
 
 class Dask:
     slow = True
+    scheduler_is_told_apart = True
 
     def __init__(self) -> None:
         from distributed import Client, LocalCluster
@@ -98,6 +102,7 @@ class Dask:
 
 class Ray:
     slow = True
+    scheduler_is_told_apart = True
 
     def __init__(self) -> None:
         import ray
@@ -125,6 +130,7 @@ class Executor:
     """concurrent.futures.ProcessPoolExecutor."""
 
     slow = False
+    scheduler_is_told_apart = True
 
     def __init__(self) -> None:
         from concurrent.futures import ProcessPoolExecutor
@@ -146,6 +152,7 @@ class Pool:
     """multiprocessing.Pool."""
 
     slow = False
+    scheduler_is_told_apart = True
 
     def __init__(self) -> None:
         from multiprocessing import Pool

@@ -97,6 +97,8 @@ def tail(system: Any) -> dict[str, float]:
 
 def memory(system: Any) -> dict[str, float]:
     """Bytes a queued task, client and scheduler together, workers not: both workers sleep meanwhile."""
+    if not system.scheduler_is_told_apart:
+        return {}
     count = 2_000 if system.slow else 50_000
     blockers = [system.submit(work.sleep, 1.0 if not system.slow else 4.0) for _ in range(adapters.WORKERS * 2)]
     before = resident()
@@ -112,9 +114,9 @@ def resident() -> int:
     """Resident bytes of this process and all below it that do not run users' code."""
     import psutil
 
-    total = 0
     me = psutil.Process()
-    for process in [me, *me.children(recursive=True)]:
+    total = int(me.memory_info().rss)
+    for process in me.children(recursive=True):
         try:
             command = " ".join(process.cmdline())
             if not any(word in command for word in ("executor", "Worker", "worker", "spawn_main", "ray::")):
