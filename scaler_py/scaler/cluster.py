@@ -165,8 +165,8 @@ class SchedulerClusterCombo:
             allocate=_allocate(scaler_policy),
             insecure=insecure,
             key_file=key_file or "",
-            # A fixed address may have had another scheduler before us, whose clients come back.
-            resync=0.0 if address is None else 1.0,
+            # A fixed address may have had another scheduler before us, whose clients come back; a free port has not.
+            resync=0.0 if address is None or address.endswith(":0") else 1.0,
             logging={"level": logging_level, "paths": list(logging_paths), "config_file": logging_config_file},
         )
         self._part = start_part(_PART, settings)
