@@ -260,3 +260,17 @@ def test_arguments_reach_storage_though_nobody_waits(scheduler, client):
     scheduler.wait_for_tasks(1)
     scheduler.run()
     assert future.result(20) == 3_000_000
+
+
+def test_results_that_are_next_are_fetched_beside_the_one_asked_for(scheduler, client):
+    scheduler.large = 1000
+    futures = []
+    for i in range(20):
+        futures.append(client.submit(bytes, 1_000_000 + i))
+        while not futures[-1].done():
+            pass
+    assert len(futures[0].result(20)) == 1_000_000
+    fetched = 1 + sum(future._outcome.request is not None for future in futures)
+    assert 3 <= fetched <= 6, "some of them, up to 4 MiB"
+    del futures[1:3]
+    assert [len(future.result(20)) for future in reversed(futures)] == [*range(1_000_019, 1_000_002, -1), 1_000_000]

@@ -7,5 +7,5 @@ outcomes.py      how elements ended, opened when asked for
 futures.py       light futures; map_futures.py: a map's, made when asked for
 functions.py     functions, serialised once; watching.py: what makes a serialised one stale
 blocks.py        a map's elements as blocks
-objects.py       large values and references, over object_link.py
+objects.py       large values and references, over object_link.py; ahead.py fetches results that are next
 """

@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from scaler._core import blake3
+from scaler.client.ahead import Ahead
 from scaler.client.holds import Handle, Holds
 from scaler.client.object_link import ObjectLink, Owner, Request
 from scaler.packing import ObjectReference
@@ -59,6 +60,7 @@ class Objects(Owner):
         self._open_link = open_link
         self._put_failed = put_failed
         self._check_open = check_open
+        self.ahead = Ahead()
         self._lock = threading.Lock()
         self._link: ObjectLink | None = None
         self._kept: OrderedDict[bytes, Stored] = OrderedDict()

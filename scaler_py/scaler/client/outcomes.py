@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from scaler._core import FORM_LIST, FORM_REFERENCE, FORM_SINGLE, FORM_TABLE, OUTCOME_CANCELLED, OUTCOME_EXCEPTION
+from scaler.client.ahead import Ahead
 from scaler.client.failures import Failure, failure_error
 from scaler.client.object_link import Request
 from scaler.packing import loads, single_value, unpack_exception, unpickle
@@ -36,6 +37,9 @@ class Outcome(Protocol):
 
 class Fetcher(Protocol):
     """Brings large values from object storage."""
+
+    # Values that nobody has opened yet.
+    ahead: Ahead
 
     def hold_locked(self, hash: bytes, size: int) -> object:
         """With the client's lock: the object stays there while what is returned lives."""
@@ -124,16 +128,22 @@ class ReferenceValue(_Value):
         self.size = int.from_bytes(payload[24:32], "little")
         self.handle: object = fetcher.hold_locked(self.hash, self.size)
         self.request: Request | None = None
+        fetcher.ahead.add(self)
+
+    @property
+    def is_open(self) -> bool:
+        return "opened" in self.__dict__
 
     def start(self) -> None:
         """Begins to fetch it, so that it is there when it is asked for."""
-        if self.request is None and "opened" not in self.__dict__:
+        if self.request is None and not self.is_open:
             self.request = self.fetcher.start_fetch(self.session, self.hash, self.size)
 
     def value(self, sequence: int) -> Any:
         opened = self.__dict__
         if "opened" not in opened:
-            request = self.request or self.fetcher.start_fetch(self.session, self.hash, self.size)
+            request = self.request = self.request or self.fetcher.start_fetch(self.session, self.hash, self.size)
+            self.fetcher.ahead.start_some()
             opened.setdefault("opened", loads(self.fetcher.finish_fetch(request)))
             self.request = self.handle = None
         return opened["opened"]
