@@ -346,15 +346,23 @@ def test_pickled_client_is_a_client_of_the_same_cluster(client):
 
 
 def test_use_after_fork_is_a_clear_error_and_the_parent_goes_on(scheduler, client):
+    assert client.submit(len, bytes(100_000)).result(20) == 100_000  # there is a link to storage
     scheduler.hold = True
     pending = client.submit(abs, -3)
-    scheduler.wait_for(SUBMIT)
+    scheduler.wait_for_tasks(1)
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         signal.alarm(20)
         said = []
-        for use in (lambda: client.submit(abs, 1), pending.result, client.disconnect, lambda: client.map(abs, [1])):
+        uses = (
+            lambda: client.submit(abs, 1),
+            lambda: client.submit(len, bytes(100_000)),
+            pending.result,
+            client.disconnect,
+            lambda: client.map(abs, [1]),
+        )
+        for use in uses:
             try:
                 use()
                 said.append("fine")
@@ -367,7 +375,7 @@ def test_use_after_fork_is_a_clear_error_and_the_parent_goes_on(scheduler, clien
         said = pipe.read()
     os.waitpid(child, 0)
     expected = ClientForkedError.__name__
-    assert said == repr([expected, expected, "fine", expected])
+    assert said == repr([expected, expected, expected, "fine", expected])
     scheduler.run()
     assert pending.result(20) == 3
 

@@ -558,6 +558,7 @@ class Conversation:
         self.lock = self.turns.lock
         self.wait_for = self.turns.wait_for
         self.receiver = Receiver(self, self.turns.longest_wait)
+        self.objects.forked()
         self.settling.clear()
         self.observed.clear()
         self.end(forked_error)

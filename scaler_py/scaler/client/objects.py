@@ -165,6 +165,11 @@ class Objects(Owner):
             gone = [self._drop(hash) for hash in list(self._kept)]
         del gone
 
+    def forked(self) -> None:
+        """In a child made by fork: the link, its thread and its lock are the parent's."""
+        self._lock = threading.Lock()
+        self._link = None
+
     def close(self) -> None:
         if self._link is not None:
             self._link.close()
