@@ -86,8 +86,9 @@ class SchedulerHost:
         try:
             self._storage = Storage(own, key, self._storage_ended)
         except AddressInUseError as error:
+            what = error.what.removesuffix(".")
             raise AddressInUseError(
-                f"{error.what.removesuffix('.')}: the scheduler at {settings.address} would keep its objects there.",
+                f"{what}: the scheduler at {settings.address} would have its object storage there.",
                 error.where,
                 f"{error.mend}; or name a storage that runs already with --object-storage-address",
             ) from None
