@@ -166,7 +166,7 @@ class SchedulerClusterCombo:
             insecure=insecure,
             key_file=key_file or "",
             # A fixed address may have had another scheduler before us, whose clients come back; a free port has not.
-            resync=0.0 if address is None or address.endswith(":0") else 1.0,
+            resync=0.0 if address is None or str(address).endswith(":0") else 1.0,
             logging={"level": logging_level, "paths": list(logging_paths), "config_file": logging_config_file},
         )
         self._part = start_part(_PART, settings)
