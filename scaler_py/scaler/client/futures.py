@@ -122,9 +122,9 @@ class ScalerFuture(concurrent.futures.Future[Any]):
                 concurrent.futures._base.LOGGER.exception("exception calling callback for %r", self)
 
     def __await__(self) -> Generator[Any, None, Any]:
-        if self._outcome is None:
-            import asyncio
+        import asyncio
 
+        if self._outcome is None:
             loop = asyncio.get_running_loop()
             woken: asyncio.Future[None] = loop.create_future()
 
@@ -137,6 +137,8 @@ class ScalerFuture(concurrent.futures.Future[Any]):
             except asyncio.CancelledError:
                 self.cancel()
                 raise
+        if self._outcome is not None and self._outcome.cancelled:
+            raise asyncio.CancelledError  # the coroutine's, which is not that of `result`
         return self.result()
 
     def _settle(self, outcome: Outcome) -> None:
