@@ -147,6 +147,7 @@ def test_cancelled_run_in_executor_ends_nothing_that_runs(client, gate, tmp_path
                 each.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await each
+            await asyncio.sleep(0)  # only now the loop tells the executor's futures
             await asyncio.to_thread(gate.release)
             await ended(runs)
             assert runs.result() == "held"

@@ -67,6 +67,15 @@ def test_cancel_of_what_waits_here(executor, gate):
     assert (held.result(PATIENCE), last.result(PATIENCE)) == ("held", 1)
 
 
+def test_client_tells_of_what_waits_here_and_cancels_it(client, executor, gate):
+    held, waiting = executor.submit(gate.hold, *gate.names), executor.submit(abs, -1)
+    gate.wait()
+    assert "waits in its executor" in client.explain(waiting)
+    client.cancel([held, waiting])
+    assert held.cancelled()
+    assert waiting.cancelled()
+
+
 def test_cancel_of_what_waits_at_the_scheduler(start):
     start.scheduler()
     with ScalerExecutor(start.path()) as executor:  # without a worker

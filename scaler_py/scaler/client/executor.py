@@ -17,13 +17,11 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from scaler.client.client import Client
-from scaler.client.futures import ScalerFuture
+from scaler.client.futures import UNSENT, ScalerFuture
 from scaler.client.outcomes import CANCELLED, KnownError, TableValues
 
 # How long `cancel` waits for the scheduler, in seconds: it may be called in an event loop.
 CANCEL_SECONDS = 1.0
-# The number of a task that has none yet: it was not submitted to the client.
-UNSENT = -1
 
 
 class ExecutorFuture(ScalerFuture):
@@ -40,6 +38,12 @@ class ExecutorFuture(ScalerFuture):
         is lost: without an answer it counts as started."""
         self._executor._cancel([self], CANCEL_SECONDS if timeout is None else timeout)
         return self.cancelled()
+
+    def _ask_to_end(self) -> None:
+        """For `Client.cancel`, which ends what runs too."""
+        self._executor._withdraw([self])
+        if self._outcome is None and self._sequence != UNSENT:
+            super()._ask_to_end()
 
     def running(self) -> bool:
         return self._sequence != UNSENT and super().running()
@@ -162,14 +166,17 @@ class ScalerExecutor(concurrent.futures.Executor):
     def _cancel(self, futures: Iterable[ExecutorFuture], timeout: float = CANCEL_SECONDS) -> None:
         """Those that have not started."""
         pending = [future for future in futures if not future.done()]
-        with self._lock:
-            withdrawn = [future for future in pending if self._waiting.pop(future, None) is not None]
-        conversation = self._client._conversation
-        for future in withdrawn:
-            conversation.finish(future, CANCELLED)
+        self._withdraw(pending)
         sent = [future for future in pending if future._outcome is None and future._sequence != UNSENT]
         if sent:
-            conversation.cancel_queued(sent, timeout)
+            self._client._conversation.cancel_queued(sent, timeout)
+
+    def _withdraw(self, futures: Iterable[ExecutorFuture]) -> None:
+        """Cancels those that were not sent."""
+        with self._lock:
+            withdrawn = [future for future in futures if self._waiting.pop(future, None) is not None]
+        for future in withdrawn:
+            future._conversation.finish(future, CANCELLED)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the executor: it takes no more tasks. wait: until all that it took are done. cancel_futures: cancels
