@@ -98,7 +98,14 @@ class ScalerExecutor(concurrent.futures.Executor):
                     self._waiting[future] = call
                     return future
                 self._sent += 1
-        if not self._send(future, call):
+        try:
+            is_under_way = self._send(future, call)
+        except BaseException:
+            # Interrupted: nobody will ever have this future, and `shutdown` must not wait for it.
+            self._client._conversation.finish(future, CANCELLED)
+            self._send_next()
+            raise
+        if not is_under_way:
             self._send_next()
         return future
 
