@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 import types
 import unittest
 from collections.abc import Iterator
@@ -13,14 +12,14 @@ from scaler import ScalerExecutor, SchedulerClusterCombo
 
 PACKAGE = "test.test_concurrent_futures"
 try:
-    importlib.import_module(PACKAGE)
+    WHOLE = importlib.import_module(PACKAGE)
 except ImportError:
     pytest.skip(f"this interpreter comes without {PACKAGE}", allow_module_level=True)
 
 
 def part(name: str) -> types.ModuleType:
-    """One module of the package; 3.11 has all in one."""
-    return importlib.import_module(PACKAGE if sys.version_info < (3, 12) else f"{PACKAGE}.{name}")
+    """One module of the package; the first releases of 3.11 have all in one."""
+    return importlib.import_module(f"{PACKAGE}.{name}") if hasattr(WHOLE, "__path__") else WHOLE
 
 
 THEIRS: list[type] = [
