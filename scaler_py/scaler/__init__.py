@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from scaler.client.client import Client
+    from scaler.client.executor import ScalerExecutor
     from scaler.client.futures import ScalerFuture
     from scaler.client.map_futures import MapFutures
     from scaler.client.serializer import Serializer
@@ -23,6 +24,7 @@ _HOMES = {
     "Client": "scaler.client.client",
     "MapFutures": "scaler.client.map_futures",
     "ObjectReference": "scaler.packing",
+    "ScalerExecutor": "scaler.client.executor",
     "ScalerFuture": "scaler.client.futures",
     "SchedulerClusterCombo": "scaler.cluster",
     "Serializer": "scaler.client.serializer",
@@ -32,6 +34,7 @@ __all__ = [
     "Client",
     "MapFutures",
     "ObjectReference",
+    "ScalerExecutor",
     "ScalerFuture",
     "SchedulerClusterCombo",
     "Serializer",

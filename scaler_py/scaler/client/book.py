@@ -220,6 +220,12 @@ class Book:
             run.stored[sequence] = stored
         return sequence
 
+    def replace(self, future: ScalerFuture) -> None:
+        """Puts the future in the place of the one that its task has, which is without an outcome."""
+        run = self._runs[bisect_right(self._starts, future._sequence) - 1]
+        assert isinstance(run, TaskRun)
+        run.futures[future._sequence - run.first] = future
+
     def users(self, stored: Stored) -> list[int]:
         """Submitted tasks without an outcome that have these arguments."""
         runs = [run for run in self._runs if isinstance(run, TaskRun)]

@@ -19,7 +19,7 @@ from scaler.client.calls import object_uses, pack_call, pack_positional, referen
 from scaler.client.connection import Endpoint
 from scaler.client.conversation import QUERY_EXPLAIN, Conversation
 from scaler.client.functions import Function, FunctionCache
-from scaler.client.futures import ScalerFuture
+from scaler.client.futures import UNSENT, ScalerFuture
 from scaler.client.map_futures import MapFutures
 from scaler.client.mapping import MapSubmission, lazy_results, length_of, reference_payload
 from scaler.client.object_link import ObjectLink, Owner
@@ -397,7 +397,7 @@ class Client:
             return
         wanted = [future for future in futures if not future.done()]
         for future in wanted:
-            future._conversation.cancel(future._sequence, 1)
+            future._ask_to_end()
         for future in wanted:
             future._conversation.wait_for(future, timeout)
 
@@ -405,6 +405,8 @@ class Client:
         """Why this task is where it is: for people, a line or a few."""
         if future.done():
             return f"task {future.task_id} is done"
+        if future._sequence == UNSENT:
+            return "the task waits in its executor: as many as max_workers are under way"
         return self._conversation.ask(QUERY_EXPLAIN, future._sequence)
 
     def clear(self) -> None:

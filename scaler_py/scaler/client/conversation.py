@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from scaler._core import (
@@ -33,7 +33,7 @@ from scaler.client.object_link import ObjectLink, Owner
 from scaler.client.objects import Objects, Stored
 from scaler.client.outcomes import CANCELLED, KnownError, Outcome, SingleValue, Verdict, make_outcome
 from scaler.client.receiver import Receiver
-from scaler.client.turns import Turns
+from scaler.client.turns import Target, Turns
 from scaler.errors import (
     ClientForkedError,
     ClientQuitException,
@@ -322,6 +322,22 @@ class Conversation:
             self.book.add_elements(run, 1)
             self.book.resolve(run.first + run.count - 1, 1, outcome, (), self.settle)
 
+    def stand_in(self, task: ScalerFuture, future: ScalerFuture) -> None:
+        """From now on `future` is the one of the task, instead of `task`, which nobody has seen."""
+        with self.lock:
+            future._sequence = task._sequence
+            if task._outcome is None:
+                self.book.replace(future)
+            else:
+                self.finish(future, task._outcome)
+
+    def finish(self, future: ScalerFuture, outcome: Outcome) -> None:
+        """A future that is not in the book has this outcome, unless it had one."""
+        with self.lock:
+            if future._outcome is None:
+                self.settle(future, outcome)
+                self.turns.wake_served()
+
     # -- Reading
 
     def read(self) -> None:
@@ -429,6 +445,28 @@ class Conversation:
                 self.hand_over()
                 self.channel.cancel(first, count)
                 self.write()
+
+    def cancel_queued(self, futures: Sequence[ScalerFuture], timeout: float) -> None:
+        """Cancels those that no worker has. Waits for the answers, `timeout` seconds at most for each kind.
+
+        One that starts between the scheduler's answer and the cancellation is ended."""
+        with self.lock:
+            if self.refusal is not None or not self.welcomed:
+                return
+            self.hand_over()
+            asked = [(future, self._request(self.channel.query(QUERY_STATE, future._sequence))) for future in futures]
+        self._wait_for_all([answer for _, answer in asked], timeout)
+        queued = [future for future, answer in asked if answer._outcome == (True, "queued")]
+        for future in queued:
+            self.cancel(future._sequence, 1)
+        self._wait_for_all(queued, timeout)
+
+    def _wait_for_all(self, targets: Sequence[Target], timeout: float) -> None:
+        """Until all came true, or time is up."""
+        deadline = time.monotonic() + timeout
+        with contextlib.suppress(TimeoutError):
+            for target in targets:
+                self.wait_for(target, deadline - time.monotonic())
 
     def ask(self, kind: int, sequence: int) -> str:
         """An answer of the scheduler about a task."""

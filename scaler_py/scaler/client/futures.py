@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from scaler.client.conversation import Conversation
 
 
+# The number of a task that was not submitted yet: it waits in its executor.
+UNSENT = -1
+
+
 class _OwnCondition:
     """The attribute `_condition`, until it is first read; from then on the future is observed."""
 
@@ -107,10 +111,13 @@ class ScalerFuture(concurrent.futures.Future[Any]):
         timeout: seconds; TimeoutError when there is no answer by then (the request stands)."""
         if self._outcome is not None:
             return self._outcome.cancelled
-        self._conversation.cancel(self._sequence, 1)
+        self._ask_to_end()
         if _in_event_loop():
             return self._outcome is None or self._outcome.cancelled
         return self._wait(timeout).cancelled
+
+    def _ask_to_end(self) -> None:
+        self._conversation.cancel(self._sequence, 1)
 
     def add_done_callback(self, fn: Callable[[Any], object]) -> None:
         """`fn(future)` when the task is done, in the client's own thread; at once, in this one, if it is done
@@ -122,9 +129,9 @@ class ScalerFuture(concurrent.futures.Future[Any]):
                 concurrent.futures._base.LOGGER.exception("exception calling callback for %r", self)
 
     def __await__(self) -> Generator[Any, None, Any]:
-        if self._outcome is None:
-            import asyncio
+        import asyncio
 
+        if self._outcome is None:
             loop = asyncio.get_running_loop()
             woken: asyncio.Future[None] = loop.create_future()
 
@@ -137,6 +144,8 @@ class ScalerFuture(concurrent.futures.Future[Any]):
             except asyncio.CancelledError:
                 self.cancel()
                 raise
+        if self._outcome is not None and self._outcome.cancelled:
+            raise asyncio.CancelledError  # the coroutine's, which is not that of `result`
         return self.result()
 
     def _settle(self, outcome: Outcome) -> None:

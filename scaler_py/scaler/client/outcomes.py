@@ -117,6 +117,10 @@ class TableValues(_Value):
             self.opened.setdefault(index, single_value(FORM_TABLE, self.payload, self.count, index))
         return self.opened[index]
 
+    def forget(self, sequence: int) -> None:
+        """Nobody will ask for this element again: its neighbours must not keep its value."""
+        self.opened.pop(sequence - self.first, None)
+
 
 class ReferenceValue(_Value):
     """A value in object storage, held there until it was fetched or this is let go of. Made with the client's lock."""
