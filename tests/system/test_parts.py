@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def test_a_storage_listens_and_ends(start: Starter) -> None:
     address = start.path("objects")
     part = start.part("scaler.storage", {"address": address})
-    assert part.told == {"address": address}
+    assert part.told == {"address": address, "sockets": [address.removeprefix("ipc://")]}
     assert part.alive
     assert part.end() == 0
     assert not part.alive
