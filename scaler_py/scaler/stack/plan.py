@@ -62,10 +62,10 @@ def read_plan(path: str) -> Plan:
         if part.name in names:
             raise ConfigurationError(
                 f"Two worker managers are called {part.name!r}.",
-                f"{manager.place} ({names[part.name]} has the name already)",
+                f"{manager.named} ({names[part.name]} has the name already)",
                 "give each a worker_manager_id of its own",
             )
-        names[part.name] = manager.place
+        names[part.name] = manager.named
         plan.parts.append(part)
     if "gui" in document.tables:
         plan.words.append(f"[gui] starts nothing yet: the web page comes later ({document.where('gui')})")
@@ -126,7 +126,8 @@ class _Manager:
         self._document = document
         self._path = place
         self._entry = entry
-        self.place = document.where(*place)
+        # Where its name is, once that was looked for.
+        self.named = document.where(*place)
         self._driver = self._load(load.type_of(document, place, entry))
 
     def _load(self, name: str) -> Driver:
@@ -147,6 +148,7 @@ class _Manager:
         fixed = f'mode = "fixed" and max_task_concurrency = {available_cpus()}'
         check_mode(own, given.origins.get("mode", given.place), fixed)
         plan.words += given.words
+        self.named = given.origins.get("worker_manager_id", self.named)
         settings = {
             "driver": self._driver.info.name,
             # As they were given: a dumped model would not say its secrets.
