@@ -221,6 +221,12 @@ def test_a_part_that_hangs_is_killed_at_the_end(start: Callable[..., Stack], hom
     assert code == 0, output
 
 
+def test_all_parts_end_with_a_stack_that_is_killed(start: Callable[..., Stack], home: Path) -> None:
+    stack = start(STORAGE, SCHEDULER, MANAGER)
+    with all_gone(stack, home):
+        stack.command.end(signal.SIGKILL)
+
+
 def test_a_client_that_shuts_the_scheduler_down_ends_all_of_it(start: Callable[..., Stack], home: Path) -> None:
     stack = start(STORAGE, SCHEDULER, MANAGER)
     with all_gone(stack, home):
@@ -235,7 +241,7 @@ def test_a_part_that_dies_five_times_in_a_minute_is_given_up(start: Callable[...
         for deaths in range(1, 6):
             # The next one listens: so the one before is gone.
             while stack.command.output.decode().count("object_storage | listens at") < deaths:
-                stack.command.read_more()
+                assert stack.command.read_more(), stack.command.output.decode()
             stack.part("scaler.storage").kill()
         code, output = stack.command.finish()
     assert code == 1

@@ -84,9 +84,11 @@ class KeptPart:
         for path in self._sockets:
             if os.path.exists(path):
                 remove_left_over(path)
+
+    def read_rest(self, seconds: float) -> None:
+        """Waits for its last words. What its tasks left behind may hold the pipe: that is not waited for."""
         if self._output is not None:
-            # What a task left behind may still hold the pipe.
-            self._output.join(1.0)
+            self._output.join(max(0.0, seconds))
 
     def _start(self) -> None:
         writing, self._output = self._terminal.follow(self.name)

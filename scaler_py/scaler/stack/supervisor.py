@@ -81,6 +81,8 @@ class Supervisor:
             part.end(began + MANAGERS_SECONDS - time.monotonic())
         for part in others:
             part.end(began + ALL_SECONDS - time.monotonic())
+        for part in self._started:
+            part.read_rest(began + ALL_SECONDS - time.monotonic())
 
     def _stop(self) -> None:
         self._stopping.set()
