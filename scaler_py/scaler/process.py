@@ -64,6 +64,10 @@ class Part:
         """Waits as long as it lives. Its exit status."""
         return self._process.wait()
 
+    def ends_within(self, seconds: float) -> bool:
+        """Waits no longer for its end than that. Whether it has ended."""
+        return _ends_within(self._process, seconds)
+
     def let_go(self) -> None:
         """Asks it to end, and does not wait."""
         with self._lock:

@@ -213,10 +213,12 @@ def test_a_second_interrupt_leaves_at_once(start: Callable[..., Stack], home: Pa
     assert code == 130
 
 
-def test_a_part_that_hangs_is_killed_at_the_end(start: Callable[..., Stack], home: Path) -> None:
+@pytest.mark.parametrize("modules", [["scaler.scheduler"], ["scaler.node", "scaler.managers", "scaler.scheduler"]])
+def test_parts_that_hang_are_killed_at_the_end(modules: Sequence[str], start: Callable[..., Stack], home: Path) -> None:
     stack = start(SCHEDULER, MANAGER)
     with all_gone(stack, home):
-        stack.part("scaler.scheduler").suspend()
+        for module in modules:
+            stack.part(module).suspend()
         code, output = stack.command.end()
     assert code == 0, output
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -9,6 +10,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+import psutil
 
 from scaler.process import Part, begin_part
 from scaler.stack.plan import PlannedPart
@@ -75,10 +78,10 @@ class KeptPart:
                 self._part.let_go()
 
     def end(self, seconds: float) -> None:
-        """Ends it, kills it after so long, and leaves no file of its behind."""
+        """Ends it, kills it after so long with all that it started, and leaves no file of its behind."""
         self.let_go()
-        if self._part is not None:
-            self._part.wait(max(0.0, seconds))
+        if self._part is not None and not self._part.ends_within(max(0.0, seconds)):
+            _kill_all_below(self._part)
         if self._keeper is not None:
             self._keeper.join()
         for path in self._sockets:
@@ -137,6 +140,18 @@ class KeptPart:
                 if self._stopping.is_set():
                     return None
                 error = failure
+
+
+def _kill_all_below(part: Part) -> None:
+    """What it started might not see that it is gone: an agent that stands still, say."""
+    try:
+        below = psutil.Process(part.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        below = []
+    part.wait(0.0)
+    for each in below:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
 
 
 def _greeting(told: dict[str, Any], insecure: bool) -> list[str]:

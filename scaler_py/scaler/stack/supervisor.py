@@ -14,8 +14,8 @@ from scaler.stack.terminal import Terminal
 
 # From the word to end until what still runs is killed: of the managers, which end their workers, and of all. The
 # process itself is gone after `scaler.part.END_SECONDS`, whatever happens.
-MANAGERS_SECONDS = 3.5
-ALL_SECONDS = 4.5
+MANAGERS_SECONDS = 3.0
+ALL_SECONDS = 3.75
 
 _SCHEDULER = "scaler.scheduler"
 _MANAGERS = "scaler.managers"
