@@ -13,7 +13,11 @@ def run(settings: dict[str, Any], ending: Ending, ready: Announce) -> int:
     driver = load_driver(settings["driver"])
     options = WorkerManagerOptions.model_validate(settings["options"])
     own = driver.info.options.model_validate(settings["own"])
-    return run_manager(driver, options, own, lambda: ending, lambda workers: ready({"workers": workers}))
+
+    def announce(workers: int) -> None:
+        ready({"workers": workers, "scheduler": options.scheduler_address})
+
+    return run_manager(driver, options, own, lambda: ending, announce)
 
 
 if __name__ == "__main__":

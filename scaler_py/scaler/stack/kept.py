@@ -156,7 +156,7 @@ def _kill_all_below(part: Part) -> None:
 
 def _greeting(told: dict[str, Any], insecure: bool) -> list[str]:
     if "workers" in told:
-        return [f"{told['workers']} workers serve"]
+        return [f"{told['workers']} workers serve {told['scheduler']}"]
     address, cluster = told["address"], told.get("cluster", "")
     return [
         f"listens at {address}",

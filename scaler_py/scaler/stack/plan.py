@@ -11,7 +11,7 @@ from scaler.config import load
 from scaler.config.fields import component_of
 from scaler.config.lines import Path
 from scaler.config.models import ObjectStorageOptions, SchedulerOptions, WorkerManagerOptions
-from scaler.config.options import Component
+from scaler.config.options import Component, Option
 from scaler.config.policy import parse_policy
 from scaler.config.sources import Document, Given, combine, read_document
 from scaler.config.table import OBJECT_STORAGE, SCHEDULER, WORKER_MANAGER
@@ -28,6 +28,19 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from scaler.config.models import LoggingOptions
+
+
+# Keys that the web page is going to have.
+_GUI = Component(
+    "gui",
+    tuple(
+        Option(name, "value", "")
+        for name in (
+            *("gui_address", "web_host", "web_port", "broadcast_interval_seconds", "task_log_max_size"),
+            *("logging_level", "logging_paths", "logging_config_file"),
+        )
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,8 @@ def read_plan(path: str) -> Plan:
             )
         names[part.name] = manager.named
         plan.parts.append(part)
-    if "gui" in document.tables:
+    if _GUI.table in document.tables:
+        plan.words += load.single_table(document, [_GUI]).words
         plan.words.append(f"[gui] starts nothing yet: the web page comes later ({document.where('gui')})")
     if not plan.parts:
         raise ConfigurationError(
