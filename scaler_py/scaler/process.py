@@ -21,6 +21,8 @@ from scaler.errors import ScalerError
 
 # What a part may take to end by itself; then it is killed.
 END_SECONDS = 10.0
+# What it may take to be ready.
+READY_SECONDS = 60.0
 
 
 class PartStartError(ScalerError, RuntimeError):
@@ -33,18 +35,38 @@ class Part:
     It ends with `end`, or with this process. A copy in a forked child does nothing: the part is the parent's.
     """
 
-    def __init__(self, module: str, process: subprocess.Popen[bytes], lifeline: int, told: dict[str, Any]) -> None:
+    def __init__(self, module: str, process: subprocess.Popen[bytes], lifeline: int, ready: int) -> None:
         self.module = module
-        self.told = told
+        self.told: dict[str, Any] = {}
         self.pid = process.pid
         self._process = process
         self._lifeline = lifeline
+        self._ready = ready
         self._lock = threading.Lock()
         _parts.add(self)
 
     @property
     def alive(self) -> bool:
         return self._lifeline >= 0 and self._process.poll() is None
+
+    def wait_until_ready(self, timeout: float = READY_SECONDS) -> None:
+        """Until `told` is there. PartStartError, or the ThreeLineError that the part found; then it has ended."""
+        try:
+            self.told = _answer(self, self._ready, timeout)
+        except BaseException:
+            self.end(1.0)
+            raise
+        finally:
+            os.close(self._ready)
+            self._ready = -1
+
+    def wait_for_end(self) -> int:
+        """Waits as long as it lives. Its exit status."""
+        return self._process.wait()
+
+    def ends_within(self, seconds: float) -> bool:
+        """Waits no longer for its end than that. Whether it has ended."""
+        return _ends_within(self._process, seconds)
 
     def let_go(self) -> None:
         """Asks it to end, and does not wait."""
@@ -68,6 +90,9 @@ class Part:
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
+        if self._ready >= 0:
+            os.close(self._ready)
+            self._ready = -1
         self._process.returncode = 0  # not our child
         self._lock = threading.Lock()
 
@@ -85,11 +110,18 @@ def _after_fork_in_child() -> None:
 os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def start_part(module: str, settings: dict[str, Any], *, timeout: float = 60.0) -> Part:
-    """Starts `python -m <module>` and waits until it is ready.
+def start_part(module: str, settings: dict[str, Any], *, timeout: float = READY_SECONDS) -> Part:
+    """Starts `python -m <module>` and waits until it is ready. PartStartError, or the ThreeLineError that it found."""
+    part = begin_part(module, settings)
+    part.wait_until_ready(timeout)
+    return part
 
-    It gets a session of its own: Ctrl-C is for whoever started it, who decides what becomes of it. Its standard output
-    and error are ours. PartStartError, or the ThreeLineError that the part found.
+
+def begin_part(module: str, settings: dict[str, Any], output: int | None = None) -> Part:
+    """Starts `python -m <module>`; `wait_until_ready` has to follow.
+
+    It gets a session of its own: Ctrl-C is for whoever started it, who decides what becomes of it. output: descriptor
+    of its standard output and error; None for ours.
     """
     settings_read, lifeline = os.pipe()
     ready_read, ready_write = os.pipe()
@@ -98,6 +130,8 @@ def start_part(module: str, settings: dict[str, Any], *, timeout: float = 60.0) 
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
             pass_fds=(settings_read, ready_write),
             start_new_session=True,
             env=_environment(),
@@ -109,16 +143,14 @@ def start_part(module: str, settings: dict[str, Any], *, timeout: float = 60.0) 
     finally:
         os.close(settings_read)
         os.close(ready_write)
-    part = Part(module, process, lifeline, {})
+    part = Part(module, process, lifeline, ready_read)
     try:
         with contextlib.suppress(BrokenPipeError), open(lifeline, "wb", closefd=False) as pipe:
             pipe.write(json.dumps(settings).encode() + b"\n")
-        part.told = _answer(part, ready_read, timeout)
     except BaseException:
+        os.close(ready_read)
         part.end(1.0)
         raise
-    finally:
-        os.close(ready_read)
     return part
 
 

@@ -4,85 +4,15 @@ import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from commands import PATIENCE, Command, Run
 from scaler import Client
 from scaler.transport.connect import dial
 
-PATIENCE = 30.0
-
 pytestmark = pytest.mark.timeout(180)
-
-
-class Command:
-    """A running command. Its output is read line by line."""
-
-    def __init__(self, module: str, *arguments: str, **environment: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", f"scaler.cli.{module}", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
-        )
-        self.output = b""
-
-    def read_until(self, text: str) -> str:
-        """All output so far, once `text` is in it."""
-        assert self.process.stdout is not None
-        deadline = time.monotonic() + PATIENCE
-        while text.encode() not in self.output:
-            ready = select.select([self.process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]
-            data = os.read(self.process.stdout.fileno(), 1 << 16) if ready else b""
-            assert data, f"no {text!r} in: {self.output.decode()}"
-            self.output += data
-        return self.output.decode()
-
-    def finish(self) -> tuple[int, str]:
-        """Exit code and all output, once it has ended by itself."""
-        rest, _ = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, (self.output + rest).decode()
-
-    def end(self, number: int = signal.SIGTERM) -> tuple[int, str]:
-        self.process.send_signal(number)
-        return self.finish()
-
-
-Run = Callable[..., Command]
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in [name for name in os.environ if name.startswith("SCALER_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("SCALER_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setenv("SCALER_RUNTIME_DIR", str(tmp_path / "run"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
-    return tmp_path
-
-
-@pytest.fixture
-def run(home: Path) -> Iterator[Run]:
-    commands: list[Command] = []
-
-    def start(module: str, *arguments: str, **environment: str) -> Command:
-        commands.append(Command(module, *arguments, **environment))
-        return commands[-1]
-
-    yield start
-    for command in reversed(commands):
-        if command.process.poll() is None:
-            command.process.terminate()
-            try:
-                command.process.communicate(timeout=PATIENCE)
-            except subprocess.TimeoutExpired:
-                command.process.kill()
-                command.process.communicate()
 
 
 @pytest.fixture

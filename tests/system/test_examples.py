@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import PATIENCE, Run
+from scaler import Client
+from working import works
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -23,6 +26,7 @@ SAYS = {
 
 def test_every_example_is_run() -> None:
     assert {example.name for example in EXAMPLES.glob("*.py")} == {command.split()[0] for command in SAYS}
+    assert {example.name for example in EXAMPLES.glob("*.toml")} == {"stack.toml"}
 
 
 @pytest.mark.parametrize("command", SAYS)
@@ -34,3 +38,20 @@ def test_example_says_what_it_should(command: str) -> None:
     assert run.returncode == 0, run.stderr
     for words in SAYS[command]:
         assert words in run.stdout
+
+
+def test_stack_serves_a_client(run: Run, home: Path) -> None:
+    """At addresses of the test's own: others may have the ports."""
+    (home / "run").mkdir(mode=0o700)
+    text = (EXAMPLES / "stack.toml").read_text()
+    for port in ("8516", "8517"):
+        text = text.replace(f"tcp://127.0.0.1:{port}", f"ipc://{home}/run/{port}")
+    (home / "stack.toml").write_text(text)
+    stack = run("stack", str(home / "stack.toml"))
+    stack.read_until("1 workers serve")
+    with Client(f"ipc://{home}/run/8516", timeout_seconds=PATIENCE) as client:
+        works(client)
+        assert client.submit_verbose(pow, (3, 4), {}, capabilities={"big": -1}).result(PATIENCE) == 81
+    code, output = stack.end()
+    assert code == 0, output
+    assert list((home / "run").iterdir()) == []

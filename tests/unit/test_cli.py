@@ -13,7 +13,7 @@ from scaler.managers import loading
 from scaler.managers.api import Context, DriverInfo, Family, HookSpec, OptionModel, Owner
 from scaler.transport.errors import AddressInUseError, ConfigurationError, NobodyThereError
 
-MODULES = ["scheduler", "object_storage_server", "cluster", "worker_manager", "keys"]
+MODULES = ["scheduler", "object_storage_server", "cluster", "worker_manager", "keys", "stack"]
 
 
 @pytest.mark.parametrize("arguments", [[name, "--help"] for name in MODULES] + [["worker_manager", "native", "--help"]])
@@ -32,7 +32,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env=_environment(), check=False
     )
     assert found.returncode == 0, found.stderr
-    assert "usage: scaler_" in found.stdout
+    assert "usage: scaler" in found.stdout
 
 
 def _environment() -> dict[str, str]:

@@ -37,21 +37,14 @@ def _main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: ObjectStorageOptions) -> int:
-    from scaler.cli.announcing import say_open
     from scaler.part import Ending
     from scaler.storage.host import run_storage
     from scaler.storage.settings import StorageSettings
+    from scaler.transport.announcing import warning_of_open
 
-    settings = StorageSettings(
-        options.bind_address,
-        key_file=options.key_file or "",
-        insecure=options.insecure,
-        compression=options.compression,
-        memory_limit=int(options.memory_limit),
-        directory=options.directory or "",
-    )
-    if options.insecure:
-        say_open(options.bind_address)
+    settings = StorageSettings.chosen(options)
+    if options.insecure and (warning := warning_of_open(options.bind_address)):
+        print(warning, file=sys.stderr, flush=True)
 
     def announce(told: dict[str, Any]) -> None:
         print(f"object storage listens at {told['address']}", flush=True)

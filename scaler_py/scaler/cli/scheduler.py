@@ -45,33 +45,18 @@ def _run(options: SchedulerOptions, allocate: str) -> int:
     from scaler.scheduler.host import run_scheduler
     from scaler.scheduler.settings import SchedulerSettings
 
-    settings = SchedulerSettings(
-        options.bind_address,
-        object_storage=options.object_storage_address or "",
-        advertised_object_storage=options.advertised_object_storage_address or "",
-        key_file=options.key_file or "",
-        insecure=options.insecure,
-        compression=options.compression,
-        client_timeout=options.client_timeout_seconds,
-        worker_timeout=options.worker_timeout_seconds,
-        resync=options.resync_seconds,
-        protected=options.protected,
-        allocate=allocate,
-        memory_limit=int(options.memory_limit),
-        max_attempts=options.max_attempts,
-        result_budget=int(options.result_budget),
-    )
+    settings = SchedulerSettings.chosen(options, allocate)
     return run_scheduler(settings, Ending(), lambda told: _announce(told, options.insecure))
 
 
 def _announce(told: dict[str, Any], insecure: bool) -> None:
-    from scaler.cli.announcing import say_open, say_reachable
+    from scaler.transport.announcing import how_others_join, warning_of_open
 
     print(f"scheduler listens at {told['address']}, object storage at {told['object_storage']}", flush=True)
-    if insecure:
-        say_open(told["address"])
-    else:
-        say_reachable(told["address"], told["cluster"])
+    if insecure and (warning := warning_of_open(told["address"])):
+        print(warning, file=sys.stderr, flush=True)
+    if not insecure and (how := how_others_join(told["address"], told["cluster"])):
+        print(how, flush=True)
 
 
 if __name__ == "__main__":

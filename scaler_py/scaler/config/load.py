@@ -21,18 +21,20 @@ log = logging.getLogger("scaler.config")
 
 def gather(typed: Typed, components: Sequence[Component]) -> Given:
     """All values of a component whose table is a single one."""
-    table = Given()
-    if typed.config is not None:
-        title = components[0].table
-        document = read_document(typed.config)
-        found = document.tables.get(title, {})
-        if not isinstance(found, Mapping):
-            what = f"There is more than one [{title}]." if isinstance(found, list) else f"{title} is no table."
-            raise ConfigurationError(what, document.where(title, 1), f"write one [{title}] above its keys")
-        table = table_values(document, (title,), found, components)
+    table = Given() if typed.config is None else single_table(read_document(typed.config), components)
     given = combine(typed.values, table, components)
     given.words[:0] = typed.words
     return given
+
+
+def single_table(document: Document, components: Sequence[Component]) -> Given:
+    """What the one table of a component gives; nothing where there is none."""
+    title = components[0].table
+    found = document.tables.get(title, {})
+    if not isinstance(found, Mapping):
+        what = f"There is more than one [{title}]." if isinstance(found, list) else f"{title} is no table."
+        raise ConfigurationError(what, document.where(title, 1), f"write one [{title}] above its keys")
+    return table_values(document, (title,), found, components)
 
 
 def gather_manager(typed: Typed, driver: str, components: Sequence[Component]) -> Given:
@@ -40,21 +42,25 @@ def gather_manager(typed: Typed, driver: str, components: Sequence[Component]) -
     table = Given()
     if typed.config is not None:
         document = read_document(typed.config)
-        entries = [entry for entry in _manager_entries(document) if _type_of(document, *entry) == driver]
+        entries = [entry for entry in manager_entries(document) if type_of(document, *entry) == driver]
         if len(entries) != 1:
             found = "no" if not entries else "more than one"
             mend = f'write one with type = "{driver}"' if not entries else "leave one of that type"
             where = document.where(*entries[1][0]) if entries else typed.config
             raise ConfigurationError(f"There is {found} [[worker_manager]] of type {driver!r}.", where, mend)
-        place, entry = entries[0]
-        values = {key: value for key, value in entry.items() if key != "type"}
-        table = table_values(document, place, values, components)
+        table = manager_table(document, *entries[0], components)
     given = combine(typed.values, table, components)
     given.words[:0] = typed.words
     return given
 
 
-def _manager_entries(document: Document) -> list[tuple[Path, Mapping[str, Any]]]:
+def manager_table(document: Document, place: Path, entry: Mapping[str, Any], components: Sequence[Component]) -> Given:
+    """What one of the `[[worker_manager]]` tables gives, without its type."""
+    values = {key: value for key, value in entry.items() if key != "type"}
+    return table_values(document, place, values, components)
+
+
+def manager_entries(document: Document) -> list[tuple[Path, Mapping[str, Any]]]:
     """The `[[worker_manager]]` tables of a file, and where they are; a single `[worker_manager]` counts as one."""
     title = "worker_manager"
     found = document.tables.get(title, [])
@@ -69,15 +75,16 @@ def _manager_entries(document: Document) -> list[tuple[Path, Mapping[str, Any]]]
 def driver_of(path: str) -> str:
     """The driver of a file's only worker manager."""
     document = read_document(path)
-    entries = _manager_entries(document)
+    entries = manager_entries(document)
     if len(entries) != 1:
         raise ConfigurationError(
             f"The file has {len(entries)} worker managers.", path, "say which: scaler_worker_manager DRIVER -c FILE"
         )
-    return _type_of(document, *entries[0])
+    return type_of(document, *entries[0])
 
 
-def _type_of(document: Document, place: Path, entry: Mapping[str, Any]) -> str:
+def type_of(document: Document, place: Path, entry: Mapping[str, Any]) -> str:
+    """The driver that one of them names."""
     kind = entry.get("type")
     if not isinstance(kind, str) or not kind:
         where = document.where(*place)
@@ -106,6 +113,8 @@ def _explain(error: "ValidationError", given: Given, components: Sequence[Compon
     first = error.errors(include_url=False)[0]
     name = str(first["loc"][0]) if first["loc"] else ""
     option = next((each for component in components for each in component.options if each.name == name), None)
+    if first["type"] == "missing" and given.place:
+        return ConfigurationError(f"{name} is missing: {option.help if option else ''}.", given.place, f"write {name}")
     if first["type"] == "missing" and option is not None:
         also = f", or {name} in the configuration file" + (f", or {option.variable}" if option.variable else "")
         lists = [each for component in components for each in component.options if each.kind == "list"]

@@ -14,17 +14,36 @@ from scaler.transport.errors import ConfigurationError
 
 # All tables that a configuration file may have; those of other components are left to them.
 TABLES = ("scheduler", "object_storage_server", "worker_manager", "cluster", "gui", "top")
+# Tables of other versions, and what to write instead.
+_MANAGER = '[[worker_manager]] with type = "{}"'
+OLDER_TABLES = {
+    "ui": "[gui]",
+    "webui": "[gui]",
+    "native_worker_adapter": _MANAGER.format("baremetal_native"),
+    "native_worker_manager": _MANAGER.format("baremetal_native"),
+    "fixed_native_worker_adapter": _MANAGER.format("baremetal_native") + ' and mode = "fixed"',
+    "ecs_worker_adapter": _MANAGER.format("aws_raw_ecs"),
+    "ecs_worker_manager": _MANAGER.format("aws_raw_ecs"),
+    "aws_hpc_worker_manager": _MANAGER.format("aws_hpc"),
+    "orb_worker_adapter": _MANAGER.format("orb_aws_ec2"),
+    "symphony_worker_adapter": _MANAGER.format("symphony"),
+    "symphony_worker_manager": _MANAGER.format("symphony"),
+}
 # Tables inside one that only group its keys.
 _GROUPS = ("policy", "logging", "worker_config", "security")
 
 
 @dataclass
 class Given:
-    """Values by option name, and for each where it came from, for errors and for the log."""
+    """Values by option name, and for each where it came from, for errors and for the log.
+
+    place: where the table is that must have what is missing; empty where that may be typed.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
+    place: str = ""
 
 
 def combine(
@@ -76,14 +95,19 @@ def read_document(path: str) -> Document:
         raise ConfigurationError(f"The file is no TOML: {error}.", path, "mend the line") from None
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigurationError(f"The file cannot be read: {what}.", path, "check the name after --config") from None
+        raise ConfigurationError(f"The file cannot be read: {what}.", path, "check its name") from None
     document = Document(path, {_key(name): value for name, value in tables.items()}, Lines(text))
     for name in tables:
         if _key(name) not in TABLES:
-            near = nearest(_key(name), TABLES)
-            mend = f"did you mean [{near}]?" if near else f"known are {', '.join(TABLES)}"
-            raise ConfigurationError(f"There is no table [{name}].", document.where(name), mend)
+            raise ConfigurationError(f"There is no table [{name}].", document.where(name), _known_table(_key(name)))
     return document
+
+
+def _known_table(name: str) -> str:
+    if name in OLDER_TABLES:
+        return f"it is {OLDER_TABLES[name]} now"
+    near = nearest(name, TABLES)
+    return f"did you mean [{near}]?" if near else f"known are {', '.join(TABLES)}"
 
 
 def table_values(document: Document, place: Path, table: Mapping[str, Any], components: Sequence[Component]) -> Given:

@@ -27,12 +27,7 @@ def run_manager(
 
     options: those of all managers; own: the driver's. make_ending: called before there are threads.
     """
-    if getattr(own, "mode", "dynamic") != "fixed":
-        raise ConfigurationError(
-            "Dynamic mode, in which the scheduler asks for workers as it needs them, comes with scaling.",
-            "--mode",
-            f"for so many workers from the start: --mode fixed --max-task-concurrency {available_cpus()}",
-        )
+    check_mode(own, "--mode", f"--mode fixed --max-task-concurrency {available_cpus()}")
     ending = make_ending()
     manager_id = options.worker_manager_id or driver.info.name
     context = _context(driver, own, Owner(_cluster(options), manager_id))
@@ -48,6 +43,16 @@ def run_manager(
         lambda unit: on_ready(slots),
     )
     return manager.run(ending)
+
+
+def check_mode(own: OptionModel, where: str, fixed: str) -> None:
+    """ConfigurationError for a mode that is not there yet. fixed: what to write for the one that is."""
+    if getattr(own, "mode", "dynamic") != "fixed":
+        raise ConfigurationError(
+            "Dynamic mode, in which the scheduler asks for workers as it needs them, comes with scaling.",
+            where,
+            f"for so many workers from the start: {fixed}",
+        )
 
 
 def bare_context(driver: Driver) -> Context:

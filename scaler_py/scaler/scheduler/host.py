@@ -30,7 +30,7 @@ _TRIES = 20
 def run_scheduler(settings: SchedulerSettings, ending: Ending, on_ready: Callable[[dict[str, Any]], None]) -> int:
     """Runs a scheduler in the main thread until it is told to end; its exit status.
 
-    on_ready: called with {"address": …, "object_storage": …, "cluster": …} when it listens.
+    on_ready: called with {"address": …, "object_storage": …, "cluster": …, "sockets": […]} when it listens.
     AddressError, AddressInUseError, ClusterKeyError, ConfigurationError: it cannot start.
     """
     address = parse_address(settings.address)
@@ -73,7 +73,13 @@ class SchedulerHost:
         except BaseException:
             self._close()
             raise
-        self._told = {"address": self._listener.address, "object_storage": told, "cluster": self._cluster}
+        self._told = {
+            "address": self._listener.address,
+            "object_storage": told,
+            "cluster": self._cluster,
+            # The paths of the local sockets: files that stay when this process is killed.
+            "sockets": [each.local_path for each in (self._listener, self._storage) if each is not None],
+        }
 
     def _start_storage(self, key: ClusterKey | None) -> str:
         settings = self._settings

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaler.node.settings import NodeSettings
 from scaler.storage.settings import half_of_memory
+
+if TYPE_CHECKING:
+    from scaler.config.models import SchedulerOptions
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,26 @@ class SchedulerSettings:
         """From a plain dict, in which `node` is one too."""
         node = settings.get("node")
         return SchedulerSettings(**{**settings, "node": None if node is None else NodeSettings.of(node)})
+
+    @staticmethod
+    def chosen(options: SchedulerOptions, allocate: str) -> SchedulerSettings:
+        """As a user chose them. allocate: the policy's part that says how tasks are placed."""
+        return SchedulerSettings(
+            options.bind_address,
+            object_storage=options.object_storage_address or "",
+            advertised_object_storage=options.advertised_object_storage_address or "",
+            key_file=options.key_file or "",
+            insecure=options.insecure,
+            compression=options.compression,
+            client_timeout=options.client_timeout_seconds,
+            worker_timeout=options.worker_timeout_seconds,
+            resync=options.resync_seconds,
+            protected=options.protected,
+            allocate=allocate,
+            memory_limit=int(options.memory_limit),
+            max_attempts=options.max_attempts,
+            result_budget=int(options.result_budget),
+        )
 
     def for_loop(self, storage: str, ticket_key: bytes | None, cluster: str) -> dict[str, Any]:
         """As `scaler._core.Loop` takes them. storage: the address that peers are told."""

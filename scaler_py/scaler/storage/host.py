@@ -29,6 +29,7 @@ class Storage:
         self._loop = Loop(store=settings.for_loop(key.ticket_key if key is not None else None))
         self._listener = Listener(self._loop, "store", settings.address, key, compression=settings.compression)
         self.address = self._listener.address
+        self.local_path = self._listener.local_path
         self.error: BaseException | None = None
         self._on_end = on_end
         self._running = RunningLoop(self._loop, "store")
@@ -49,12 +50,12 @@ class Storage:
 
 
 def run_storage(settings: StorageSettings, ending: Ending, on_ready: Callable[[dict[str, Any]], None]) -> int:
-    """Runs a server until it is told to end; its exit status. on_ready: called with {"address": …}."""
+    """Runs a server until it is told to end; its exit status. on_ready: called with {"address": …, "sockets": […]}."""
     ended = threading.Event()
     storage = Storage(settings, key_for(settings.address, settings.key_file, settings.insecure), ended.set)
     try:
         ending.watch(on_stop=ended.set)
-        on_ready({"address": storage.address})
+        on_ready({"address": storage.address, "sockets": [storage.local_path]})
         ended.wait()
     finally:
         storage.close()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scaler.config.models import ObjectStorageOptions
 
 
 def half_of_memory() -> int:
@@ -30,6 +33,18 @@ class StorageSettings:
     @staticmethod
     def of(settings: Mapping[str, Any]) -> StorageSettings:
         return StorageSettings(**settings)
+
+    @staticmethod
+    def chosen(options: ObjectStorageOptions) -> StorageSettings:
+        """As a user chose them."""
+        return StorageSettings(
+            options.bind_address,
+            key_file=options.key_file or "",
+            insecure=options.insecure,
+            compression=options.compression,
+            memory_limit=int(options.memory_limit),
+            directory=options.directory or "",
+        )
 
     def for_loop(self, ticket_key: bytes | None) -> dict[str, Any]:
         """As `scaler._core.Loop` takes them."""

@@ -110,6 +110,12 @@ class LocalListener:
         self._lock = -1
 
 
+def remove_left_over(path: str) -> None:
+    """Removes the files of a listener that was killed, if there are any and nobody has taken them over."""
+    with contextlib.suppress(ConfigurationError):
+        LocalListener(path).close()
+
+
 def _take_lock(lock_path: str, path: str) -> int:
     while True:
         try:

@@ -1,0 +1,187 @@
+"""From a configuration file to the parts that it asks for, all of it checked before anything starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from scaler.config import load
+from scaler.config.fields import component_of
+from scaler.config.lines import Path
+from scaler.config.models import ObjectStorageOptions, SchedulerOptions, WorkerManagerOptions
+from scaler.config.options import Component, Option
+from scaler.config.policy import parse_policy
+from scaler.config.sources import Document, Given, combine, read_document
+from scaler.config.table import OBJECT_STORAGE, SCHEDULER, WORKER_MANAGER
+from scaler.managers.loading import Driver, load_driver
+from scaler.managers.running import check_mode
+from scaler.node.settings import available_cpus
+from scaler.process import READY_SECONDS
+from scaler.scheduler.settings import SchedulerSettings
+from scaler.storage.settings import StorageSettings
+from scaler.transport.addresses import parse_peer_address
+from scaler.transport.errors import AddressError, ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from scaler.config.models import LoggingOptions
+
+
+# Keys that the web page is going to have.
+_GUI = Component(
+    "gui",
+    tuple(
+        Option(name, "value", "")
+        for name in (
+            *("gui_address", "web_host", "web_port", "broadcast_interval_seconds", "task_log_max_size"),
+            *("logging_level", "logging_paths", "logging_config_file"),
+        )
+    ),
+)
+
+
+@dataclass(frozen=True)
+class PlannedPart:
+    """A part as `scaler.process` starts it. ready_seconds: what it may take to be ready."""
+
+    name: str
+    module: str
+    settings: dict[str, Any]
+    ready_seconds: float = READY_SECONDS
+
+
+@dataclass
+class Plan:
+    """Parts in the order in which they start; they end the other way round. words: for people, said at the start."""
+
+    parts: list[PlannedPart] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+
+
+def read_plan(path: str) -> Plan:
+    """ConfigurationError, with file, line and key, for the first thing in the file that cannot be used."""
+    document = read_document(path)
+    plan = Plan()
+    # First of all: what is not installed is said before the addresses that its example leaves to be filled in.
+    managers = [_Manager(document, *entry) for entry in load.manager_entries(document)]
+    storage = _plan_storage(plan, document) if OBJECT_STORAGE.table in document.tables else ""
+    scheduler = _plan_scheduler(plan, document, storage) if SCHEDULER.table in document.tables else ""
+    names: dict[str, str] = {}
+    for manager in managers:
+        part = manager.plan(plan, scheduler)
+        if part.name in names:
+            raise ConfigurationError(
+                f"Two worker managers are called {part.name!r}.",
+                f"{manager.named} ({names[part.name]} has the name already)",
+                "give each a worker_manager_id of its own",
+            )
+        names[part.name] = manager.named
+        plan.parts.append(part)
+    if _GUI.table in document.tables:
+        plan.words += load.single_table(document, [_GUI]).words
+        plan.words.append(f"[gui] starts nothing yet: the web page comes later ({document.where('gui')})")
+    if not plan.parts:
+        raise ConfigurationError(
+            "The file has nothing to start.", path, "write [scheduler], [object_storage_server] or [[worker_manager]]"
+        )
+    return plan
+
+
+def _gather(document: Document, table: Given, components: Sequence[Component], *place: str | int) -> Given:
+    given = combine({}, table, components)
+    given.place = f"{document.where(*place)}, [{place[0]}]"
+    return given
+
+
+def _plan_storage(plan: Plan, document: Document) -> str:
+    components = [OBJECT_STORAGE]
+    given = _gather(document, load.single_table(document, components), components, OBJECT_STORAGE.table)
+    options = load.validate(ObjectStorageOptions, given, components)
+    settings = {**dataclasses.asdict(StorageSettings.chosen(options)), "logging": _logging(options)}
+    plan.parts.append(PlannedPart("object_storage", "scaler.storage", settings))
+    plan.words += given.words
+    return options.bind_address
+
+
+def _plan_scheduler(plan: Plan, document: Document, storage: str) -> str:
+    components = [SCHEDULER]
+    given = _gather(document, load.single_table(document, components), components, SCHEDULER.table)
+    _follow(given, "object_storage_address", storage)
+    options = load.validate(SchedulerOptions, given, components)
+    where = given.origins.get("policy_content", "policy_content")
+    policy = parse_policy(options.policy_engine_type, options.policy_content, where)
+    chosen = SchedulerSettings.chosen(options, policy.allocate)
+    settings = {**dataclasses.asdict(chosen), "logging": _logging(options)}
+    plan.parts.append(PlannedPart("scheduler", "scaler.scheduler", settings))
+    plan.words += [*given.words, *policy.words]
+    return options.bind_address
+
+
+def _follow(given: Given, name: str, address: str) -> None:
+    """An address that the file gives once, at the part that listens there, need not be given again."""
+    if not address or name in given.values:
+        return
+    try:
+        parse_peer_address(address)
+    except AddressError as error:
+        raise ConfigurationError(
+            f"{name} is missing, and no port is known yet.", given.place, f"{error.mend}: write it at both places"
+        ) from None
+    given.values[name] = address
+
+
+class _Manager:
+    """A `[[worker_manager]]` table whose driver is there."""
+
+    def __init__(self, document: Document, place: Path, entry: Mapping[str, Any]) -> None:
+        self._document = document
+        self._path = place
+        self._entry = entry
+        # Where its name is, once that was looked for.
+        self.named = document.where(*place)
+        self._driver = self._load(load.type_of(document, place, entry))
+
+    def _load(self, name: str) -> Driver:
+        try:
+            return load_driver(name)
+        except ConfigurationError as error:
+            where = f"{self._document.where(*self._path, 'type')}, [worker_manager] type"
+            raise ConfigurationError(error.what, where, error.mend) from None
+
+    def plan(self, plan: Plan, scheduler: str) -> PlannedPart:
+        model = self._driver.info.options
+        components = [component_of(model, WORKER_MANAGER.table), WORKER_MANAGER]
+        table = load.manager_table(self._document, self._path, self._entry, components)
+        given = _gather(self._document, table, components, *self._path)
+        _follow(given, "scheduler_address", scheduler)
+        options = load.validate(WorkerManagerOptions, given, components)
+        own = load.validate(model, given, components)
+        fixed = f'mode = "fixed" and max_task_concurrency = {available_cpus()}'
+        check_mode(own, given.origins.get("mode", given.place), fixed)
+        plan.words += given.words
+        self.named = given.origins.get("worker_manager_id", self.named)
+        settings = {
+            "driver": self._driver.info.name,
+            # As they were given: a dumped model would not say its secrets.
+            "options": _of_model(given, WorkerManagerOptions),
+            "own": _of_model(given, model),
+            "logging": _logging(options),
+        }
+        name = options.worker_manager_id or self._driver.info.name
+        return PlannedPart(name, "scaler.managers", settings, READY_SECONDS + options.connect_timeout_seconds)
+
+
+def _of_model(given: Given, model: type[BaseModel]) -> dict[str, Any]:
+    return {name: value for name, value in given.values.items() if name in model.model_fields}
+
+
+def _logging(options: LoggingOptions) -> dict[str, Any]:
+    """As `scaler.part` takes it."""
+    return {
+        "level": options.logging_level,
+        "paths": options.logging_paths,
+        "config_file": options.logging_config_file,
+    }
