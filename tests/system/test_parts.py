@@ -68,7 +68,7 @@ def test_what_is_wrong_reaches_the_caller_as_its_own_error(start: Starter) -> No
 def test_a_next_port_in_use_is_said_to_be_the_storages(start: Starter) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(AddressInUseError, match=f"{port} is in use.*would keep its objects") as caught:
+        with pytest.raises(AddressInUseError, match=f"{port} is in use.*object storage") as caught:
             start.scheduler(f"tcp://127.0.0.1:{port - 1}")
     assert "--object-storage-address" in caught.value.mend
 
