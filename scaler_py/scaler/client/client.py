@@ -82,7 +82,7 @@ class Client:
         if not 0 <= inline_limit_bytes <= LARGEST_INLINE_LIMIT:
             raise ValueError(f"inline_limit_bytes is 0 to {LARGEST_INLINE_LIMIT}")
         self._given = (address, profiling, timeout_seconds, heartbeat_interval_seconds, serializer, stream_output)
-        self._options_given = {
+        self._options_given: dict[str, Any] = {
             "object_storage_address": object_storage_address,
             "insecure": insecure,
             "compression": compression,
@@ -389,6 +389,13 @@ class Client:
         return self._conversation.objects.store(dumps(sealed), label)
 
     # -- The whole
+
+    def fork(self) -> Client:
+        """A new client of the same cluster, made with the same options and key, with a session of its own: its tasks,
+        objects and `clear` are not this one's.
+
+        Also where this one cannot be used: after `disconnect`, and in a child process made by `os.fork`."""
+        return Client(self.address, *self._given[1:], key=self._endpoint.key, **self._options_given)
 
     def cancel(self, futures: ScalerFuture | MapFutures | Iterable[ScalerFuture], timeout: float | None = None) -> None:
         """Cancels these, ending what runs, and waits for the answers."""
