@@ -24,6 +24,7 @@ from scaler.client.map_futures import MapFutures
 from scaler.client.mapping import MapSubmission, lazy_results, length_of, reference_payload
 from scaler.client.object_link import ObjectLink, Owner
 from scaler.client.serializer import DefaultSerializer, Sealed, SealedFunction, seal_arguments
+from scaler.config.retired import answer, tell_once
 from scaler.errors import ClientQuitException, ObjectStorageException, SchedulerProtectedError
 from scaler.packing import (
     MAIN,
@@ -50,6 +51,7 @@ class Client:
     timeout_seconds: how long to wait for a scheduler that does not answer, at first and when it was lost.
     serializer: with two static methods, for functions, arguments and results; default pickle and cloudpickle.
     object_storage_address: instead of the one that the scheduler names.
+    security_config: accepted, and a warning says what replaced it.
     key: a join token or cluster key; default the environment's (`SCALER_KEY`, `SCALER_KEY_FILE`), then the user's.
     insecure: True speaks without encryption to a scheduler that was started with --insecure.
     compression: between hosts: auto, off, lz4, zstd.
@@ -68,6 +70,7 @@ class Client:
         serializer: Any = None,
         stream_output: bool = False,
         object_storage_address: str | None = None,
+        security_config: Any = None,
         *,
         key: Any = None,
         session: int | None = None,
@@ -75,6 +78,8 @@ class Client:
         compression: str = "auto",
         inline_limit_bytes: int = INLINE_LIMIT,
     ) -> None:
+        if security_config is not None:
+            tell_once(answer("security_config"))
         if stream_output:
             warnings.warn("stream_output is not supported yet: see the nodes' logs", stacklevel=2)
         if timeout_seconds <= 0 or heartbeat_interval_seconds <= 0:
