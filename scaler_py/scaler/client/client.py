@@ -23,7 +23,7 @@ from scaler.client.futures import UNSENT, ScalerFuture
 from scaler.client.map_futures import MapFutures
 from scaler.client.mapping import MapSubmission, lazy_results, length_of, reference_payload
 from scaler.client.object_link import ObjectLink, Owner
-from scaler.client.serializer import DefaultSerializer, Sealed, SealedFunction, seal_arguments
+from scaler.client.serializer import DefaultSerializer, Sealed, SealedFunction, check_serializer, seal_arguments
 from scaler.config.retired import answer, tell_once
 from scaler.errors import ClientQuitException, ObjectStorageException, SchedulerProtectedError
 from scaler.packing import (
@@ -94,6 +94,8 @@ class Client:
             "inline_limit_bytes": inline_limit_bytes,
         }
         self._serializer = None if serializer is None or _is_default(serializer) else serializer
+        if self._serializer is not None:
+            check_serializer(self._serializer)
         self._inline_limit = inline_limit_bytes
         if object_storage_address is not None:
             _check_address(object_storage_address)
