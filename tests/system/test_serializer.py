@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 from scaler import Client, Serializer
@@ -53,6 +54,13 @@ def test_is_used_for_function_arguments_and_result(client_with, serializer):
     assert client.submit(len, client.send_object(list(range(50_000)))).result(PATIENCE) == 50_000
     large = bytes(300_000)
     assert client.submit(give, large).result(PATIENCE) == large
+
+
+def test_function_too_large_for_a_message_comes_sealed_as_well(client_with):
+    large = bytes(5 << 20)
+    client = client_with(MsgpackSerializer)
+    assert client.submit(lambda x, y: (len(large), x, y), 1, y=2).result(PATIENCE) == [5 << 20, 1, 2]
+    assert client.map(lambda x: (len(large), x), [1, 2]).results(PATIENCE) == [[5 << 20, 1], [5 << 20, 2]]
 
 
 def test_exceptions_go_past_it(client_with):
@@ -171,6 +179,16 @@ def test_one_that_the_worker_cannot_import(client_with, tmp_path, monkeypatch):
     for future in (client.submit(give, 1), client.map(give, [1])[0]):
         with pytest.raises(DeserializeObjectError, match=r"No module named 'only_here'.*Install"):
             future.result(PATIENCE)
+
+
+class Locked(MsgpackSerializer):
+    def __init__(self):
+        self.lock = threading.Lock()
+
+
+def test_one_that_cannot_be_sent_is_refused_when_the_client_is_made(cluster):
+    with pytest.raises(PackingError, match=r"^serializer Locked\.lock cannot be pickled"):
+        Client(cluster.get_address(), serializer=Locked())
 
 
 class Half(Serializer):

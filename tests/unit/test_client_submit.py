@@ -386,7 +386,7 @@ def test_fork_takes_the_serializer_and_the_options_along_and_outlives_the_client
     with forked:
         assert (forked.address, forked.identity != client.identity) == (client.address, True)
         assert forked.submit(keywords, 1, c=[2]).result(20) == (1, 2, [2], {})
-        assert (forked._serializer, forked._inline_limit) == (Reverse, 10)
+        assert (forked._seal.serializer, forked._inline_limit) == (Reverse, 10)
 
 
 class Reverse:

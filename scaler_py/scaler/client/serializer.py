@@ -1,7 +1,8 @@
 """A user's own serializer, for functions' arguments and results (and functions).
 
-What goes through one is *sealed*: pickled as the serializer and its bytes, and unpickled as the value itself,
-wherever that is. So nothing on the way knows of serializers.
+What goes through one is *sealed*: pickled as the pickled serializer and its bytes, and unpickled as the value itself,
+wherever that is. So nothing on the way knows of serializers. The serializer is pickled once, by the client, and
+unpickled once a process: a script's own goes by value, which takes most of a millisecond.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import abc
 from typing import Any, Protocol, runtime_checkable
 
-from scaler.errors import DeserializeObjectError
+from scaler.errors import DeserializeObjectError, PackingError
 from scaler.packing import ObjectReference, dumps, loads
+
+# Serializers that a process remembers.
+MOST_KNOWN = 64
 
 
 @runtime_checkable
@@ -31,14 +35,6 @@ class Serializer(Protocol):
     def deserialize(payload: bytes) -> Any: ...
 
 
-def check_serializer(serializer: Any) -> None:
-    """TypeError, before anything is sent with it. serializer: an instance, or the class itself."""
-    for method in ("serialize", "deserialize"):
-        found = getattr(serializer, method, None)
-        if not callable(found) or getattr(found, "__isabstractmethod__", False):
-            raise TypeError(f"serializer {name_of(serializer)} has no method {method}: see scaler.Serializer")
-
-
 def name_of(serializer: Any) -> str:
     return getattr(serializer, "__qualname__", None) or type(serializer).__qualname__
 
@@ -55,6 +51,44 @@ class DefaultSerializer:
         return loads(payload)
 
 
+class Seal:
+    """A serializer and its pickle."""
+
+    def __init__(self, serializer: Any, packed: bytes) -> None:
+        self.serializer = serializer
+        self.packed = packed
+        self.name = name_of(serializer)
+
+    @classmethod
+    def of(cls, serializer: Any) -> Seal:
+        """serializer: an instance, or the class itself. TypeError and PackingError, before anything is sent."""
+        for method in ("serialize", "deserialize"):
+            found = getattr(serializer, method, None)
+            if not callable(found) or getattr(found, "__isabstractmethod__", False):
+                raise TypeError(f"serializer {name_of(serializer)} has no method {method}: see scaler.Serializer")
+        try:
+            packed = dumps(serializer)
+        except PackingError as error:
+            text = str(error).removeprefix("value")
+            raise PackingError(f"serializer {name_of(serializer)}{text}", path=error.path) from error.__cause__
+        return cls._remember(serializer, packed)
+
+    @classmethod
+    def unpacked(cls, packed: bytes) -> Seal:
+        """Of what `of` made here or elsewhere. What unpickling it raises."""
+        return _known.get(packed) or cls._remember(loads(packed), packed)
+
+    @classmethod
+    def _remember(cls, serializer: Any, packed: bytes) -> Seal:
+        while len(_known) >= MOST_KNOWN:
+            _known.pop(next(iter(_known)), None)
+        seal = _known[packed] = cls(serializer, packed)
+        return seal
+
+
+_known: dict[bytes, Seal] = {}
+
+
 class Sealed:
     """Unpickles as the value.
 
@@ -62,23 +96,23 @@ class Sealed:
     element whose value it is. The serializer is asked once all the same, however often this is pickled.
     """
 
-    def __init__(self, serializer: Any, value: Any) -> None:
-        self._serializer = serializer
+    def __init__(self, seal: Seal, value: Any) -> None:
+        self._seal = seal
         self._value: Any = None
         self._failure: Exception | None = None
         try:
-            self._data = _bytes_of(serializer, value)
+            self._data = _bytes_of(seal.serializer, value)
         except Exception as failure:
             self._value, self._failure = value, failure
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._failure is not None:
             raise self._failure
-        return unseal, (self._serializer, self._data)
+        return unseal, (self._seal.packed, self._data)
 
     def __repr__(self) -> str:
         """Of one that cannot be pickled, for the error's text."""
-        return f"{self._value!r} by serializer {name_of(self._serializer)}"
+        return f"{self._value!r} by serializer {self._seal.name}"
 
 
 def _bytes_of(serializer: Any, value: Any) -> bytes:
@@ -91,19 +125,20 @@ def _bytes_of(serializer: Any, value: Any) -> bytes:
         raise TypeError(f"serialize returned {type(data).__qualname__}, not bytes") from None
 
 
-def unseal(serializer: Any, data: bytes) -> Any:
+def unseal(packed: bytes, data: bytes) -> Any:
+    seal = Seal.unpacked(packed)
     try:
-        return serializer.deserialize(data)
+        return seal.serializer.deserialize(data)
     except Exception as error:
-        text = f"{name_of(serializer)}.deserialize failed with {type(error).__name__}: {error}"
+        text = f"{seal.name}.deserialize failed with {type(error).__name__}: {error}"
         raise DeserializeObjectError(text) from error
 
 
 class SealedFunction:
     """Unpickles as what calls the function and seals what it returns."""
 
-    def __init__(self, serializer: Any, function: Any) -> None:
-        self.sealed = Sealed(serializer, function)
+    def __init__(self, seal: Seal, function: Any) -> None:
+        self.sealed = Sealed(seal, function)
         self.__qualname__ = getattr(function, "__qualname__", type(function).__qualname__)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -117,24 +152,22 @@ class SealedFunction:
 
 
 class UnsealedFunction:
-    def __init__(self, serializer: Any, data: bytes, name: str) -> None:
-        function = unseal(serializer, data)
-        if not callable(function):
+    def __init__(self, packed: bytes, data: bytes, name: str) -> None:
+        self._function, self._seal, self.__qualname__ = unseal(packed, data), Seal.unpacked(packed), name
+        if not callable(self._function):
+            made = type(self._function).__qualname__
             raise DeserializeObjectError(
-                f"{name_of(serializer)}.deserialize made {type(function).__qualname__} of the function {name}, "
-                "which cannot be called"
+                f"{self._seal.name}.deserialize made {made} of the function {name}, which cannot be called"
             )
-        self.serializer, self.function, self.__qualname__ = serializer, function, name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return Sealed(self.serializer, self.function(*args, **kwargs))
+        return Sealed(self._seal, self._function(*args, **kwargs))
 
 
-def seal_arguments(
-    serializer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def seal_argument(seal: Seal, value: Any) -> Any:
     """References stay what they are: they stand for objects that were serialised when they were sent."""
-    return (
-        tuple(value if isinstance(value, ObjectReference) else Sealed(serializer, value) for value in args),
-        {name: Sealed(serializer, value) for name, value in kwargs.items()},
-    )
+    return value if isinstance(value, ObjectReference) else Sealed(seal, value)
+
+
+def seal_arguments(seal: Seal, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(seal_argument(seal, value) for value in args)
