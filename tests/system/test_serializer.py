@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import subprocess
 import sys
 import textwrap
 import threading
 
 import pytest
-from scaler import Client, Serializer
+from scaler import Client, ScalerExecutor, Serializer
 from scaler.errors import DeserializeObjectError, PackingError
 from serializers import Buffers, ForgetsFunctions, MsgpackSerializer, RefusesAll, RefusesSeven, ReturnsText
 
@@ -63,6 +64,20 @@ def test_function_too_large_for_a_message_comes_sealed_as_well(client_with):
     assert client.map(lambda x: (len(large), x), [1, 2]).results(PATIENCE) == [[5 << 20, 1], [5 << 20, 2]]
 
 
+def test_goes_along_with_a_fork_and_with_a_pickled_client(client_with):
+    client = client_with(MsgpackSerializer())
+    for again in (client.fork(), pickle.loads(pickle.dumps(client))):
+        with again:
+            assert again.submit(give, (1, 2)).result(PATIENCE) == [1, 2]
+
+
+def test_error_of_an_executors_task_is_its_futures(client_with):
+    with ScalerExecutor(client_with(MsgpackSerializer)) as executor:
+        refused, fine = executor.submit(give, 2j), executor.submit(give, (1, 2))
+        assert isinstance(refused.exception(PATIENCE), PackingError)
+        assert fine.result(PATIENCE) == [1, 2]
+
+
 def test_exceptions_go_past_it(client_with):
     client = client_with(MsgpackSerializer)
     with pytest.raises(ZeroDivisionError):
@@ -75,7 +90,7 @@ def test_one_of_a_script_goes_by_value(tmp_path):
         textwrap.dedent(
             """
             import cloudpickle
-            from scaler import Client, Serializer
+            from scaler import Client, ScalerExecutor, Serializer
 
             class Reversed(Serializer):
                 @staticmethod

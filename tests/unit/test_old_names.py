@@ -3,9 +3,11 @@
 import builtins
 import importlib
 import logging
+import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import scaler
@@ -55,6 +57,12 @@ def test_module_that_moved_says_once_where_to(old, monkeypatch):
     assert (warning.category, str(warning.message)) == (DeprecationWarning, f"{old} is {MOVED[old]} now")
     assert warning.filename == __file__
     importlib.import_module(MOVED[old])
+
+
+@pytest.mark.parametrize("old", MOVED)
+def test_the_docs_have_the_module_that_moved(old):
+    page = (Path(__file__).parents[2] / "docs/migrating.md").read_text()
+    assert re.search(rf"^\|.*`{re.escape(old)}`.* \| `{re.escape(MOVED[old])}`", page, re.MULTILINE)
 
 
 @pytest.mark.filterwarnings("ignore:scaler.utility.exceptions:DeprecationWarning")
