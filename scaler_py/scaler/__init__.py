@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from scaler.client.serializer import Serializer
     from scaler.cluster import SchedulerClusterCombo
     from scaler.packing import ObjectReference
+    from scaler.utility.scheduler import Scheduler
 
     __version__: str
 
@@ -26,6 +27,7 @@ _HOMES = {
     "ObjectReference": "scaler.packing",
     "ScalerExecutor": "scaler.client.executor",
     "ScalerFuture": "scaler.client.futures",
+    "Scheduler": "scaler.utility.scheduler",
     "SchedulerClusterCombo": "scaler.cluster",
     "Serializer": "scaler.client.serializer",
 }
@@ -36,6 +38,7 @@ __all__ = [
     "ObjectReference",
     "ScalerExecutor",
     "ScalerFuture",
+    "Scheduler",
     "SchedulerClusterCombo",
     "Serializer",
     "__version__",

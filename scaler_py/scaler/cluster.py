@@ -6,7 +6,6 @@ Scheduler and node share a process and a loop there; object storage has a loop o
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import threading
 import weakref
@@ -15,12 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from scaler.config.policy import parse_policy
-from scaler.config.retired import answer
+from scaler.config.retired import answer, tell_once
 from scaler.errors import NotSupportedError
 from scaler.process import Part, path_for_parts, start_part
 from scaler.transport.runtime import runtime_folder
-
-logger = logging.getLogger("scaler")
 
 _PART = "scaler.scheduler"
 # Set in the environment of executors and of what tasks start.
@@ -213,7 +210,7 @@ def _allocate(policy: Any) -> str:
         engine, content = policy.policy_engine_type, policy.policy_content
     parsed = parse_policy(engine, content, "scaler_policy")
     for word in parsed.words:
-        _warn_once(word)
+        tell_once(word)
     return parsed.allocate
 
 
@@ -221,13 +218,4 @@ def _answer_retired(**given: tuple[Any, Any]) -> None:
     """given: name to (value, default). One line for each that was set and does nothing."""
     for name, (value, default) in given.items():
         if value != default:
-            _warn_once(answer(name))
-
-
-_warned: set[str] = set()
-
-
-def _warn_once(text: str) -> None:
-    if text not in _warned:
-        _warned.add(text)
-        logger.warning("%s", text)
+            tell_once(answer(name))

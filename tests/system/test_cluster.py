@@ -18,7 +18,8 @@ import pytest
 from scaler import Client, SchedulerClusterCombo
 from scaler import cluster as cluster_module
 from scaler.cluster import embedded_address
-from scaler.config.section.scheduler import PolicyConfig
+from scaler.config import retired
+from scaler.config.policy import PolicyConfig
 from scaler.errors import ClientShutdownException, NotSupportedError, ScalerError
 from scaler.process import PartStartError
 from scaler.transport.errors import ConfigurationError
@@ -118,7 +119,7 @@ class TestCombo:
             "event_loop": "uvloop",
             "security_config": object(),
         }
-        cluster_module._warned.clear()
+        retired._told.clear()
         for _ in range(2):
             SchedulerClusterCombo(1, **given).shutdown()
         assert sorted(record.message.split(" ")[0] for record in caplog.records) == sorted(given)

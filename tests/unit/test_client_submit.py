@@ -380,6 +380,15 @@ def test_use_after_fork_is_a_clear_error_and_the_parent_goes_on(scheduler, clien
     assert pending.result(20) == 3
 
 
+def test_fork_takes_the_serializer_and_the_options_along_and_outlives_the_client(scheduler):
+    with Client(scheduler.address, serializer=Reverse, inline_limit_bytes=10) as client:
+        forked = client.fork()
+    with forked:
+        assert (forked.address, forked.identity != client.identity) == (client.address, True)
+        assert forked.submit(keywords, 1, c=[2]).result(20) == (1, 2, [2], {})
+        assert (forked._seal.serializer, forked._inline_limit) == (Reverse, 10)
+
+
 class Reverse:
     @staticmethod
     def serialize(obj):

@@ -23,7 +23,8 @@ from scaler.client.futures import UNSENT, ScalerFuture
 from scaler.client.map_futures import MapFutures
 from scaler.client.mapping import MapSubmission, lazy_results, length_of, reference_payload
 from scaler.client.object_link import ObjectLink, Owner
-from scaler.client.serializer import DefaultSerializer, Sealed, SealedFunction, seal_arguments
+from scaler.client.serializer import DefaultSerializer, Seal, Sealed, SealedFunction, seal_argument, seal_arguments
+from scaler.config.retired import answer, tell_once
 from scaler.errors import ClientQuitException, ObjectStorageException, SchedulerProtectedError
 from scaler.packing import (
     MAIN,
@@ -50,6 +51,7 @@ class Client:
     timeout_seconds: how long to wait for a scheduler that does not answer, at first and when it was lost.
     serializer: with two static methods, for functions, arguments and results; default pickle and cloudpickle.
     object_storage_address: instead of the one that the scheduler names.
+    security_config: accepted, and a warning says what replaced it.
     key: a join token or cluster key; default the environment's (`SCALER_KEY`, `SCALER_KEY_FILE`), then the user's.
     insecure: True speaks without encryption to a scheduler that was started with --insecure.
     compression: between hosts: auto, off, lz4, zstd.
@@ -68,6 +70,7 @@ class Client:
         serializer: Any = None,
         stream_output: bool = False,
         object_storage_address: str | None = None,
+        security_config: Any = None,
         *,
         key: Any = None,
         session: int | None = None,
@@ -75,6 +78,8 @@ class Client:
         compression: str = "auto",
         inline_limit_bytes: int = INLINE_LIMIT,
     ) -> None:
+        if security_config is not None:
+            tell_once(answer("security_config"))
         if stream_output:
             warnings.warn("stream_output is not supported yet: see the nodes' logs", stacklevel=2)
         if timeout_seconds <= 0 or heartbeat_interval_seconds <= 0:
@@ -82,13 +87,13 @@ class Client:
         if not 0 <= inline_limit_bytes <= LARGEST_INLINE_LIMIT:
             raise ValueError(f"inline_limit_bytes is 0 to {LARGEST_INLINE_LIMIT}")
         self._given = (address, profiling, timeout_seconds, heartbeat_interval_seconds, serializer, stream_output)
-        self._options_given = {
+        self._options_given: dict[str, Any] = {
             "object_storage_address": object_storage_address,
             "insecure": insecure,
             "compression": compression,
             "inline_limit_bytes": inline_limit_bytes,
         }
-        self._serializer = None if serializer is None or _is_default(serializer) else serializer
+        self._seal = None if serializer is None or _is_default(serializer) else Seal.of(serializer)
         self._inline_limit = inline_limit_bytes
         if object_storage_address is not None:
             _check_address(object_storage_address)
@@ -100,12 +105,12 @@ class Client:
             heartbeat_interval_seconds,
             object_storage_address,
         )
-        wrap = None if self._serializer is None else functools.partial(SealedFunction, self._serializer)
+        wrap = None if self._seal is None else functools.partial(SealedFunction, self._seal)
         self._functions = FunctionCache(self._conversation.forget, self._conversation.objects.store, wrap)
         # For the short way of `submit`.
         self._known = self._functions.known
         self._submit_blob = self._conversation.submit
-        self._short_way_limit = -1 if self._serializer is not None else inline_limit_bytes
+        self._short_way_limit = -1 if self._seal is not None else inline_limit_bytes
         weakref.finalize(self, _abandon, self._conversation)
 
     def _converse(
@@ -208,8 +213,9 @@ class Client:
         if function.stored is not None:
             args = (function.stored, *args)
         references = references_among(args)
-        if self._serializer is not None:
-            args, kwargs = seal_arguments(self._serializer, args, kwargs)
+        if self._seal is not None:
+            args = seal_arguments(self._seal, args)
+            kwargs = {name: Sealed(self._seal, value) for name, value in kwargs.items()}
         blob = pack_call(args, kwargs) if kwargs else pack_positional(args)
         if references or len(blob) > self._inline_limit:
             return self._submit_stored(function, options, blob, references)
@@ -340,8 +346,8 @@ class Client:
         length: int,
         buffersize: int | None,
     ) -> MapFutures | Iterator[Any]:
-        if self._serializer is not None:
-            elements = map(self._seal_starred if starred else self._seal_one, elements)
+        if self._seal is not None:
+            elements = map(functools.partial(seal_arguments if starred else seal_argument, self._seal), elements)
         if function.stored is not None:
             elements = map((function.stored,).__add__, elements)
         if buffersize is not None:
@@ -370,12 +376,6 @@ class Client:
 
         return lazy_results(elements, submit, buffersize)
 
-    def _seal_one(self, element: Any) -> Any:
-        return element if isinstance(element, ObjectReference) else Sealed(self._serializer, element)
-
-    def _seal_starred(self, element: tuple[Any, ...]) -> tuple[Any, ...]:
-        return tuple(map(self._seal_one, element))
-
     # -- Objects
 
     def send_object(self, obj: Any, name: str | None = None) -> ObjectReference:
@@ -383,12 +383,19 @@ class Client:
 
         It stays while the reference (or a task that uses it) lives. name: for people. PackingError,
         ObjectStorageException."""
-        sealed = obj if self._serializer is None else Sealed(self._serializer, obj)
+        sealed = obj if self._seal is None else Sealed(self._seal, obj)
         self._conversation.check_open()
         label = name if name is not None else f"<obj {type(obj).__name__}>"
         return self._conversation.objects.store(dumps(sealed), label)
 
     # -- The whole
+
+    def fork(self) -> Client:
+        """A new client of the same cluster, made with the same options and key, with a session of its own: its tasks,
+        objects and `clear` are not this one's.
+
+        Also where this one cannot be used: after `disconnect`, and in a child process made by `os.fork`."""
+        return Client(self.address, *self._given[1:], key=self._endpoint.key, **self._options_given)
 
     def cancel(self, futures: ScalerFuture | MapFutures | Iterable[ScalerFuture], timeout: float | None = None) -> None:
         """Cancels these, ending what runs, and waits for the answers."""

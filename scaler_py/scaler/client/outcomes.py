@@ -59,6 +59,12 @@ class _Value:
         raise NotImplementedError
 
     def error(self, sequence: int) -> BaseException | None:
+        """Where the value cannot be had here: asyncio's futures ask for `exception` before `result`, and would wait
+        for ever if only the latter knew of it."""
+        try:
+            self.value(sequence)
+        except Exception as error:
+            return error
         return None
 
     def values(self, start: int, end: int) -> list[Any]:

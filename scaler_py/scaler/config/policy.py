@@ -10,6 +10,17 @@ SCALING = ("no", "vanilla", "fixed_elastic", "capability", "waterfall_v1")
 
 
 @dataclass(frozen=True)
+class PolicyConfig:
+    """A policy as `SchedulerClusterCombo(scaler_policy=…)` takes it.
+
+    policy_engine_type: simple or waterfall_v1. policy_content: like `allocate=even_load; scaling=no`.
+    """
+
+    policy_engine_type: str = "simple"
+    policy_content: str = "allocate=even_load; scaling=no"
+
+
+@dataclass(frozen=True)
 class Policy:
     allocate: str
     # For people, about what has no effect yet.

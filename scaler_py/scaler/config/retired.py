@@ -54,3 +54,16 @@ BY_NAME = {each.name: each for each in RETIRED}
 def answer(name: str) -> str:
     """The line that says what replaced an option."""
     return f"{name} has no effect: {BY_NAME[name].answer}"
+
+
+_told: set[str] = set()
+
+
+def tell_once(text: str) -> None:
+    """As a warning in the log, once a process."""
+    if text not in _told:
+        _told.add(text)
+        # Here, for the help of commands imports this module and must be quick.
+        import logging
+
+        logging.getLogger("scaler").warning("%s", text)

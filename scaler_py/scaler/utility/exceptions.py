@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
+import warnings
 
 from scaler.errors import (
     ClientQuitException,
@@ -20,6 +22,10 @@ from scaler.errors import (
     WorkerDiedError,
 )
 
+warnings.warn("scaler.utility.exceptions is scaler.errors now", DeprecationWarning, stacklevel=2)
+
+# What a silent scheduler raises is one, too (SchedulerUnreachableError).
+TimeoutError = builtins.TimeoutError
 # Never raised here: kept so that an `except` clause which names them still imports.
 ClientCancelledException = asyncio.CancelledError
 DisconnectedError = SchedulerUnreachableError
@@ -51,5 +57,6 @@ __all__ = [
     "TaskMemoryError",
     "TaskNotFoundError",
     "TaskTimeoutError",
+    "TimeoutError",
     "WorkerDiedError",
 ]

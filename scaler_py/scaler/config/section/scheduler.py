@@ -1,11 +1,11 @@
-"""The policies of a scheduler as `SchedulerClusterCombo(scaler_policy=…)` takes them."""
+"""PolicyConfig, where programs of before look for it."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
+import warnings
 
-@dataclass(frozen=True)
-class PolicyConfig:
-    """policy_engine_type: simple or waterfall_v1. policy_content: like `allocate=even_load; scaling=no`."""
+from scaler.config.policy import PolicyConfig
 
-    policy_engine_type: str = "simple"
-    policy_content: str = "allocate=even_load; scaling=no"
+__all__ = ["PolicyConfig"]
+
+warnings.warn("scaler.config.section.scheduler is scaler.config.policy now", DeprecationWarning, stacklevel=2)

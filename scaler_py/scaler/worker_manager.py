@@ -1,0 +1,5 @@
+"""Where programs of before look for worker managers."""
+
+import warnings
+
+warnings.warn("scaler.worker_manager is scaler.managers now", DeprecationWarning, stacklevel=2)
