@@ -425,9 +425,15 @@ impl Client {
         }
     }
 
-    /// The handles go, of what is in the store; what runs or waits still holds the objects.
+    /// The handles of shared objects that are in the store go; what runs or waits still holds these. Arguments are kept
+    /// for the tasks that have them.
     fn let_go(&mut self, objects: &[(u32, Data)], shared: Option<(u64, usize)>) {
-        let keys: Vec<_> = objects.iter().map(|(_, data)| self.key(data)).collect();
+        let is_shared = |(element, _): &&(u32, Data)| *element == u32::MAX;
+        let keys: Vec<_> = objects
+            .iter()
+            .filter(is_shared)
+            .map(|(_, data)| self.key(data))
+            .collect();
         if self.puts.values().any(|put| keys.contains(put)) {
             return;
         }

@@ -139,7 +139,7 @@ class Client:
             )
 
         deadline = time.monotonic() + timeout
-        fd, ticket = endpoint.first_dial(timeout)
+        fd, ticket, _ = endpoint.first_dial(timeout)
         channel = Channel(session, _random_number(), ticket, properties, heartbeat)
         conversation = Conversation(endpoint, session, channel, timeout, heartbeat, open_link)
         conversation.open(fd, max(0.0, deadline - time.monotonic()))
@@ -230,6 +230,7 @@ class Client:
         if len(blob) <= self._inline_limit:
             return conversation.submit_with_objects(function, options, (1, 2, blob), uses)
         stored = conversation.objects.start_put(blob)
+        conversation.objects.wait_unless_local(stored)
         uses.append((0, conversation.session, stored.hash, stored.size))
         block = (1, REFERENCE_FORM, reference_payload(conversation.session, stored))
         return conversation.submit_with_objects(function, options, block, uses, stored)

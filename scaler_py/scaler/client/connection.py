@@ -11,6 +11,14 @@ FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
 
 
+class Dialled(NamedTuple):
+    """fd: of a connected stream socket. ticket: for the hello. is_local: the peer is on this machine."""
+
+    fd: int
+    ticket: bytes
+    is_local: bool
+
+
 class Endpoint(NamedTuple):
     """Where a part is, and how to be let in."""
 
@@ -20,8 +28,8 @@ class Endpoint(NamedTuple):
     insecure: bool | None = None
     compression: str = "auto"
 
-    def dial(self, timeout: float) -> tuple[int, bytes]:
-        """(fd of a connected stream socket, ticket). Raises what `scaler.transport.connect.dial` does."""
+    def dial(self, timeout: float) -> Dialled:
+        """Raises what `scaler.transport.connect.dial` does."""
         from scaler.transport.connect import dial
 
         connection = dial(
@@ -32,9 +40,9 @@ class Endpoint(NamedTuple):
             timeout=max(0.0, timeout),
             compression=self.compression,
         )
-        return connection.fd, connection.ticket
+        return Dialled(connection.fd, connection.ticket, connection.is_local)
 
-    def first_dial(self, timeout: float) -> tuple[int, bytes]:
+    def first_dial(self, timeout: float) -> Dialled:
         """As `dial`; nobody there is a SchedulerUnreachableError."""
         from scaler.transport.errors import NobodyThereError
 

@@ -23,7 +23,7 @@ from scaler._core import (
     EVENT_WELCOME,
     ObjectChannel,
 )
-from scaler.client.connection import BackOff, Endpoint
+from scaler.client.connection import BackOff, Dialled, Endpoint
 from scaler.client.turns import Turns
 from scaler.errors import MissingObjects, ObjectStorageException, ScalerError
 
@@ -90,7 +90,7 @@ class ObjectLink:
         self._closed = self._welcomed = False
         # Since when there is no storage (time.monotonic); None while there is one.
         self._lost_since: float | None = time.monotonic()
-        fd, ticket = self._dial(timeout)
+        fd, ticket, self.is_local = self._dial(timeout)
         self.channel = make_channel(ticket)
         self.turns = Turns(self.channel, self._read, heartbeat)
         self._wanted = threading.Condition(self.turns.lock)
@@ -99,7 +99,7 @@ class ObjectLink:
         self._thread = threading.Thread(target=self._run, name="scaler-objects", daemon=True)
         self._thread.start()
 
-    def _dial(self, timeout: float) -> tuple[int, bytes]:
+    def _dial(self, timeout: float) -> Dialled:
         try:
             return self.endpoint.dial(timeout)
         except ConnectionError as error:

@@ -123,6 +123,12 @@ class Objects(Owner):
         """Until it is in storage. ObjectStorageException when it does not get there."""
         self.link.wait(stored.request)
 
+    def wait_unless_local(self, stored: Stored) -> None:
+        """Before a task that needs it is submitted. On this machine the object is there as soon as the task is; over a
+        slow network it may take longer than anybody would wait for it."""
+        if not self.link.is_local:
+            self.wait(stored)
+
     def needs_storage(self) -> bool:
         return len(self._alive) > 0
 

@@ -1,6 +1,6 @@
 //! Gets of objects that are not here yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Store;
 use crate::wire::{LinkId, Message, ObjectKey, Payload, SessionId};
@@ -16,6 +16,9 @@ pub(super) struct Waiting {
     pub key: ObjectKey,
 }
 
+/// Objects that did not come and that are remembered as missing.
+const MOST_MISSING: usize = 65_536;
+
 /// Gets that wait: by object, with when their patience ends, and by that end.
 #[derive(Debug, Default)]
 pub(super) struct Absent {
@@ -23,6 +26,8 @@ pub(super) struct Absent {
     ends: BTreeMap<(u64, u64), ObjectKey>,
     /// Each has a number.
     last: u64,
+    /// What was waited for in vain: nobody waits for it again until it comes.
+    missing: BTreeSet<ObjectKey>,
 }
 
 impl Absent {
@@ -39,6 +44,17 @@ impl Absent {
         let (key, end) = (waiting.key, now + PATIENCE_US);
         self.by_key.insert((key, self.last), (waiting, end));
         self.ends.insert((end, self.last), key);
+    }
+
+    pub fn is_missing(&self, key: &ObjectKey) -> bool {
+        self.missing.contains(key)
+    }
+
+    fn note_missing(&mut self, key: ObjectKey) {
+        if self.missing.len() >= MOST_MISSING {
+            self.missing.pop_first();
+        }
+        self.missing.insert(key);
     }
 
     fn take(&mut self, key: ObjectKey, number: u64) -> Option<Waiting> {
@@ -90,6 +106,7 @@ impl Absent {
 impl<P: Payload> Store<P> {
     /// The object is here: whoever waits for it gets it.
     pub(super) fn absent_came(&mut self, key: &ObjectKey) {
+        self.absent.missing.remove(key);
         for waiting in self.absent.take_between(*key, *key) {
             if let Some(peer) = self.peers.get_mut(&waiting.link) {
                 peer.absent -= 1;
@@ -104,6 +121,7 @@ impl<P: Payload> Store<P> {
                 // Puts come one after the other: this one may be next.
                 self.absent.wait(now, waiting);
             } else {
+                self.absent.note_missing(waiting.key);
                 self.absent_is_missing(waiting);
             }
         }

@@ -36,7 +36,8 @@ impl<P: Payload> Store<P> {
             return self.send(link, Message::Missing { request });
         }
         // Who may touch any object is a node; a client asks for results, which are here before it hears of them.
-        if peer.session == 0 && !self.objects.contains_key(&key) {
+        let comes = !self.objects.contains_key(&key) && !self.absent.is_missing(&key);
+        if peer.session == 0 && comes {
             peer.absent += 1;
             self.absent.wait(now, Waiting { link, request, key });
             return;

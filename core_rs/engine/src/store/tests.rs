@@ -715,6 +715,20 @@ fn an_object_that_does_not_come_is_missing_in_the_end() {
 }
 
 #[test]
+fn an_object_that_was_waited_for_in_vain_is_not_waited_for_again_until_it_comes() {
+    let mut rig = Rig::new(100, false);
+    get(&mut rig, NODE, 7, 5);
+    rig.store.tick(absent::PATIENCE_US);
+    rig.absorb();
+    rig.take();
+    get(&mut rig, NODE, 8, 5);
+    assert_eq!(rig.told(NODE), vec![Message::Missing { request: 8 }]);
+    rig.put(5, 20);
+    get(&mut rig, NODE, 9, 5);
+    assert_eq!(rig.told(NODE), vec![data(9, 20, 0, 20)]);
+}
+
+#[test]
 fn while_its_client_puts_others_an_absent_object_is_waited_for() {
     let mut rig = Rig::new(100, false);
     get(&mut rig, NODE, 7, 5);
