@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Store;
+use super::{Peer, Store};
 use crate::wire::{LinkId, Message, ObjectKey, Payload, SessionId};
 
 /// How long a get waits for an object of which nothing comes: long enough for a client to find a restarted storage
@@ -15,6 +15,9 @@ pub(super) struct Waiting {
     pub request: u32,
     pub key: ObjectKey,
 }
+
+/// And how long where its client has been here for so long, and nothing of it is on its way.
+const SHORT_PATIENCE_US: u64 = 1_000_000;
 
 /// Objects that did not come and that are remembered as missing.
 const MOST_MISSING: usize = 65_536;
@@ -39,9 +42,9 @@ impl Absent {
         self.ends.first_key_value().map(|(&(end, _), _)| end)
     }
 
-    pub fn wait(&mut self, now: u64, waiting: Waiting) {
+    pub fn wait(&mut self, end: u64, waiting: Waiting) {
         self.last += 1;
-        let (key, end) = (waiting.key, now + PATIENCE_US);
+        let key = waiting.key;
         self.by_key.insert((key, self.last), (waiting, end));
         self.ends.insert((end, self.last), key);
     }
@@ -119,7 +122,8 @@ impl<P: Payload> Store<P> {
         while let Some(waiting) = self.absent.take_due(now) {
             if self.is_putting(waiting.key.session) {
                 // Puts come one after the other: this one may be next.
-                self.absent.wait(now, waiting);
+                let end = now + self.patience_us(now, waiting.key.session);
+                self.absent.wait(end, waiting);
             } else {
                 self.absent.note_missing(waiting.key);
                 self.absent_is_missing(waiting);
@@ -132,6 +136,17 @@ impl<P: Payload> Store<P> {
             peer.absent -= 1;
             let request = waiting.request;
             self.send(waiting.link, Message::Missing { request });
+        }
+    }
+
+    /// A client that has just come may have much to put again.
+    pub(super) fn patience_us(&self, now: u64, session: SessionId) -> u64 {
+        let settled = |peer: &Peer<P>| {
+            peer.session == session && now.saturating_sub(peer.joined_at) >= PATIENCE_US
+        };
+        match self.peers.values().any(settled) {
+            true => SHORT_PATIENCE_US,
+            false => PATIENCE_US,
         }
     }
 

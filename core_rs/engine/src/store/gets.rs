@@ -39,7 +39,8 @@ impl<P: Payload> Store<P> {
         let comes = !self.objects.contains_key(&key) && !self.absent.is_missing(&key);
         if peer.session == 0 && comes {
             peer.absent += 1;
-            self.absent.wait(now, Waiting { link, request, key });
+            let end = now + self.patience_us(now, key.session);
+            self.absent.wait(end, Waiting { link, request, key });
             return;
         }
         self.begin_get(link, request, key);

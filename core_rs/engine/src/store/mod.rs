@@ -103,6 +103,7 @@ struct Peer<P> {
     gets: VecDeque<Get>,
     /// Gets of objects that are not here yet.
     absent: usize,
+    joined_at: u64,
     /// Bytes on their way to it.
     backlog: u64,
     held: bool,
@@ -128,6 +129,8 @@ pub struct Store<P: Payload> {
     /// Objects by file.
     files: BTreeMap<FileId, ObjectKey>,
     absent: Absent,
+    /// When it was last told the time: each turn.
+    now: u64,
     last_file: FileId,
     /// Of objects in memory and of puts that will be.
     memory: u64,
@@ -147,6 +150,7 @@ impl<P: Payload> Store<P> {
             reading: BTreeMap::new(),
             files: BTreeMap::new(),
             absent: Absent::default(),
+            now: 0,
             last_file: 0,
             memory: 0,
             file_bytes: 0,
@@ -169,6 +173,7 @@ impl<P: Payload> Store<P> {
             puts: BTreeMap::new(),
             gets: VecDeque::new(),
             absent: 0,
+            joined_at: self.now,
             backlog: 0,
             held: false,
         };
@@ -246,6 +251,7 @@ impl<P: Payload> Store<P> {
     }
 
     pub fn tick(&mut self, now: u64) {
+        self.now = now;
         self.give_up_absent(now);
     }
 

@@ -729,6 +729,28 @@ fn an_object_that_was_waited_for_in_vain_is_not_waited_for_again_until_it_comes(
 }
 
 #[test]
+fn where_its_client_has_long_been_quiet_nobody_waits_long() {
+    let mut rig = Rig::new(100, false);
+    let later = 2 * absent::PATIENCE_US;
+    rig.store.tick(later);
+    let key = key(5);
+    let get = |request| Message::Get { request, key };
+    rig.store.handle(later, NODE, get(7));
+    assert_eq!(rig.store.next_wakeup(), Some(later + 1_000_000));
+    rig.store.joined(CLIENT, Role::Objects, 9);
+    rig.store.tick(later + 1_000_000);
+    rig.store.handle(later + 1_000_000, NODE, get(8));
+    let end = later + 1_000_000 + absent::PATIENCE_US;
+    assert_ne!(
+        rig.store.next_wakeup(),
+        Some(end),
+        "it was waited for in vain"
+    );
+    rig.put(5, 20);
+    assert_eq!(rig.store.next_wakeup(), None);
+}
+
+#[test]
 fn while_its_client_puts_others_an_absent_object_is_waited_for() {
     let mut rig = Rig::new(100, false);
     get(&mut rig, NODE, 7, 5);
