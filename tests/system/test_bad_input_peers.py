@@ -157,6 +157,7 @@ def test_strangers(
     strangers.leave()
 
 
+@pytest.mark.slow  # some thousand descriptors in the tests' own process
 def test_flood_of_more_than_the_usual_number_of_descriptors(descriptors: int) -> None:
     """A shell lets a program have 1024 unless the program asks for more."""
     path = f"{runtime_folder()}/flooded.sock"
@@ -168,14 +169,16 @@ def test_flood_of_more_than_the_usual_number_of_descriptors(descriptors: int) ->
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     with cluster, Client(f"ipc://{path}", timeout_seconds=PATIENCE) as client:
         strangers = [Strangers(path), Strangers(f"{path}.objects")]
-        for each in strangers:
-            for _ in flood(each, descriptors):
-                pass
-        works(client)
-        with Client(f"ipc://{path}", timeout_seconds=PATIENCE) as late:
-            works(late)
-        for each in strangers:
-            each.leave()
+        try:
+            for each in strangers:
+                for _ in flood(each, descriptors):
+                    pass
+            works(client)
+            with Client(f"ipc://{path}", timeout_seconds=PATIENCE) as late:
+                works(late)
+        finally:
+            for each in strangers:
+                each.leave()
 
 
 # What a member says after its welcome, by link and epoch; and what it hears of it.
