@@ -276,8 +276,9 @@ impl<P: Payload> Acceptor<P> {
     /// Nothing happens where there is no such link any more.
     pub fn send(&mut self, link: LinkId, message: Message<P>) {
         if let Some(entry) = self.links.get_mut(&link) {
-            entry.untold += message.payload_bytes() as u64;
+            let before = entry.link.backlog();
             entry.link.send(message);
+            entry.untold += entry.link.backlog().saturating_sub(before);
             self.mark_ready(link);
             self.mark_changed(link);
         }

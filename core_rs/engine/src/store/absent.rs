@@ -8,6 +8,8 @@ use crate::wire::{LinkId, Message, ObjectKey, Payload, SessionId};
 /// How long a get waits for an object of which nothing comes: long enough for a client to find a restarted storage
 /// and put it again.
 pub(super) const PATIENCE_US: u64 = 10_000_000;
+/// And how long where its client has been here for so long, and nothing of it is on its way.
+const SHORT_PATIENCE_US: u64 = 1_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Waiting {
@@ -15,9 +17,6 @@ pub(super) struct Waiting {
     pub request: u32,
     pub key: ObjectKey,
 }
-
-/// And how long where its client has been here for so long, and nothing of it is on its way.
-const SHORT_PATIENCE_US: u64 = 1_000_000;
 
 /// Objects that did not come and that are remembered as missing.
 const MOST_MISSING: usize = 65_536;
@@ -118,12 +117,17 @@ impl<P: Payload> Store<P> {
         }
     }
 
-    pub(super) fn give_up_absent(&mut self, now: u64) {
-        while let Some(waiting) = self.absent.take_due(now) {
+    /// A node's get of an object that is not here.
+    pub(super) fn wait_for_absent(&mut self, waiting: Waiting) {
+        let end = self.now + self.patience_us(waiting.key.session);
+        self.absent.wait(end, waiting);
+    }
+
+    pub(super) fn give_up_absent(&mut self) {
+        while let Some(waiting) = self.absent.take_due(self.now) {
             if self.is_putting(waiting.key.session) {
                 // Puts come one after the other: this one may be next.
-                let end = now + self.patience_us(now, waiting.key.session);
-                self.absent.wait(end, waiting);
+                self.wait_for_absent(waiting);
             } else {
                 self.absent.note_missing(waiting.key);
                 self.absent_is_missing(waiting);
@@ -140,9 +144,9 @@ impl<P: Payload> Store<P> {
     }
 
     /// A client that has just come may have much to put again.
-    pub(super) fn patience_us(&self, now: u64, session: SessionId) -> u64 {
+    fn patience_us(&self, session: SessionId) -> u64 {
         let settled = |peer: &Peer<P>| {
-            peer.session == session && now.saturating_sub(peer.joined_at) >= PATIENCE_US
+            peer.session == session && self.now.saturating_sub(peer.joined_at) >= PATIENCE_US
         };
         match self.peers.values().any(settled) {
             true => SHORT_PATIENCE_US,

@@ -23,7 +23,7 @@ pub(super) struct Get {
 }
 
 impl<P: Payload> Store<P> {
-    pub(super) fn get(&mut self, now: u64, link: LinkId, request: u32, key: ObjectKey) {
+    pub(super) fn get(&mut self, link: LinkId, request: u32, key: ObjectKey) {
         let allowed = self.may_touch(link, &key);
         let Some(peer) = self.peers.get_mut(&link) else {
             return;
@@ -39,9 +39,7 @@ impl<P: Payload> Store<P> {
         let comes = !self.objects.contains_key(&key) && !self.absent.is_missing(&key);
         if peer.session == 0 && comes {
             peer.absent += 1;
-            let end = now + self.patience_us(now, key.session);
-            self.absent.wait(end, Waiting { link, request, key });
-            return;
+            return self.wait_for_absent(Waiting { link, request, key });
         }
         self.begin_get(link, request, key);
     }

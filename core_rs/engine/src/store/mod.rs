@@ -206,6 +206,7 @@ impl<P: Payload> Store<P> {
     }
 
     pub fn handle(&mut self, now: u64, link: LinkId, message: Message<P>) {
+        self.now = now;
         let Some(peer) = self.peers.get(&link) else {
             return;
         };
@@ -218,7 +219,7 @@ impl<P: Payload> Store<P> {
                 offset,
                 payload,
             } => self.put(link, request, key, size, offset, payload),
-            Message::Get { request, key } => self.get(now, link, request, key),
+            Message::Get { request, key } => self.get(link, request, key),
             Message::Delete { keys } if scheduler => keys.iter().for_each(|key| self.delete(key)),
             Message::DeleteSession { session } if scheduler => self.delete_session(session),
             Message::Heartbeat => {}
@@ -252,7 +253,7 @@ impl<P: Payload> Store<P> {
 
     pub fn tick(&mut self, now: u64) {
         self.now = now;
-        self.give_up_absent(now);
+        self.give_up_absent();
     }
 
     pub fn next_wakeup(&self) -> Option<u64> {
