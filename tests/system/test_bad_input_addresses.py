@@ -15,7 +15,7 @@ from scaler import Client, SchedulerClusterCombo
 from scaler.errors import AddressError, KeyRefusedError, SchedulerUnreachableError
 from scaler.transport.errors import AddressInUseError
 from scaler.transport.runtime import runtime_folder
-from working import PATIENCE, works
+from working import PATIENCE, proven, works
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -29,13 +29,8 @@ def cluster() -> Iterator[SchedulerClusterCombo]:
 
 @pytest.fixture
 def client(cluster: SchedulerClusterCombo) -> Iterator[Client]:
-    """Works before the test and after it, and so does another."""
-    with Client(cluster.get_address(), timeout_seconds=PATIENCE) as client:
-        works(client)
+    with proven(cluster.get_address()) as client:
         yield client
-        works(client)
-        with Client(cluster.get_address(), timeout_seconds=PATIENCE) as another:
-            works(another)
 
 
 @pytest.fixture

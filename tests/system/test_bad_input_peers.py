@@ -27,7 +27,7 @@ from strangers import (
     random_number,
     receive,
 )
-from working import PATIENCE, works
+from working import PATIENCE, proven, works
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -41,13 +41,8 @@ def cluster() -> Iterator[SchedulerClusterCombo]:
 
 @pytest.fixture
 def client(cluster: SchedulerClusterCombo) -> Iterator[Client]:
-    """Works before the test and after it, and so does another."""
-    with Client(cluster.get_address(), timeout_seconds=PATIENCE) as client:
-        works(client)
+    with proven(cluster.get_address()) as client:
         yield client
-        works(client)
-        with Client(cluster.get_address(), timeout_seconds=PATIENCE) as another:
-            works(another)
 
 
 def translate(listening: socket.socket, path: str, protocol: int) -> None:

@@ -1,6 +1,10 @@
 """The proof that a client and its cluster work."""
 
+from __future__ import annotations
+
+import contextlib
 import os
+from collections.abc import Iterator
 
 from scaler import Client
 
@@ -13,3 +17,14 @@ def works(client: Client) -> None:
     assert client.map(abs, range(-1000, 0)).results(PATIENCE) == list(range(1000, 0, -1))
     large = os.urandom(400_000)
     assert client.submit(bytes, large).result(PATIENCE) == large
+
+
+@contextlib.contextmanager
+def proven(address: str) -> Iterator[Client]:
+    """A client that works before and after, and so does another."""
+    with Client(address, timeout_seconds=PATIENCE) as client:
+        works(client)
+        yield client
+        works(client)
+        with Client(address, timeout_seconds=PATIENCE) as another:
+            works(another)

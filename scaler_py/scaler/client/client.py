@@ -139,10 +139,10 @@ class Client:
             )
 
         deadline = time.monotonic() + timeout
-        fd, ticket, _ = endpoint.first_dial(timeout)
-        channel = Channel(session, _random_number(), ticket, properties, heartbeat)
+        connection = endpoint.first_dial(timeout)
+        channel = Channel(session, _random_number(), connection.ticket, properties, heartbeat)
         conversation = Conversation(endpoint, session, channel, timeout, heartbeat, open_link)
-        conversation.open(fd, max(0.0, deadline - time.monotonic()))
+        conversation.open(connection.fd, max(0.0, deadline - time.monotonic()))
         return conversation
 
     @property

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scaler.errors import SchedulerUnreachableError
 
+if TYPE_CHECKING:
+    from scaler.transport.connect import Connection
+
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
-
-
-class Dialled(NamedTuple):
-    """fd: of a connected stream socket. ticket: for the hello. is_local: the peer is on this machine."""
-
-    fd: int
-    ticket: bytes
-    is_local: bool
 
 
 class Endpoint(NamedTuple):
@@ -28,11 +23,11 @@ class Endpoint(NamedTuple):
     insecure: bool | None = None
     compression: str = "auto"
 
-    def dial(self, timeout: float) -> Dialled:
+    def dial(self, timeout: float) -> Connection:
         """Raises what `scaler.transport.connect.dial` does."""
         from scaler.transport.connect import dial
 
-        connection = dial(
+        return dial(
             self.address,
             self.role,
             key=self.key,
@@ -40,9 +35,8 @@ class Endpoint(NamedTuple):
             timeout=max(0.0, timeout),
             compression=self.compression,
         )
-        return Dialled(connection.fd, connection.ticket, connection.is_local)
 
-    def first_dial(self, timeout: float) -> Dialled:
+    def first_dial(self, timeout: float) -> Connection:
         """As `dial`; nobody there is a SchedulerUnreachableError."""
         from scaler.transport.errors import NobodyThereError
 

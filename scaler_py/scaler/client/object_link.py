@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaler._core import (
     EVENT_DATA,
@@ -23,9 +23,12 @@ from scaler._core import (
     EVENT_WELCOME,
     ObjectChannel,
 )
-from scaler.client.connection import BackOff, Dialled, Endpoint
+from scaler.client.connection import BackOff, Endpoint
 from scaler.client.turns import Turns
 from scaler.errors import MissingObjects, ObjectStorageException, ScalerError
+
+if TYPE_CHECKING:
+    from scaler.transport.connect import Connection
 
 # With more on its way to storage, in bytes, whoever puts more waits.
 MOST_ON_THE_WAY = 16 << 20
@@ -90,16 +93,17 @@ class ObjectLink:
         self._closed = self._welcomed = False
         # Since when there is no storage (time.monotonic); None while there is one.
         self._lost_since: float | None = time.monotonic()
-        fd, ticket, self.is_local = self._dial(timeout)
-        self.channel = make_channel(ticket)
+        connection = self._dial(timeout)
+        self.is_local = connection.is_local
+        self.channel = make_channel(connection.ticket)
         self.turns = Turns(self.channel, self._read, heartbeat)
         self._wanted = threading.Condition(self.turns.lock)
         self._sleeping = False
-        self.channel.attach(fd)
+        self.channel.attach(connection.fd)
         self._thread = threading.Thread(target=self._run, name="scaler-objects", daemon=True)
         self._thread.start()
 
-    def _dial(self, timeout: float) -> Dialled:
+    def _dial(self, timeout: float) -> Connection:
         try:
             return self.endpoint.dial(timeout)
         except ConnectionError as error:
@@ -231,7 +235,7 @@ class ObjectLink:
     def _dial_once(self) -> int | None:
         self.turns.lock.release()
         try:
-            return self.endpoint.dial(0.0)[0]
+            return self.endpoint.dial(0.0).fd
         except OSError:
             return None
         except ScalerError as error:

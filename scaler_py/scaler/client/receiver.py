@@ -198,7 +198,7 @@ class Receiver:
         conversation = self._conversation
         conversation.lock.release()
         try:
-            return conversation.endpoint.dial(0.0)[0]
+            return conversation.endpoint.dial(0.0).fd
         except (AddressError, KeyRefusedError) as error:
             refused: ScalerError = error
         except OSError:
