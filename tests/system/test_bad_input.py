@@ -27,18 +27,15 @@ from scaler.errors import (
     RemoteTraceback,
     TaskMemoryError,
 )
-from working import PATIENCE, works
+from working import PATIENCE, proven, works
 
 pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
 def client(cluster: SchedulerClusterCombo) -> Iterator[Client]:
-    with Client(cluster.get_address(), timeout_seconds=PATIENCE) as client:
+    with proven(cluster.get_address()) as client:
         yield client
-        works(client)
-        with Client(cluster.get_address(), timeout_seconds=PATIENCE) as another:
-            works(another)
 
 
 class Connection:
