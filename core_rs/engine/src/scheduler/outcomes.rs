@@ -160,6 +160,13 @@ impl<P: Payload> Scheduler<P> {
         if segment.kind == OutcomeKind::Exception && self.tries_again(index, &others) {
             return;
         }
+        if segment.kind == OutcomeKind::Cancelled {
+            // Nobody asked: an earlier scheduler moved them away from this node, and only that one knew where to.
+            for (start, end) in others {
+                self.make_pending(index, start, end);
+            }
+            return;
+        }
         for (start, end) in std::mem::take(&mut others) {
             if segment.kind == OutcomeKind::Failure && self.arrays[index].extras.is_some() {
                 self.tell_failures(owner, index, start, end, segment);

@@ -77,6 +77,18 @@ fn an_outcome_that_comes_before_its_client_is_kept_for_it() {
 }
 
 #[test]
+fn what_an_earlier_scheduler_took_from_a_node_is_not_a_clients_cancellation() {
+    let mut rig = forgetful();
+    returning(&mut rig, 10, 4, &[(1, 1)]);
+    rig.client(CLIENT, SESSION);
+    rig.submit(0, 2);
+    rig.end(10, 1, OutcomeKind::Cancelled);
+    assert_eq!(rig.outcomes(CLIENT), []);
+    rig.pass(RESYNC);
+    assert_eq!(rig.assigned(10), [(0, 2)]);
+}
+
+#[test]
 fn what_nobody_claims_is_cancelled_at_the_end_of_the_resync() {
     let mut rig = forgetful();
     returning(&mut rig, 10, 1, &[(7, 2)]);
