@@ -6,6 +6,7 @@ use crate::wire::{Failure, OutcomeKind, Payload, Segment, Sequence, SessionId};
 
 use super::arrays::{ArrayIndex, NodeIndex, SessionIndex};
 use super::sessions::cancelled;
+use super::values::form_of;
 use super::{check, Scheduler};
 
 /// Runs of sequences, `start .. end`.
@@ -104,7 +105,7 @@ impl<P: Payload> Scheduler<P> {
         let late = self.nodes.get(from).resumed && !cancelled;
         if here < u64::from(stop - start) && late {
             // It finished them before its link began anew, and nobody else has them yet.
-            let pending = self.take_pending(index, start, stop);
+            let pending = self.take_unassigned(index, start, stop);
             here += pending.iter().map(|(s, e)| u64::from(e - s)).sum::<u64>();
             runs.extend(pending);
             runs.sort_unstable();
@@ -167,18 +168,44 @@ impl<P: Payload> Scheduler<P> {
             }
             return;
         }
+        let mut value = None;
         for (start, end) in std::mem::take(&mut others) {
+            self.keep_values(index, (start, end), segment, &mut value);
             if segment.kind == OutcomeKind::Failure && self.arrays[index].extras.is_some() {
                 self.tell_failures(owner, index, start, end, segment);
             } else {
-                let run = (first + u64::from(start), first + u64::from(end));
-                match told.last_mut() {
-                    Some(last) if last.1 == run.0 => last.1 = run.1,
-                    _ => told.push(run),
-                }
+                self.note_told(index, (start, end), segment.kind, told);
             }
             self.finish(index, start, end);
         }
+    }
+
+    /// Outcomes that the client is to be told: all but values that it does not want.
+    fn note_told(
+        &self,
+        index: ArrayIndex,
+        (start, end): (u32, u32),
+        kind: OutcomeKind,
+        told: &mut Runs,
+    ) {
+        let array = &self.arrays[index];
+        let mut note = |start: u32, end: u32| {
+            let run = (array.first + u64::from(start), array.first + u64::from(end));
+            match told.last_mut().filter(|last| last.1 == run.0) {
+                Some(last) => last.1 = run.1,
+                None if start < end => told.push(run),
+                None => {}
+            }
+        };
+        let extras = array.extras.as_deref().filter(|_| form_of(kind).is_some());
+        let mut at = start;
+        if let Some(extras) = extras {
+            for (from, upto) in extras.silent.overlap(start.into(), end.into()) {
+                note(at, from as u32);
+                at = upto as u32;
+            }
+        }
+        note(at, end);
     }
 
     /// An element raised: whether it may run again, and if so it is pending.

@@ -59,7 +59,7 @@ impl<P: Payload> Scheduler<P> {
 
     /// A node runs elements that a client has submitted: if nobody else has them they are its, else it is told to stop.
     fn adopt(&mut self, node: NodeIndex, index: ArrayIndex, start: u32, end: u32) {
-        let pending = self.take_pending(index, start, end);
+        let pending = self.take_unassigned(index, start, end);
         let array = &self.arrays[index];
         let cost = self.functions.get(array.function).cost();
         let first = array.first;
@@ -186,7 +186,7 @@ impl<P: Payload> Scheduler<P> {
             .collect();
         for stop in stops {
             let (from, upto) = self.arrays[index].clip(at, stop);
-            for (start, end) in self.take_pending(index, from, upto) {
+            for (start, end) in self.take_unassigned(index, from, upto) {
                 accepted.push((first + u64::from(start), first + u64::from(end)));
             }
             at = stop + 1;
