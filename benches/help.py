@@ -44,7 +44,7 @@ def main() -> int:
     medians = {name: statistics.median(each) for name, each in times.items()}
     base = medians["python -c pass"]
     for name, median in medians.items():
-        print(f"{name:<30} {median * 1e3:6.1f} ms  {median / base:5.2f} ×")
+        print(f"{name:<30} {median * 1e3:6.1f} ms  x {median / base:4.2f}")
     return int(any(median > MOST * base for median in medians.values()))
 
 
