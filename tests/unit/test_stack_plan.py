@@ -7,6 +7,7 @@ import pytest
 from scaler.cli import command, stack
 from scaler.stack.plan import Plan, read_plan
 from scaler.stack.terminal import Terminal
+from scaler.transport.errors import ConfigurationError
 
 SCHEDULER = """
 [scheduler]
@@ -123,6 +124,12 @@ def test_environment_overrides_the_file_and_says_so(file: Path, monkeypatch: pyt
         (SCHEDULER + "protected = 3\n", "line 4, [scheduler] protected", "3 will not do"),
         (SCHEDULER + 'policy_content = "allocate=evenload"\n', "line 4", "did you mean even_load?"),
         ('[scheduler]\nbind_address = "127.0.0.1:8516"\n', "line 2, [scheduler] bind_address", "tcp://127.0.0.1:8516"),
+        (SCHEDULER + "[top]\ntimeuot = 5\n", "line 5, [top] timeuot", "did you mean timeout?"),
+        (
+            SCHEDULER + "[cluster]\nnum_of_worker = 5\n",
+            "line 5, [cluster] num_of_worker",
+            "did you mean num_of_workers?",
+        ),
         (SCHEDULER + "[gui]\ngui_adress = 1\n", "line 5, [gui] gui_adress", "did you mean gui_address?"),
         ("worker_manager = [1]\n", "line 1", "worker_manager is no table"),
         ('[[worker_manager]]\nmode = "fixed"\n', "line 1", "A [[worker_manager]] has no type."),
@@ -157,6 +164,19 @@ def test_what_cannot_be_used_is_three_lines(
 def test_a_file_that_cannot_be_read_is_three_lines(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.run_command(stack._main, [str(file)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 3
+
+
+def test_a_byte_order_mark_and_line_ends_of_windows_do_no_harm(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf" + (SCHEDULER + MANAGER + "mod = 1\n").replace("\n", "\r\n").encode())
+    with pytest.raises(ConfigurationError) as found:
+        read_plan(str(file))
+    assert found.value.where == f"{file}, line 8, [worker_manager] mod"
+
+
+def test_tables_of_other_commands_may_be_there(file: Path) -> None:
+    text = '[top]\nmonitor_address = "tcp://127.0.0.1:8518"\ntimeout = 5\n[cluster]\nnum_of_workers = 2\n'
+    found = plan(file, SCHEDULER + text)
+    assert ([part.name for part in found.parts], found.words) == (["scheduler"], [])
 
 
 def test_a_folder_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,7 +108,7 @@ class Document:
 def read_document(path: str) -> Document:
     """ConfigurationError when the file cannot be read, or has a table that nobody knows or that is there twice."""
     try:
-        with open(os.path.expanduser(path), encoding="utf-8", newline="") as file:
+        with open(os.path.expanduser(path), encoding="utf-8-sig", newline="") as file:
             text = file.read().replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "it is not UTF-8"

@@ -13,7 +13,7 @@ from scaler.config.models import ObjectStorageOptions, SchedulerOptions, WorkerM
 from scaler.config.options import Component, Option
 from scaler.config.policy import parse_policy
 from scaler.config.sources import Document, Given, combine, read_document
-from scaler.config.table import OBJECT_STORAGE, SCHEDULER, WORKER_MANAGER
+from scaler.config.table import CLUSTER, OBJECT_STORAGE, SCHEDULER, WORKER_MANAGER
 from scaler.managers.running import check_mode
 from scaler.managers.tables import ManagerTable, manager_tables
 from scaler.node.settings import available_cpus
@@ -29,17 +29,15 @@ if TYPE_CHECKING:
     from scaler.config.models import LoggingOptions
 
 
-# Keys that the web page is going to have.
-_GUI = Component(
-    "gui",
-    tuple(
-        Option(name, "value", "")
-        for name in (
-            *("gui_address", "web_host", "web_port", "broadcast_interval_seconds", "task_log_max_size"),
-            *("logging_level", "logging_paths", "logging_config_file"),
-        )
-    ),
-)
+def _component(table: str, *names: str) -> Component:
+    """Of a part that this version lacks: the keys that its table may have."""
+    names = (*names, "logging_level", "logging_paths", "logging_config_file")
+    return Component(table, tuple(Option(name, "value", "") for name in names))
+
+
+_GUI = _component("gui", "gui_address", "web_host", "web_port", "broadcast_interval_seconds", "task_log_max_size")
+# Read by others, and checked all the same: a mistake in a file is better said at once.
+_OTHERS = (_component("top", "timeout"), CLUSTER)
 
 
 @dataclass(frozen=True)
@@ -79,6 +77,8 @@ def read_plan(path: str) -> Plan:
             )
         names[part.name] = manager.named
         plan.parts.append(part)
+    for component in _OTHERS:
+        load.single_table(document, [component])
     for name in ("gui", "ui", "webui"):
         if name in document.tables:
             plan.words += load.single_table(document, [_GUI]).words
