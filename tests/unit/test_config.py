@@ -325,6 +325,22 @@ def test_policy_sub_table_counts_as_its_keys(tmp_path: Path) -> None:
     assert scheduler("-c", path).policy_content == "allocate=capability"
 
 
+@pytest.mark.parametrize(
+    ("group", "key", "value"),
+    [
+        ("logging_config", "logging_level", "DEBUG"),
+        ("logging", "logging_level", "DEBUG"),
+        ("worker_config", "preload", "a:b"),
+        ("worker_manager_config", "worker_manager_id", "a"),
+        ("worker-manager-config", "worker-manager-id", "a"),
+    ],
+)
+def test_managers_sub_tables_count_as_their_keys(group: str, key: str, value: str, tmp_path: Path) -> None:
+    table = '[[worker_manager]]\ntype = "native"\nscheduler_address = "tcp://a:1"\n'
+    common, _ = manager("-c", file(tmp_path, f'{table}[worker_manager.{group}]\n{key} = "{value}"\n'))
+    assert getattr(common, key.replace("-", "_")) == value
+
+
 def test_sizes_have_units() -> None:
     assert scheduler("tcp://a:1", "--memory-limit", "4GiB").memory_limit == 4 << 30
 

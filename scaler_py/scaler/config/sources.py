@@ -30,8 +30,11 @@ OLDER_TABLES: dict[str, tuple[str, dict[str, str]]] = {
     "symphony_worker_adapter": (_MANAGER, {"type": "symphony"}),
     "symphony_worker_manager": (_MANAGER, {"type": "symphony"}),
 }
-# Tables inside one that only group its keys.
-_GROUPS = ("policy", "logging", "worker_config", "security")
+# Tables inside one that only group its keys; those with longer names are other versions'.
+_GROUPS = (
+    *("policy", "logging", "security"),
+    *("logging_config", "worker_config", "worker_manager_config", "python_worker_environment"),
+)
 # What goes before an option's value in a file, although it is another's name.
 _STRONGER = {"key_file": "SCALER_KEY"}
 
