@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 import scaler
-from scaler.cli import command, keys, object_storage_server, scheduler, worker_manager
+from scaler.cli import command, keys, object_storage_server, scheduler, stack, worker_manager
 from scaler.config.usage import UsageError
 from scaler.managers import loading
 from scaler.managers.api import Context, DriverInfo, Family, HookSpec, OptionModel, Owner
@@ -233,6 +233,37 @@ def test_driver_is_a_module_of_plain_functions(monkeypatch: pytest.MonkeyPatch) 
     assert driver.info.name == "mine"
     assert driver.hook.start(context=context, requests=[]) == [5]
     assert driver.hook.commands() is None
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "told"),
+    [
+        ("siz = 3", ", line 4, [worker_manager] siz", "did you mean size?"),
+        ("size = 'x'", ", line 4, [worker_manager] size", "'x' will not do"),
+        ("size = 3\nsize = 4", ", line 5, [worker_manager] size", "'size' is there twice."),
+        ("max_workers = 'x'", ", line 4, [worker_manager] max_workers", "'x' will not do"),
+        # Right, up to here: then it is the mode that there is not.
+        ("size = '3'", "", "has no dynamic mode"),
+    ],
+)
+def test_options_of_another_driver_are_as_strict(
+    line: str,
+    where: str,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _driver_module("mine_strict", **_WHOLE)
+    monkeypatch.setattr(loading, "entry_points", lambda group: [EntryPoint("mine", "mine_strict", group)])
+    path = tmp_path / "config.toml"
+    path.write_text(f'[worker_manager]\ntype = "mine"\nscheduler_address = "tcp://127.0.0.1:1"\n{line}\n')
+    for main in (lambda: worker_manager._main(["-c", str(path)]), lambda: stack._main([str(path)])):
+        assert command.run_command(lambda _, main=main: main(), []) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 3
+        assert not where or lines[1] == f"  where: {path}{where}"
+        assert told in lines[0] + lines[2]
 
 
 def test_incomplete_driver_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

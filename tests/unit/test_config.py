@@ -341,6 +341,29 @@ def test_managers_sub_tables_count_as_their_keys(group: str, key: str, value: st
     assert getattr(common, key.replace("-", "_")) == value
 
 
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ('per_worker_capabilities = "linux,gpu=2"', "per_worker_capabilities", [("gpu", 2), ("linux", -1)]),
+        (
+            "per_worker_capabilities = { linux = -1, gpu = 2 }",
+            "per_worker_capabilities",
+            [("gpu", 2), ("linux", -1)],
+        ),
+        ('per_worker_memory_limit = "500MB"', "per_worker_memory_limit", 500_000_000),
+        ("per_worker_memory_limit = 4096", "per_worker_memory_limit", 4096),
+        ('logging_paths = ["a.log", "-"]', "logging_paths", ["a.log", "-"]),
+        ('logging_paths = "a.log"', "logging_paths", ["a.log"]),
+        ("task_timeout_seconds = 1.5", "task_timeout_seconds", 1.5),
+        ('max_task_concurrency = "7"', "max_task_concurrency", 7),
+        ("insecure = true", "insecure", True),
+    ],
+)
+def test_values_have_the_kinds_that_the_docs_say(line: str, name: str, value: object, tmp_path: Path) -> None:
+    path = file(tmp_path, f'[worker_manager]\ntype = "native"\nscheduler_address = "tcp://a:1"\n{line}\n')
+    assert getattr(manager("-c", path)[0], name) == value
+
+
 def test_sizes_have_units() -> None:
     assert scheduler("tcp://a:1", "--memory-limit", "4GiB").memory_limit == 4 << 30
 

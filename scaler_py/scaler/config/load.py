@@ -80,7 +80,7 @@ def _explain(error: "ValidationError", given: Given, components: Sequence[Compon
         place = f" before {typed_list}, which takes what follows it" if typed_list else ""
         mend = f"type {option.typed}{place}{also}"
         return ConfigurationError(f"{option.typed} is missing: {option.help}.", "", mend)
-    mend = option.help if option is not None else ""
+    mend = (option.help if option is not None else "") or "see --help"
     if option is not None and option.choices:
         mend = "one of " + ", ".join(option.choices)
     what, _, own_mend = _wrong(first, given.values.get(name)).partition("\n")

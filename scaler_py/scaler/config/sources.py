@@ -209,7 +209,9 @@ def _check_kind(option: Option, given: _Written) -> None:
     """pydantic would take true for 1."""
     if isinstance(given.value, bool) and option.kind != "flag":
         text = str(given.value).lower()
-        raise ConfigurationError(f"{given.name} is not true or false: {text} will not do.", given.where, option.help)
+        raise ConfigurationError(
+            f"{given.name} is not true or false: {text} will not do.", given.where, option.help or "see --help"
+        )
 
 
 def _key(name: str) -> str:
