@@ -28,7 +28,7 @@ FILES = {
     "batch-elsewhere.toml": (2, "pip install scaler-plugin-batch"),
     "orb-requirements.toml": (2, "pip install scaler-plugin-orb"),
     "orb-image.toml": (2, "pip install scaler-plugin-orb"),
-    "orb-adapter.toml": (3, "pip install scaler-plugin-orb"),
+    "orb-adapter.toml": (1, "pip install scaler-plugin-orb"),
 }
 
 
@@ -127,7 +127,7 @@ def test_older_table_and_its_options_without_meaning_are_told(folder: Path) -> N
     (table,) = tables.manager_tables(read_document("orb-adapter.toml"))
     words = table.values(_components(table.driver)).words
     assert words[0] == (
-        '[orb_worker_adapter] is [[worker_manager]] with type = "orb_aws_ec2" now (orb-adapter.toml, line 3)'
+        '[orb_worker_adapter] is [[worker_manager]] with type = "orb_aws_ec2" now (orb-adapter.toml, line 1)'
     )
     assert [word.split()[0] for word in words[1:]] == ["adapter_web_host", "adapter_web_port"]
 
