@@ -408,7 +408,8 @@ impl Oracle {
                 if run.end == End::Running {
                     run.ended = Some(at);
                     run.end = if by_agent { End::Killed } else { End::Died };
-                    run.died = !by_agent;
+                    // The scheduler may have given its node up before.
+                    run.died |= !by_agent;
                 }
             }
         }

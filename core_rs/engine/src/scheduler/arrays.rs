@@ -54,6 +54,8 @@ impl Span {
 pub(super) struct Trial {
     /// Exceptions that were tried again.
     pub raised: u16,
+    /// Link of the node that gave the last of them: it may tell of it once more when its link begins anew.
+    pub raised_at: Option<LinkId>,
     /// Deaths of its executor, and of its node while it was known to run there.
     pub deaths: u32,
     /// Deaths of its node while it was alone in a slot there, not known whether it had begun.
