@@ -96,6 +96,9 @@ class Channel:
     def detach(self) -> None:
         """Closes the socket, if any. The session stays."""
 
+    def within(self, node: int, session: int, sequence: int) -> None:
+        """Before all else: the session is that of this task, which runs at the node of that link, and ends with it."""
+
     @property
     def attached(self) -> bool: ...
     @property
@@ -228,6 +231,12 @@ class ExecutorPort:
     def end_with_value(self, chunk: int, payload: Buffer, busy_us: int) -> None:
         """The only value and the end of a chunk of one element, as `result` and `end`."""
 
+    def say_waits(self, waits: bool) -> bool:
+        """Says that the element that runs waits for others, or that it goes on. False when none runs."""
+
+    def cut_slice(self) -> None:
+        """The slice ends with the element that runs."""
+
     def cancelled_here(self) -> bool:
         """For the SIGINT handler: whether the agent's cancel names the element that runs now. Clears it."""
 
@@ -254,6 +263,10 @@ class Loop:
 
     def attach(self, link: str, fd: int) -> None:
         """link: "scheduler" or "store". A connected stream socket for the part's own outward link."""
+
+    @property
+    def node_link(self) -> int:
+        """The link by which the scheduler knows this loop's node."""
 
     def run(self) -> None:
         """Until `stop`, the interpreter's lock released. Errors of its own raise. Once only.

@@ -98,6 +98,10 @@ class NodeSetupError(TaskError):
     """The process that would run the task cannot start; its `preload` failed, for example."""
 
 
+class NestingLimitError(TaskError):
+    """Tasks that wait for tasks have all the processes that a node may have for them."""
+
+
 class TaskRejectedError(TaskError):
     """The submission itself is at fault."""
 

@@ -94,6 +94,10 @@ MESSAGES = {
     (65, "Delete"): "keys [key]",
     (66, "DeleteSession"): "session u64",
     (67, "StoreError"): "request u32, code StoreErrorCode, text text",
+    (70, "Within"): "node u64, session u64, sequence u64",
+    (71, "Waits"): "chunk u32, index u32",
+    (72, "GoesOn"): "chunk u32, index u32",
+    (73, "Waiting"): "depths [u32]",
 }
 
 CODES = {
@@ -103,7 +107,7 @@ CODES = {
     "CallStyle": "Full One Star",
     "OutcomeKind": "ValueList ValueTable ValueSingle ValueReference Exception Cancelled Failure",
     "FailureCode": "ProcessorDied WorkerDied TaskTimeout TaskMemory MissingObjects NodeSetup Rejected ObjectStorage "
-    "Dependency",
+    "Dependency NestingLimit",
     "LossCause": "ExecutorDied Collateral",
     "QueryKind": "Explain State Status",
     "StoreErrorCode": "Full Quota Invalid",

@@ -155,6 +155,11 @@ impl Channel {
         self.session.query(kind, first)
     }
 
+    /// The session is that of a task, which runs at the node of that link. To be said first of all.
+    pub fn within(&mut self, node: LinkId, session: SessionId, sequence: Sequence) {
+        self.session.within(node, session, sequence);
+    }
+
     pub fn clear(&mut self) {
         self.urgent = true;
         self.session.clear();

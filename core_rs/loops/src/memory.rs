@@ -18,6 +18,15 @@ impl Default for Memory {
 }
 
 impl Memory {
+    /// Bytes that this process and all others of its control group may have.
+    pub fn total(&self) -> Option<u64> {
+        let machine = total_of_machine(&fs::read_to_string("/proc/meminfo").ok()?);
+        let limit = |folder: &PathBuf| fs::read_to_string(folder.join("memory.max")).ok();
+        let group = self.group.as_ref().and_then(limit);
+        let group = group.and_then(|text| text.trim().parse().ok());
+        [machine, group].into_iter().flatten().min()
+    }
+
     pub fn is_short(&self) -> bool {
         machine_share().is_some_and(|share| share > PRESSURE)
             || self
@@ -30,6 +39,14 @@ impl Memory {
 
 fn machine_share() -> Option<f64> {
     share_of_machine(&fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn total_of_machine(meminfo: &str) -> Option<u64> {
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kilobytes << 10)
 }
 
 fn share_of_machine(meminfo: &str) -> Option<f64> {
@@ -82,6 +99,7 @@ mod tests {
         let text = "MemTotal:       1000 kB\nMemFree:  1 kB\nMemAvailable:    40 kB\n";
         assert_eq!(share_of_machine(text), Some(0.96));
         assert_eq!(share_of_machine("MemTotal: 1000 kB\n"), None);
+        assert_eq!(total_of_machine(text), Some(1_024_000));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::connections::{Arrival, Connections, Key};
 use crate::executors::{Ended, Executors};
 use crate::memory::Memory;
 use crate::outward::OutwardLink;
+use crate::scheduler_part::NODE_HERE;
 use crate::shared::{Outward, Request, Shared};
 
 /// How often executors' memory is looked at.
@@ -78,13 +79,20 @@ impl NodePart {
         let outward = |name, hello| {
             OutwardLink::new(name, hello, Arc::clone(shared)).with_heartbeat(heartbeat_us)
         };
+        let memory = Memory::default();
+        let config = NodeConfig {
+            nesting_bytes: memory.total().unwrap_or(0) / 10 * 8,
+            ..settings.config.clone()
+        };
+        let scheduler = (!direct).then(|| outward(Outward::Scheduler, settings.hello()));
+        shared.set_node_link(scheduler.as_ref().map_or(NODE_HERE, OutwardLink::link));
         NodePart {
-            engine: Node::new(settings.config.clone(), now),
+            engine: Node::new(config, now),
             outputs: Vec::new(),
             executors: Executors::new(Arc::clone(shared), token),
-            scheduler: (!direct).then(|| outward(Outward::Scheduler, settings.hello())),
+            scheduler,
             store: outward(Outward::Store, settings.hello_of(Role::Objects)),
-            memory: Memory::default(),
+            memory,
             memory_at: now + MEMORY_PERIOD_US,
             exiting: None,
             shared: Arc::clone(shared),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mio::Registry;
 use scaler_engine::dialer::{Dialer, DialerEvent};
-use scaler_wire::{Frame, Hello, Message};
+use scaler_wire::{Frame, Hello, LinkId, Message};
 
 use crate::connections::{Connections, Key};
 use crate::linux;
@@ -43,6 +43,11 @@ impl OutwardLink {
 
     pub fn name(&self) -> Outward {
         self.name
+    }
+
+    /// Its number, by which the other end knows it.
+    pub fn link(&self) -> LinkId {
+        self.dialer.link().id()
     }
 
     /// Whether a connection that the host brings is for this link.

@@ -79,6 +79,10 @@ pub struct Port {
     ended: AtomicBool,
     /// Whether an element runs now.
     inside: AtomicBool,
+    /// Which it is, or was.
+    at: AtomicU64,
+    /// Its slice ends with it.
+    cut: AtomicBool,
     /// Results wait for what is sent next.
     deferred: AtomicBool,
     /// Since when the end of a chunk waits; 0: none does.
@@ -99,6 +103,8 @@ impl Port {
             sending: Mutex::default(),
             ended: AtomicBool::new(false),
             inside: AtomicBool::new(false),
+            at: AtomicU64::new(0),
+            cut: AtomicBool::new(false),
             deferred: AtomicBool::new(false),
             held_since_us: AtomicU64::new(0),
             flushed,
@@ -247,12 +253,40 @@ impl Port {
     pub fn enter(&self, position: u64, now_us: u64) -> bool {
         let starts = self.line.start(position, now_us);
         self.inside.store(starts, Ordering::Relaxed);
+        if starts {
+            self.at.store(position, Ordering::Relaxed);
+        }
         starts
     }
 
     /// The time limit of the element that runs counts from now on.
     pub fn restart_clock(&self) {
         self.line.restart_clock(linux::monotonic_us());
+    }
+
+    /// Says that the element that runs waits for others, or that it goes on. Whether one runs.
+    pub fn say_waits(&self, waits: bool) -> io::Result<bool> {
+        if !self.inside.load(Ordering::SeqCst) {
+            return Ok(false);
+        }
+        let at = self.at.load(Ordering::SeqCst);
+        let (chunk, index) = ((at >> 32) as u32, at as u32);
+        self.send(vec![match waits {
+            true => Message::Waits { chunk, index },
+            false => Message::GoesOn { chunk, index },
+        }])?;
+        Ok(true)
+    }
+
+    /// The slice ends with the element that runs.
+    pub fn cut_slice(&self) {
+        self.cut.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it was cut; says so once.
+    #[inline]
+    pub fn take_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed) && self.cut.swap(false, Ordering::SeqCst)
     }
 
     /// Says that no element runs.

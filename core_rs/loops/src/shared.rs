@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -132,6 +133,7 @@ pub struct Shared {
     asked: Condvar,
     pub(crate) slots: Mutex<BTreeMap<u32, SlotView>>,
     pub(crate) counters: Mutex<Counters>,
+    node_link: AtomicU64,
 }
 
 /// What a loop has done so far.
@@ -153,7 +155,17 @@ impl Shared {
             asked: Condvar::new(),
             slots: Mutex::default(),
             counters: Mutex::default(),
+            node_link: AtomicU64::new(0),
         }
+    }
+
+    /// By which link the scheduler knows this loop's node.
+    pub fn node_link(&self) -> u64 {
+        self.node_link.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_node_link(&self, link: u64) {
+        self.node_link.store(link, Ordering::Relaxed);
     }
 
     /// After the loop's end orders are dropped, and with them the sockets and processes that they bring.

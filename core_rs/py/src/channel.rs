@@ -168,6 +168,10 @@ impl Channel {
         Ok(self.lock().query(kind, first))
     }
 
+    fn within(&self, node: u64, session: u64, sequence: u64) {
+        self.lock().within(node, session, sequence);
+    }
+
     fn clear(&self) {
         self.lock().clear();
     }

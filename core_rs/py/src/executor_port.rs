@@ -163,6 +163,14 @@ impl ExecutorPort {
         Ok(py.detach(|| self.port.chunk_end(Some(result), chunk, 1, busy_us))?)
     }
 
+    fn say_waits(&self, py: Python<'_>, waits: bool) -> PyResult<bool> {
+        Ok(py.detach(|| self.port.say_waits(waits))?)
+    }
+
+    fn cut_slice(&self) {
+        self.port.cut_slice();
+    }
+
     fn cancelled_here(&self) -> bool {
         self.port.take_cancel()
     }

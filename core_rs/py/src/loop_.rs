@@ -107,6 +107,11 @@ impl Loop {
         }
     }
 
+    #[getter]
+    fn node_link(&self) -> u64 {
+        self.shared.node_link()
+    }
+
     fn stop(&self) -> PyResult<()> {
         self.tell(Order::Stop)
     }

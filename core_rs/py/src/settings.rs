@@ -198,7 +198,7 @@ pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
         recycle: part.get("recycle", 0)?,
         grace_us: part.time("grace", 3.0)?,
         heartbeat_us: part.time("heartbeat", 2.0)?.max(SHORTEST_HEARTBEAT_US),
-        object_bytes: defaults.object_bytes,
+        ..defaults
     };
     let info = NodeInfo {
         name,

@@ -92,6 +92,7 @@ impl Steps {
         if index >= self.end
             || (now >= self.deadline_us && index > self.first)
             || self.revoked.load(Relaxed)
+            || (self.port.take_cut() && index > self.first)
         {
             self.port.leave();
             return Ok(None);

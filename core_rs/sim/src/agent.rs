@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use scaler_engine::dialer::DialerEvent;
 use scaler_engine::node::{Node, NodeConfig, NodeOutput};
-use scaler_engine::wire::{Hello, Message, NodeInfo, Role};
+use scaler_engine::wire::{Hello, LinkId, Message, NodeInfo, Role};
 
 use crate::context::{Context, Event};
 use crate::data::Data;
@@ -28,6 +28,9 @@ const MOST_BARREN: u32 = 3;
 
 pub struct Agent {
     pub index: usize,
+    /// Its link to the scheduler.
+    pub link: LinkId,
+    slots: u32,
     /// The process that it is in.
     part: Part,
     pub node: Node<Data>,
@@ -68,14 +71,18 @@ impl Agent {
             grace_us: profile.grace,
             heartbeat_us: profile.heartbeat,
             object_bytes: profile.object_bytes,
+            most_waiting: profile.most_waiting,
             ..NodeConfig::default()
         };
         let seats = (0..shape.slots).map(|_| None).collect();
         let barren = vec![0; shape.slots as usize];
+        let slots = shape.slots;
         let node = Node::new(config, context.now());
         let store = Outward::new(context, part, Part::Store, hello(Role::Objects, 0));
         Agent {
             index,
+            link: 0,
+            slots,
             part,
             node,
             seats,
@@ -102,7 +109,32 @@ impl Agent {
             return false;
         };
         executor.step(context);
-        executor.readable(context.now())
+        let readable = executor.readable(context.now());
+        let running = self.executors().filter(|it| it.runs_at_first()).count();
+        if running > self.slots as usize {
+            let (index, slots) = (self.index, self.slots);
+            context.broken(format!("node {index} runs {running} in {slots} slots"));
+        }
+        readable
+    }
+
+    /// What the executor's element, of which depth, is to submit, if it is there and waits to do so.
+    pub fn nest(&mut self, context: &mut Context, id: u64) -> Option<(u64, u64, u16, u8)> {
+        let executor = self.executors().find(|executor| executor.id == id)?;
+        executor.nest(context)
+    }
+
+    /// What it waited for has come.
+    pub fn children_done(&mut self, context: &mut Context, id: u64) {
+        if let Some(executor) = self.executors().find(|executor| executor.id == id) {
+            executor.children_done(context);
+        }
+    }
+
+    pub fn abandon(&mut self, context: &mut Context, id: u64) {
+        if let Some(executor) = self.executors().find(|executor| executor.id == id) {
+            executor.die(context, 1, false);
+        }
     }
 
     /// Slots whose executor is up. (One that dies before that three times in a row makes what waits fail, by design.)
@@ -124,6 +156,8 @@ impl Agent {
     pub fn died(&mut self, context: &mut Context) {
         let now = context.now();
         context.oracle.node_died(now, self.index);
+        let gone: Vec<_> = self.executors().map(|executor| executor.id).collect();
+        context.over.extend(gone);
     }
 
     /// What has arrived from executors and storage.
@@ -299,6 +333,9 @@ impl Agent {
     }
 
     fn start_executor(&mut self, context: &mut Context, slot: u32) {
+        let seats = self.seats.len().max(slot as usize + 1);
+        self.seats.resize_with(seats, || None);
+        self.barren.resize(seats, 0);
         if self.seats[slot as usize].is_some() {
             return context.broken(format!(
                 "node {} starts a second executor in slot {slot}",

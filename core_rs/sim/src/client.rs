@@ -35,7 +35,11 @@ pub struct Client {
     /// How often each shared object was let go of.
     dropped: BTreeMap<u64, u64>,
     functions: BTreeSet<u64>,
-    said_goodbye: bool,
+    pub said_goodbye: bool,
+    /// The node and executor of the task that it is of.
+    pub nest: Option<(usize, u64)>,
+    /// The scheduler ended the session of a task.
+    pub refused: bool,
 }
 
 fn graph_of(array: &ArrayPlan) -> Option<Graph> {
@@ -83,6 +87,8 @@ impl Client {
             dropped: BTreeMap::new(),
             functions: BTreeSet::new(),
             said_goodbye: false,
+            nest: None,
+            refused: false,
         }
     }
 
@@ -96,6 +102,11 @@ impl Client {
             && self.session.unfinished() == 0
             && self.gets.is_empty()
             && self.puts.is_empty()
+    }
+
+    /// The goodbye of a task's session has left.
+    pub fn is_gone(&self) -> bool {
+        self.said_goodbye && self.nest.is_some() && self.scheduler.dialer.link().is_idle()
     }
 
     /// For people: what keeps it from being finished.
@@ -170,6 +181,7 @@ impl Client {
                 self.session.reset();
             }
             DialerEvent::Message(message) => self.scheduler_says(context, message),
+            DialerEvent::Refused { .. } if self.nest.is_some() => self.refused = true,
             DialerEvent::Refused { code, reason } => {
                 context.broken(format!(
                     "client {} was refused: {code:?} {reason}",

@@ -32,6 +32,11 @@ pub enum Event {
         client: usize,
     },
     Restart(Part),
+    /// An element submits others.
+    Nest {
+        node: usize,
+        executor: u64,
+    },
     FaultsEnd,
     Inspect,
 }
@@ -46,6 +51,8 @@ pub struct Context {
     pub random: Random,
     /// Numbers for everything that must be unique: executors, links, requests.
     numbers: u64,
+    /// Executors that do not wait any more, or are gone.
+    pub over: Vec<u64>,
 }
 
 impl Context {
@@ -60,6 +67,7 @@ impl Context {
             story: Story::new(told),
             random: Random::stream(seed, "world"),
             numbers: 0,
+            over: Vec::new(),
         }
     }
 

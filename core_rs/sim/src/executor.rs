@@ -43,6 +43,10 @@ enum Phase {
     Busy {
         does: Behaviour,
     },
+    /// For what it has submitted, or is about to.
+    Waiting {
+        levels: u8,
+    },
 }
 
 #[derive(Debug)]
@@ -57,6 +61,8 @@ struct Running {
     slice_began: Time,
     element_began: Time,
     busy: Time,
+    /// Its element has waited.
+    waited: bool,
 }
 
 #[derive(Debug)]
@@ -121,6 +127,51 @@ impl Executor {
         }
     }
 
+    /// An element runs here that has not waited.
+    pub fn runs_at_first(&self) -> bool {
+        match &self.state {
+            State::Running(running) => {
+                matches!(running.phase, Phase::Busy { .. }) && !running.waited
+            }
+            _ => false,
+        }
+    }
+
+    /// Its element submits others: session, number, depth, and how often they do so as well.
+    pub fn nest(&mut self, context: &mut Context) -> Option<(u64, u64, u16, u8)> {
+        let State::Running(running) = &mut self.state else {
+            return None;
+        };
+        let Phase::Waiting { levels } = running.phase else {
+            return None;
+        };
+        running.waited = true;
+        let sequence = running.chunk.first + u64::from(running.index);
+        let (session, depth) = (running.chunk.session, running.chunk.depth);
+        let (chunk, index) = (running.chunk.chunk, running.index);
+        let waits = Message::Waits { chunk, index };
+        self.answer(context, Answer::Message(waits));
+        Some((session, sequence, depth, levels))
+    }
+
+    pub fn children_done(&mut self, context: &mut Context) {
+        let now = context.now();
+        let State::Running(running) = &mut self.state else {
+            return;
+        };
+        if !matches!(running.phase, Phase::Waiting { .. }) {
+            return;
+        }
+        running.phase = Phase::Busy {
+            does: Behaviour::Value,
+        };
+        running.due = now + context.random.between(1, 2 * MILLISECOND);
+        let (due, chunk, index) = (running.due, running.chunk.chunk, running.index);
+        let goes_on = Message::GoesOn { chunk, index };
+        self.answer(context, Answer::Message(goes_on));
+        self.wake(context, due);
+    }
+
     pub fn gone(&self) -> bool {
         matches!(self.state, State::Gone)
     }
@@ -182,7 +233,7 @@ impl Executor {
         let State::Running(running) = &self.state else {
             return None;
         };
-        let begun = matches!(running.phase, Phase::Busy { .. });
+        let begun = !matches!(running.phase, Phase::Placed);
         begun.then(|| {
             (
                 running.chunk.session,
@@ -196,6 +247,7 @@ impl Executor {
         if self.gone() {
             return;
         }
+        context.over.push(self.id);
         self.count_as_begun(context);
         let (now, at) = (context.now(), self.at());
         self.state = State::Gone;
@@ -249,8 +301,10 @@ impl Executor {
         if self.line.cancel == 0 || self.line.cancel != self.line.position {
             return;
         }
-        let Phase::Busy { does } = running.phase else {
-            return;
+        let does = match running.phase {
+            Phase::Placed => return,
+            Phase::Busy { does } => does,
+            Phase::Waiting { .. } => Behaviour::Value,
         };
         if does == (Behaviour::Stuck { stubborn: true }) || context.now() < self.hangs_until {
             return;
@@ -388,6 +442,7 @@ impl Executor {
             slice_began: now,
             element_began: now,
             busy: 0,
+            waited: false,
         };
         self.state = State::Running(Box::new(running));
         if take == 0 {
@@ -426,6 +481,7 @@ impl Executor {
             Phase::Placed if self.line.position >= self.line.stop => self.end_chunk(context),
             Phase::Placed => self.begin_element(context),
             Phase::Busy { does } => self.element_ends(context, does),
+            Phase::Waiting { .. } => {}
         }
     }
 
@@ -460,6 +516,15 @@ impl Executor {
         running.phase = Phase::Busy { does };
         running.due = ends;
         running.element_began = now;
+        if plan.nested > 0 && does == Behaviour::Value {
+            ends = Time::MAX;
+            running.due = ends;
+            running.phase = Phase::Waiting {
+                levels: plan.nested,
+            };
+            let (node, executor) = (self.node, id);
+            context.queue.at(now, Event::Nest { node, executor });
+        }
         if ends != Time::MAX {
             self.wake(context, ends);
         }
@@ -588,6 +653,10 @@ impl Executor {
             self.id,
             kind == OutcomeKind::Exception,
         );
+        if running.waited || matches!(running.phase, Phase::Waiting { .. }) {
+            context.over.push(self.id);
+        }
+        running.waited = false;
         let busy_us = now - running.element_began;
         let (chunk, index) = (running.chunk.chunk, running.index);
         running.busy += busy_us;

@@ -24,8 +24,10 @@ impl NodeHost {
         let part = Part::Node(index);
         let hello = introduction(context, index);
         let scheduler = Outward::new(context, part, Part::Scheduler, hello);
+        let mut agent = Agent::new(context, index, part);
+        agent.link = scheduler.dialer.link().id();
         NodeHost {
-            agent: Agent::new(context, index, part),
+            agent,
             scheduler,
             connected: false,
             ends_at: None,

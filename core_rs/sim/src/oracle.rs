@@ -655,6 +655,9 @@ impl Oracle {
         }
         let objects_lost = owner.objects_lost;
         let options = &owner.arrays[element.array].options;
+        if failure.is_some_and(|it| it.code == FailureCode::NestingLimit) && options.depth > 0 {
+            return Ok(());
+        }
         match segment.kind {
             OutcomeKind::Cancelled => check_cancelled(element),
             OutcomeKind::Exception => {

@@ -90,6 +90,10 @@ pub struct Profile {
     pub store_memory: u64,
     /// Bytes of objects that a node keeps for executors.
     pub object_bytes: u64,
+    /// Some tasks submit tasks.
+    pub nesting: bool,
+    /// Tasks of a node that may wait for others.
+    pub most_waiting: u32,
 }
 
 const CAPABILITIES: [&str; 3] = ["gpu", "linux", "ssd"];
@@ -166,6 +170,8 @@ impl Profile {
             memory_limit: *random.pick(&[20_000, 1 << 30]),
             store_memory: *random.pick(&[0, 4_000, 1 << 30]),
             object_bytes: *random.pick(&[5_000, 1 << 30]),
+            nesting: random.chance(400),
+            most_waiting: *random.pick(&[1, 3, 256, 256]),
         }
     }
 

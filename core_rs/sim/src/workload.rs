@@ -26,6 +26,8 @@ pub struct Element {
     /// Bytes of its argument and of its value.
     pub argument: usize,
     pub value: usize,
+    /// It submits others and waits for them, which do so as well, and so on so many times; 0: it does not.
+    pub nested: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -176,6 +178,7 @@ fn element(temper: &Temper, random: &mut Random) -> Element {
         duration: random.between(temper.least, temper.most),
         argument: 20,
         value: if plain { 20 } else { temper.value },
+        nested: 0,
     }
 }
 
@@ -350,6 +353,85 @@ impl SessionPlan {
         plan.actions.sort_by_key(|(at, _)| *at);
         plan.renumber();
         plan.cancel_the_hopeless(span);
+        if profile.nesting {
+            plan.nest(&mut Random::stream(seed, &format!("nesting {client}")));
+        }
+        plan
+    }
+
+    /// Some of the elements submit others and wait for them.
+    fn nest(&mut self, random: &mut Random) {
+        for _ in 0..random.between(1, 12) {
+            let at = random.index(self.elements.len());
+            let element = &mut self.elements[at];
+            if element.behaviour == Behaviour::Value {
+                element.nested = random.between(1, 3) as u8;
+            }
+        }
+    }
+
+    /// What a task of a depth submits at `now`, and waits for.
+    pub fn within(
+        profile: &Profile,
+        now: Time,
+        depth: u16,
+        levels: u8,
+        random: &mut Random,
+    ) -> SessionPlan {
+        let mut plan = SessionPlan {
+            actions: Vec::new(),
+            elements: Vec::new(),
+            arrays: Vec::new(),
+        };
+        let mut at = now;
+        for _ in 0..random.between(1, 2) {
+            let first = plan.elements.len() as u64;
+            let count = random.between(1, 5);
+            let options = Options {
+                style: CallStyle::One,
+                depth: depth + 1,
+                retries: *random.pick(&[0, 1]),
+                ..Options::default()
+            };
+            for _ in 0..count {
+                let behaviour = match random.below(20) {
+                    0 => Behaviour::Raises { runs: 1 },
+                    1 => Behaviour::Kills { runs: 1 },
+                    _ => Behaviour::Value,
+                };
+                let value = match random.chance(100) {
+                    true => profile.inline_limit * 3,
+                    false => 20,
+                };
+                plan.elements.push(Element {
+                    behaviour,
+                    duration: random.spread(10, 30 * MILLISECOND),
+                    argument: 20,
+                    value,
+                    nested: if random.chance(300) { levels - 1 } else { 0 },
+                });
+            }
+            let mut blocks = blocks(count, random);
+            for block in &mut blocks {
+                if block.form == Form::Reference {
+                    block.form = Form::Single;
+                }
+            }
+            let array = ArrayPlan {
+                first,
+                function: random.below(3),
+                options,
+                blocks,
+                shared: None,
+                hopeless: false,
+                needs: Vec::new(),
+                graph: first,
+                uses: Vec::new(),
+            };
+            plan.actions.push((at, Action::Submit(vec![array.clone()])));
+            plan.arrays.push(array);
+            at += random.below(10 * MILLISECOND);
+        }
         plan
     }
 

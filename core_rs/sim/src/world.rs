@@ -131,6 +131,7 @@ impl World {
                 break;
             };
             self.handle(event);
+            self.end_nests();
         }
     }
 
@@ -164,6 +165,7 @@ impl World {
             Event::Fault(kind) => self.fault(kind),
             Event::Action { client } => self.soon(Part::Client(client)),
             Event::Restart(part) => self.start(part),
+            Event::Nest { node, executor } => self.nest(node, executor),
             Event::FaultsEnd => self
                 .context
                 .tell(Part::Scheduler, About::All, || "no more faults".into()),
@@ -290,6 +292,9 @@ impl World {
             ^ self.context.oracle.delivered;
         self.context.story.stir(self.context.queue.now(), fact);
         self.check_books(part);
+        if let Part::Client(index) = part {
+            self.look_after_nest(index);
+        }
         if let Some(at) = wakeup {
             self.note_spin(part, at);
             self.plan_turn(part, at);
@@ -397,6 +402,79 @@ impl World {
         }
     }
 
+    // Tasks within tasks.
+
+    /// The executor's element submits others: it has a client of its own for that.
+    fn nest(&mut self, node: usize, executor: u64) {
+        let nest = |context: &mut Context, agent: &mut crate::agent::Agent| {
+            let link = agent.link;
+            agent.nest(context, executor).map(|nest| (link, nest))
+        };
+        let Some((link, (session, sequence, depth, levels))) =
+            self.with_agent(node, nest).flatten()
+        else {
+            return;
+        };
+        self.soon(self.agent_part(node));
+        let index = self.clients.len();
+        let context = &mut self.context;
+        let (profile, now) = (context.profile.clone(), context.now());
+        let plan = SessionPlan::within(&profile, now, depth, levels, &mut context.random);
+        let id = context.unique_random();
+        context.tell(Part::Client(index), About::All, || {
+            format!(
+                "is of s{:x} {sequence} in executor {executor}",
+                session & 0xfff
+            )
+        });
+        context.oracle.add_session(id, index, &plan);
+        let work: Time = plan.elements.iter().map(|element| element.duration).sum();
+        self.deadline += 4 * work + SECOND;
+        let mut client = Client::new(context, index, id, plan);
+        client.session.within(link, session, sequence);
+        client.nest = Some((node, executor));
+        self.clients.push(Some(client));
+        self.plan_turn(Part::Client(index), now);
+    }
+
+    fn look_after_nest(&mut self, index: usize) {
+        let Some(client) = self.clients[index].as_mut() else {
+            return;
+        };
+        let Some((node, executor)) = client.nest else {
+            return;
+        };
+        if client.refused {
+            self.with_agent(node, |context, agent| agent.abandon(context, executor));
+            self.kill(Part::Client(index), None);
+        } else if client.is_gone() {
+            self.kill(Part::Client(index), None);
+        } else if client.finished() && !client.said_goodbye {
+            client.goodbye(&mut self.context);
+            self.soon(Part::Client(index));
+            self.with_agent(node, |context, agent| {
+                agent.children_done(context, executor)
+            });
+        }
+    }
+
+    /// With a task its client goes, at once.
+    fn end_nests(&mut self) {
+        for executor in std::mem::take(&mut self.context.over) {
+            let is_of = |client: &Option<Client>| {
+                let client = client.as_ref().filter(|client| !client.said_goodbye);
+                client
+                    .and_then(|client| client.nest)
+                    .is_some_and(|(_, it)| it == executor)
+            };
+            for index in self.context.profile.clients..self.clients.len() {
+                if is_of(&self.clients[index]) {
+                    self.kill(Part::Client(index), None);
+                }
+            }
+        }
+    }
+
     // Faults.
 
     fn plan_fault(&mut self) {
@@ -432,8 +510,9 @@ impl World {
             FaultKind::CrashStore => self.crash(Part::Store),
             FaultKind::CrashClient => {
                 // One is left, to see to the end of it.
-                if self.clients.iter().flatten().count() > 1 {
-                    let index = self.faults.index(self.clients.len());
+                let own = self.context.profile.clients;
+                if self.clients[..own].iter().flatten().count() > 1 {
+                    let index = self.faults.index(own);
                     self.kill(Part::Client(index), None);
                 }
             }
@@ -549,6 +628,11 @@ impl World {
     }
 
     fn stuck(&mut self) {
+        for index in 0..self.nodes.len() {
+            let state = self.with_agent(index, |_, agent| agent.node.describe());
+            let part = self.agent_part(index);
+            self.context.tell(part, About::All, || format!("{state:?}"));
+        }
         let missing = self.context.oracle.missing();
         let now = self.context.now();
         match missing.first() {

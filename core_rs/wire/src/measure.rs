@@ -20,6 +20,7 @@ impl<P> Message<P> {
                 | Message::Reclaim { .. }
                 | Message::CancelElements { .. }
                 | Message::NodeStatus(_)
+                | Message::Waiting { .. }
         )
     }
 
@@ -71,6 +72,7 @@ impl<P> Message<P> {
             }
             Message::Chunk(chunk) => chunk.inputs.len() / SMALL,
             Message::DropValues { ids } => ids.len() / SMALL,
+            Message::Waiting { depths } => depths.len() / SMALL,
             Message::Lacking { sequences } => sequences.len() / SMALL,
             Message::Given { given } => given.len() / SMALL,
             Message::Results { segments } => {

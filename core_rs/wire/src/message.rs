@@ -385,6 +385,8 @@ pub enum FailureCode {
     /// An element whose value it needs, itself or by others, has none; `detail`: that element's sequence. Never sent: the
     /// client knows what hangs together.
     Dependency = 8,
+    /// Tasks that wait for tasks fill the node, and this one would be one more of them.
+    NestingLimit = 9,
 }
 
 /// Why a node lost a started element.
@@ -600,6 +602,22 @@ pub enum Message<P> {
         code: StoreErrorCode,
         text: String,
     },
+
+    // Tasks within tasks.
+    /// 70: client to scheduler, first in an epoch: the session is that of a task which runs at the node of that link,
+    /// and ends when the node does not have the task any more.
+    Within {
+        node: LinkId,
+        session: SessionId,
+        sequence: Sequence,
+    },
+    /// 71: executor to agent: this element waits for others that it has submitted.
+    Waits { chunk: u32, index: u32 },
+    /// 72: executor to agent: it goes on.
+    GoesOn { chunk: u32, index: u32 },
+    /// 73: node to scheduler, when it changes: the depths of elements that wait, ascending. As many slots are free for
+    /// deeper ones. Takes no credit.
+    Waiting { depths: Vec<u32> },
 }
 
 /// Elements for one executor: `skip .. skip + take` of one block.

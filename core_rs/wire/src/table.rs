@@ -226,6 +226,11 @@ messages! {
     65 Delete { keys: keys };
     66 DeleteSession { session: u64 };
     67 StoreError { request: u32, code: code, text: text };
+
+    70 Within { node: u64, session: u64, sequence: u64 };
+    71 Waits { chunk: u32, index: u32 };
+    72 GoesOn { chunk: u32, index: u32 };
+    73 Waiting { depths: u32s };
 }
 
 records! {
@@ -280,7 +285,7 @@ codes! {
     }
     FailureCode: "failure" {
         ProcessorDied, WorkerDied, TaskTimeout, TaskMemory, MissingObjects, NodeSetup, Rejected, ObjectStorage,
-        Dependency,
+        Dependency, NestingLimit,
     }
     LossCause: "cause of a loss" { ExecutorDied, Collateral }
     QueryKind: "query" { Explain, State, Status }

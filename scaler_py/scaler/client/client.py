@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, overload
 
+from scaler import nested
 from scaler._core import STYLE_FULL, STYLE_ONE, STYLE_STAR, VERSION, Channel, ObjectChannel, Options
 from scaler.client.blocks import BlockMaker
 from scaler.client.calls import object_uses, pack_call, pack_positional, references_among
@@ -61,6 +62,14 @@ class Client:
     KeyRefusedError with what to set.
     """
 
+    def __new__(cls, address: str | None = None, *_: Any, **__: Any) -> Client:
+        nest = nested.nest()
+        if nest is not None and cls is Client and nest.is_here(address):
+            from scaler.client.nested import NestedClient
+
+            return super().__new__(NestedClient)
+        return super().__new__(cls)
+
     def __init__(
         self,
         address: str | None = None,
@@ -97,20 +106,26 @@ class Client:
         self._inline_limit = inline_limit_bytes
         if object_storage_address is not None:
             _check_address(object_storage_address)
-        known_address = _embedded_address() if address is None else address
-        self._endpoint = Endpoint(known_address, "client", key, insecure, compression)
+        self._endpoint = self._make_endpoint(address, key, insecure, compression)
+        self._session = session
+        self._begin()
+
+    def _make_endpoint(self, address: str | None, key: Any, insecure: bool | None, compression: str) -> Endpoint:
+        return Endpoint(_embedded_address() if address is None else address, "client", key, insecure, compression)
+
+    def _begin(self) -> None:
         self._conversation = self._converse(
-            _random_number() if session is None else session,
-            timeout_seconds,
-            heartbeat_interval_seconds,
-            object_storage_address,
+            _random_number() if self._session is None else self._session,
+            self._given[2],
+            self._given[3],
+            self._options_given["object_storage_address"],
         )
         wrap = None if self._seal is None else functools.partial(SealedFunction, self._seal)
         self._functions = FunctionCache(self._conversation.forget, self._conversation.objects.store, wrap)
         # For the short way of `submit`.
         self._known = self._functions.known
         self._submit_blob = self._conversation.submit
-        self._short_way_limit = -1 if self._seal is not None else inline_limit_bytes
+        self._short_way_limit = -1 if self._seal is not None else self._inline_limit
         weakref.finalize(self, _abandon, self._conversation)
 
     def _converse(
@@ -141,9 +156,20 @@ class Client:
         deadline = time.monotonic() + timeout
         connection = endpoint.first_dial(timeout)
         channel = Channel(session, _random_number(), connection.ticket, properties, heartbeat)
-        conversation = Conversation(endpoint, session, channel, timeout, heartbeat, open_link)
+        conversation = self._make_conversation(endpoint, session, channel, timeout, heartbeat, open_link)
         conversation.open(connection.fd, max(0.0, deadline - time.monotonic()))
         return conversation
+
+    def _make_conversation(
+        self,
+        endpoint: Endpoint,
+        session: int,
+        channel: Channel,
+        timeout: float,
+        heartbeat: float,
+        open_link: Callable[[str, Owner], ObjectLink],
+    ) -> Conversation:
+        return Conversation(endpoint, session, channel, timeout, heartbeat, open_link)
 
     @property
     def address(self) -> str:

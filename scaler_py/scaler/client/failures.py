@@ -53,8 +53,13 @@ _MEND = (
 )
 
 
+NESTING_LIMIT = 9
+
+
 def failure_error(failure: Failure) -> errors.TaskError:
     """A fresh exception for this verdict."""
+    if failure.code == NESTING_LIMIT:
+        return _nesting_limit(failure)
     code = failure.code if 0 <= failure.code < len(_CLASSES) else 6
     what = _WHAT[code].format(status=status_text(failure.status), attempts=_attempts(failure.attempts))
     lines = [f"{what.removesuffix('.')}: {failure.detail}" if failure.detail else what]
@@ -63,6 +68,15 @@ def failure_error(failure: Failure) -> errors.TaskError:
     lines.append(f"  to do: {_MEND[code]}")
     return _CLASSES[code](
         "\n".join(lines), attempts=failure.attempts, status=failure.status, nodes=tuple(failure.nodes)
+    )
+
+
+def _nesting_limit(failure: Failure) -> errors.NestingLimitError:
+    return errors.NestingLimitError(
+        f"A task waits for this one, and no process is left to run it: {failure.detail}\n"
+        f"  where: {_nodes(failure.nodes)}\n"
+        "  to do: nest less deeply, give the node more memory, or add nodes",
+        nodes=tuple(failure.nodes),
     )
 
 

@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from scaler import nested
 from scaler._core import STYLE_FULL, STYLE_STAR, Options
 from scaler.client.watching import Watch
 from scaler.errors import PackingError
@@ -69,6 +70,7 @@ class Function:
         return Options(
             style=style,
             name=str(name or self.name),
+            depth=nested.depth(),
             python_minor=sys.version_info.minor if self.by_value else 0,
             **rest,
         )

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from scaler._core import Loop
+from scaler.node.doors import PATIENCE, Doors
 from scaler.node.executors import SWEEP_SECONDS, Executors
 from scaler.node.settings import AgentSettings
 from scaler.outward import OutwardLink
 from scaler.part import Ending
 from scaler.running_loop import RunningLoop, log
 from scaler.transport.addresses import IpcAddress, parse_address
-from scaler.transport.connect import dial
+from scaler.transport.connect import Connection, dial
 from scaler.transport.keys import ANY_ROLE, ClusterKey, Key, find_key, make_ticket
 
 logger = logging.getLogger("scaler.node")
@@ -52,7 +53,8 @@ class Agent:
         self._first: int | None = first.fd
 
     def run(self) -> int:
-        executors = Executors(self._loop, self._settings.node.executor)
+        doors = Doors(self._settings.scheduler, self._dial_for_task)
+        executors = Executors(self._loop, self._settings.node.executor, doors)
         self._ending.watch(on_stop=self._loop.stop, on_drain=self._loop.drain)
         running = RunningLoop(self._loop, "node")
         try:
@@ -73,6 +75,12 @@ class Agent:
             self._store.close()
             executors.close()
         return self._status
+
+    def _dial_for_task(self, role: str, address: str) -> Connection:
+        settings = self._settings
+        if role != "client":
+            address = settings.object_storage or address
+        return dial(address or settings.scheduler, role, timeout=PATIENCE, **self._access)
 
     def _connect(self, link: str, attempt: int) -> None:
         if link == "store":

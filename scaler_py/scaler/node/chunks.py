@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from scaler.node.calls import Applier
+    from scaler.node.nest import Nest
 
 # Values that are there travel after this time, while the chunk goes on.
 SLICE_US = 5_000
@@ -68,6 +69,7 @@ class Chunks:
         self._session = self._first = 0
         # Depth of nesting of the tasks that run.
         self.depth = 0
+        self.nest: Nest | None = None
 
     def _after_fork(self) -> None:
         self._forked = True
@@ -181,6 +183,9 @@ class Chunks:
             # First of all, so that no signal's handler raises in here.
             self._interrupts.running = None
             return error
+        finally:
+            if self.nest is not None and self.nest.has_clients and not self._forked:
+                self.nest.end_task()
         return None
 
     def _report(self, chunk: int, index: int, error: BaseException | None, function: bytes, blob: bytes | None) -> None:

@@ -3,7 +3,8 @@
 Started by the agent (`starting.py`), which speaks to it over a socketpair and a page of memory that they share. It
 starts in little more time than an interpreter: what is not needed before the first task is imported later.
 
-Arguments, each `name=value`: port, line (descriptors), parent (process id of the agent), inline_limit (bytes),
+Arguments, each `name=value`: port, line, door (descriptors), node (the link by which the scheduler knows the agent),
+scheduler (its address), parent (process id of the agent), inline_limit (bytes),
 collect_interval (s), trim_threshold (bytes), path (more of `sys.path`), preload.
 """
 
@@ -15,10 +16,12 @@ import os
 import sys
 import types
 
+from scaler import nested
 from scaler._core import ExecutorPort, end_with_parent
 from scaler.node.chunks import Chunks
 from scaler.node.housekeeping import Housekeeping
 from scaler.node.interrupts import Interrupts
+from scaler.node.nest import Nest
 from scaler.node.objects import Objects
 from scaler.node.outbox import Outbox
 from scaler.node.printing import flush_standard_streams, label_standard_streams
@@ -83,6 +86,11 @@ def main(arguments: list[str]) -> int:
     port = interrupts.port = ExecutorPort(*descriptors)
     housekeeping = Housekeeping(float(settings["collect_interval"]), int(settings["trim_threshold"]))
     executor = Executor(port, interrupts, int(settings["inline_limit"]), housekeeping)
+    if door := int(settings.get("door", 0)):
+        os.set_inheritable(door, False)
+        node, scheduler = int(settings["node"]), settings["scheduler"]
+        executor.chunks.nest = Nest(port, executor.chunks, door, node, scheduler)
+        nested.enter(executor.chunks.nest)
     label_standard_streams(lambda: executor.chunks.position)
     _leave_main()
     if (preload := settings.get("preload")) and (error := _preload(preload)):

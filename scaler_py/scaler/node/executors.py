@@ -8,9 +8,10 @@ import signal
 from typing import Protocol
 
 from scaler._core import adopt_orphans
+from scaler.node.doors import Doors
 from scaler.node.orphans import Orphans
 from scaler.node.output import OutputReader
-from scaler.node.starting import ExecutorSettings, start_executor
+from scaler.node.starting import ExecutorSettings, StartedExecutor, start_executor
 
 # Seconds without a request after which left-over processes are looked for.
 SWEEP_SECONDS = 5.0
@@ -22,25 +23,28 @@ class ExecutorLoop(Protocol):
     def executor_started(self, slot: int, pid: int, fd: int, line_fd: int) -> None: ...
     def executor_failed(self, slot: int, error: str) -> None: ...
     def positions(self) -> list[tuple[int, int, int, int]]: ...
+    @property
+    def node_link(self) -> int: ...
 
 
 class Executors:
     """Use it in the main thread alone: an executor ends with the thread that started it."""
 
-    def __init__(self, loop: ExecutorLoop, settings: ExecutorSettings) -> None:
+    def __init__(self, loop: ExecutorLoop, settings: ExecutorSettings, doors: Doors | None = None) -> None:
         adopt_orphans()
         self._loop = loop
         self._settings = settings
         self._orphans = Orphans()
         self._output = OutputReader(loop.positions)
         self._pids: dict[int, int] = {}
+        self._doors = doors
 
     def start(self, slot: int) -> None:
         """The loop's request. The slot's executor before this one, if there was one, is dead and reaped."""
         self._pids.pop(slot, None)
         self.sweep()
         try:
-            started = start_executor(self._settings)
+            started = self._started()
         except OSError as error:
             self._loop.executor_failed(slot, f"an executor cannot be started: {error}")
             return
@@ -48,6 +52,15 @@ class Executors:
         self._orphans.executor_started(started.pid)
         self._output.add(started.pid, started.stdout, started.stderr)
         self._loop.executor_started(slot, started.pid, started.fd, started.line_fd)
+
+    def _started(self) -> StartedExecutor:
+        if self._doors is None:
+            return start_executor(self._settings)
+        door = self._doors.make()
+        try:
+            return start_executor(self._settings, door, self._loop.node_link, self._doors.address)
+        finally:
+            door.close()
 
     def sweep(self) -> None:
         """Ends what dead executors have left behind."""
@@ -62,6 +75,8 @@ class Executors:
                 os.killpg(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
         self._output.close()
+        if self._doors is not None:
+            self._doors.close()
         # A killed process may be the parent of others, which come to us one after the other.
         while self._orphans.sweep(everything=True):
             with contextlib.suppress(ChildProcessError):

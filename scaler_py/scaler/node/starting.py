@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # Descriptors in the executor: far above those that user code counts on or closes by accident.
-_PORT, _LINE = 200, 201
+_PORT, _LINE, _DOOR = 200, 201, 202
 _LINE_BYTES = 4096
 # Secrets that an agent may have been given and a task has no use for.
 _HIDDEN = ("SCALER_KEY",)
@@ -52,8 +52,13 @@ class StartedExecutor:
     stderr: int
 
 
-def start_executor(settings: ExecutorSettings) -> StartedExecutor:
-    """A process in a session of its own, so that neither Ctrl-C nor a terminal's end reaches it. OSError."""
+def start_executor(
+    settings: ExecutorSettings, door: socket.socket | None = None, node: int = 0, scheduler: str = ""
+) -> StartedExecutor:
+    """door: its end, for tasks that are clients; with the link and the address by which its agent and it know each
+    other.
+
+    A process in a session of its own, so that neither Ctrl-C nor a terminal's end reaches it. OSError."""
     ours, theirs = socket.socketpair()
     line = os.memfd_create("scaler-line")
     os.ftruncate(line, _LINE_BYTES)
@@ -61,12 +66,16 @@ def start_executor(settings: ExecutorSettings) -> StartedExecutor:
     stderr, stderr_write = os.pipe()
     null = os.open(os.devnull, os.O_RDONLY)
     given = {null: 0, stdout_write: 1, stderr_write: 2, theirs.fileno(): _PORT, line: _LINE}
+    nesting = []
+    if door is not None:
+        given[door.fileno()] = _DOOR
+        nesting = [f"door={_DOOR}", f"node={node}", f"scheduler={scheduler}"]
     # One that already has a number which another is to get would be overwritten before its turn.
-    moved = {here: fcntl.fcntl(here, fcntl.F_DUPFD_CLOEXEC, _LINE + 1) for here in given if here in given.values()}
+    moved = {here: fcntl.fcntl(here, fcntl.F_DUPFD_CLOEXEC, _DOOR + 1) for here in given if here in given.values()}
     try:
         pid = os.posix_spawn(
             sys.executable,
-            [*_command(), *settings.arguments()],
+            [*_command(), *nesting, *settings.arguments()],
             _environment(),
             file_actions=[(os.POSIX_SPAWN_DUP2, moved.get(here, here), there) for here, there in given.items()],
             setsid=True,

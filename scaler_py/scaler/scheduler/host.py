@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from scaler._core import Loop
+from scaler.node.doors import PATIENCE, Doors
 from scaler.node.executors import SWEEP_SECONDS, Executors
 from scaler.outward import OutwardLink
 from scaler.part import Ending
@@ -17,6 +18,7 @@ from scaler.scheduler.settings import SchedulerSettings
 from scaler.storage.host import Storage, key_for
 from scaler.storage.settings import StorageSettings
 from scaler.transport.addresses import Address, IpcAddress, TcpAddress, parse_address, parse_peer_address
+from scaler.transport.connect import Connection, dial
 from scaler.transport.errors import AddressInUseError
 from scaler.transport.keys import ClusterKey
 from scaler.transport.listen import Listener
@@ -69,6 +71,7 @@ class SchedulerHost:
             self._loop = Loop(scheduler=settings.for_loop(told, ticket_key, self._cluster), node=node)
             self._listener = Listener(self._loop, "scheduler", settings.address, key, compression=settings.compression)
             access = {"key": key, "insecure": settings.insecure or None, "compression": settings.compression}
+            self._access: dict[str, Any] = access
             self._store = OutwardLink(self._loop, "store", "scheduler", storage, **access)
         except BaseException:
             self._close()
@@ -102,7 +105,8 @@ class SchedulerHost:
 
     def run(self, on_ready: Callable[[dict[str, Any]], None]) -> int:
         node = self._settings.node
-        executors = None if node is None else Executors(self._loop, node.executor)
+        doors = Doors(str(self._told["address"]), self._dial_for_task)
+        executors = None if node is None else Executors(self._loop, node.executor, doors)
         self._ending.watch(on_stop=self._loop.stop)
         running = RunningLoop(self._loop, "scheduler")
         try:
@@ -124,6 +128,9 @@ class SchedulerHost:
                 executors.close()
             self._close()
         return self._status
+
+    def _dial_for_task(self, role: str, address: str) -> Connection:
+        return dial(address or str(self._told["address"]), role, timeout=PATIENCE, **self._access)
 
     def _refused(self, link: str, code: int, text: str) -> None:
         logger.error("object storage does not want this scheduler: %s", text)

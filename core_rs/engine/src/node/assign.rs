@@ -47,6 +47,11 @@ impl<P: Payload> Node<P> {
                     self.enqueue(piece);
                 }
             }
+            Ok(pieces) if self.is_waited_for(assign.options.depth) => {
+                for piece in pieces {
+                    self.enqueue(piece);
+                }
+            }
             Ok(pieces) => self.give_back(&pieces),
             Err(reason) => self.reject(&assign, reason),
         }

@@ -24,6 +24,10 @@ pub struct NodeConfig {
     pub heartbeat_us: u64,
     /// Bytes of objects that are kept for executors.
     pub object_bytes: u64,
+    /// Elements that may wait for others, each with its executor.
+    pub most_waiting: u32,
+    /// With more resident memory of all executors no other is started for one that waits; 0 = no limit.
+    pub nesting_bytes: u64,
 }
 
 impl Default for NodeConfig {
@@ -38,6 +42,8 @@ impl Default for NodeConfig {
             grace_us: 3 * SECOND,
             heartbeat_us: 2 * SECOND,
             object_bytes: 512 << 20,
+            most_waiting: 256,
+            nesting_bytes: 0,
         }
     }
 }

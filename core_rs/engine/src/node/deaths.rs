@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::slot::{Kill, Life, Position, Running};
 use super::stops::split;
 use super::work::Piece;
-use super::{Draining, Level, Node, NodeOutput};
+use super::{Level, Node, NodeOutput};
 use crate::wire::{FailureCode, LossCause, Message, Payload};
 
 /// So many executors in a row that cannot start: what waits fails with their error.
@@ -17,7 +17,7 @@ const LONGEST_PAUSE_US: u64 = 10_000_000;
 
 impl<P: Payload> Node<P> {
     pub(super) fn start_executors(&mut self) {
-        if self.draining != Draining::No {
+        if !self.takes_work() {
             return;
         }
         for slot in 0..self.slots.len() as u32 {
@@ -138,7 +138,7 @@ impl<P: Payload> Node<P> {
         let unsent = self.first_chunk_is_unsent(slot);
         self.out.retain(|output| output.executor() != Some(slot));
         let next = match life {
-            Life::Down { .. } => return,
+            Life::Down { .. } | Life::Absent => return,
             Life::Failed { until } => until,
             Life::Starting => self.setup_failed(
                 slot,
@@ -151,7 +151,8 @@ impl<P: Payload> Node<P> {
             ),
             Life::Ready | Life::Recycling | Life::Killed(_) => now,
         };
-        let chunks = self.slots[slot as usize].emptied(Life::Down { until: next });
+        let next = self.next_life(slot, next);
+        let chunks = self.slots[slot as usize].emptied(next);
         let cause = match life {
             Life::Killed(kill) => Some(kill),
             _ if position > furthest => Some(Kill::Nonsense),

@@ -3,7 +3,7 @@
 use super::looks::LOOK_US;
 use super::slot::{position, Life, Running};
 use super::work::Piece;
-use super::{Draining, Node};
+use super::Node;
 use crate::wire::{Chunk, Message, Payload};
 
 /// Work that one helping aims at.
@@ -22,12 +22,20 @@ const MOST_BYTES: usize = 1 << 20;
 impl<P: Payload> Node<P> {
     /// Gives every executor that has too little to do a helping of what waits: those with nothing first.
     pub(super) fn hand_out(&mut self) {
-        if self.draining != Draining::No || !self.reclaims.is_empty() {
+        if !self.takes_work() || !self.reclaims.is_empty() {
             return;
         }
         for helpings in 0..2 {
             for slot in 0..self.slots.len() as u32 {
-                if self.queue.is_empty() {
+                let Some(next) = self.queue.first() else {
+                    break;
+                };
+                let depth = next.work.depth;
+                let open = match helpings {
+                    0 => self.openings(depth) > 0,
+                    _ => self.may_follow(depth),
+                };
+                if !open {
                     break;
                 }
                 if self.slots[slot as usize].helpings() == helpings && self.takes_helping(slot) {
@@ -80,11 +88,15 @@ impl<P: Payload> Node<P> {
             0 => u64::MAX,
             after => after.saturating_sub(self.slots[slot as usize].given).max(1),
         };
+        let depth = self.queue.first().map(|piece| piece.work.depth);
         let (mut left_ns, mut elements, mut bytes) = (HELPING_NS, 0, 0);
         for chunks in 0..MOST_CHUNKS {
             let Some(next) = self.queue.first() else {
                 break;
             };
+            if depth != Some(next.work.depth) {
+                break;
+            }
             let element_ns = self.element_ns(next);
             let alone = element_ns.is_none() || next.work.timeout_us > 0;
             if chunks > 0 && (alone || bytes + next.block.payload.len() > MOST_BYTES) {
@@ -190,6 +202,7 @@ impl<P: Payload> Node<P> {
     /// Nothing waits: what waits behind a running helping goes to a slot that is idle.
     fn feed_idle_slots(&mut self) {
         let idle = self.slots.iter().filter(|slot| slot.is_idle()).count();
+        let idle = idle.min(self.openings(u16::MAX) as usize);
         if idle == 0 || self.slots.iter().all(|slot| slot.helpings() < 2) {
             return;
         }

@@ -14,6 +14,7 @@ mod deaths;
 mod dispatch;
 mod inputs;
 mod looks;
+mod nesting;
 mod objects;
 mod queue;
 mod results;
@@ -92,6 +93,8 @@ pub struct Node<P: Payload> {
     draining: Draining,
     /// Executors in a row that could not start.
     setup_failures: u32,
+    /// Depths of elements that wait, as the scheduler was told last.
+    told_waiting: Vec<u32>,
     next_heartbeat: u64,
     /// Since when the scheduler is away.
     away_since: Option<u64>,
@@ -120,6 +123,7 @@ impl<P: Payload> Node<P> {
             reclaims: Vec::new(),
             draining: Draining::No,
             setup_failures: 0,
+            told_waiting: Vec::new(),
             away_since: Some(now),
             out: Vec::new(),
         };
@@ -189,6 +193,7 @@ impl<P: Payload> Node<P> {
         let ranges = self.held_ranges();
         self.out
             .push(NodeOutput::ToScheduler(Message::Holding { ranges }));
+        self.told_waiting.clear();
         self.out.extend(unsent);
         self.status();
         self.settle();
@@ -205,6 +210,7 @@ impl<P: Payload> Node<P> {
         self.now = now;
         self.start_executors();
         self.look_where_due();
+        self.end_idle();
         if now >= self.next_heartbeat {
             self.next_heartbeat = now + self.config.heartbeat_us;
             if self.away_since.is_none() {
@@ -227,6 +233,7 @@ impl<P: Payload> Node<P> {
         slots
             .chain([self.next_heartbeat])
             .chain(self.death_at())
+            .chain(self.idle_wakeup())
             .min()
     }
 
@@ -239,11 +246,34 @@ impl<P: Payload> Node<P> {
         self.here.values().map(RangeSet::len).sum()
     }
 
+    /// For people who wonder why it does nothing: its queues, then each slot.
+    pub fn describe(&self) -> String {
+        use std::fmt::Write;
+        let mut text = format!(
+            "queue {}, parked {}, awaited {}, uploads {}, reclaims {}, {:?}",
+            self.queue.elements(),
+            self.parked.elements(),
+            self.awaited.elements(),
+            self.uploads.len(),
+            self.reclaims.len(),
+            self.draining,
+        );
+        for slot in &self.slots {
+            let (life, chunks, stop) = (&slot.life, slot.chunks.len(), slot.stop);
+            let (asks, waiting) = (&slot.asks, slot.waiting);
+            let _ = write!(text, "; {life:?} {chunks} {stop:?} {asks:?} {waiting:?}");
+        }
+        text
+    }
+
     /// Whatever an input changed, this goes on from there.
     fn settle(&mut self) {
+        self.give_back_children();
         self.fetch_objects();
+        self.make_room();
         self.hand_out();
         self.end_drain();
+        self.tell_waiting();
     }
 
     fn death_at(&self) -> Option<u64> {
@@ -255,7 +285,7 @@ impl<P: Payload> Node<P> {
 
     fn slot_wakeup(&self, slot: &Slot<P>) -> Option<u64> {
         let start = match slot.life {
-            Life::Down { until } if self.draining == Draining::No => Some(until),
+            Life::Down { until } if self.takes_work() => Some(until),
             _ => None,
         };
         let interrupted = slot.chunks.iter().filter_map(|chunk| chunk.interrupted);
@@ -303,7 +333,8 @@ impl<P: Payload> Node<P> {
 
     fn status(&mut self) {
         let status = NodeStatus {
-            slots: self.slots.iter().filter(|slot| slot.is_up()).count() as u32,
+            slots: (self.slots.iter().filter(|slot| slot.is_up()).count() as u32)
+                .min(self.config.slots),
             queued: (self.queue.elements() + self.parked.elements() + self.awaited.elements())
                 as u32,
             running: self

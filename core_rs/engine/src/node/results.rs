@@ -15,7 +15,10 @@ impl<P: Payload> Node<P> {
         let deaf = |life: &Life| {
             matches!(
                 life,
-                Life::Down { .. } | Life::Failed { .. } | Life::Killed(Kill::Nonsense)
+                Life::Down { .. }
+                    | Life::Absent
+                    | Life::Failed { .. }
+                    | Life::Killed(Kill::Nonsense)
             )
         };
         if self
@@ -29,6 +32,11 @@ impl<P: Payload> Node<P> {
             Message::Ready { error, .. } => self.ready(slot, error),
             Message::ChunkResult(result) => self.result(slot, result),
             Message::ChunkEnd { chunk, next, .. } => self.chunk_ended(slot, chunk, next),
+            Message::Waits { chunk, index } => self.waits(slot, chunk, index),
+            Message::GoesOn { .. } => {
+                self.goes_on(slot);
+                Ok(())
+            }
             Message::LargeValue {
                 chunk,
                 index,
@@ -62,6 +70,7 @@ impl<P: Payload> Node<P> {
         }
         if error.is_empty() {
             self.slots[slot as usize].life = Life::Ready;
+            self.slots[slot as usize].heard_at = self.now;
             self.setup_failures = 0;
         } else {
             self.set_up_wrongly(slot, error);
@@ -125,6 +134,7 @@ impl<P: Payload> Node<P> {
             }
             self.done(&piece, kind, result.payload, busy_us);
         }
+        self.waited(slot, result.chunk, start, end);
         self.look_later(slot);
         Ok(())
     }
@@ -161,6 +171,12 @@ impl<P: Payload> Node<P> {
         let pieces = split(chunk, &unstarted);
         state.chunks.pop_front();
         state.heard_at = self.now;
+        if state
+            .waiting
+            .is_some_and(|(at, _)| at >> 32 == u64::from(id))
+        {
+            state.waiting = None;
+        }
         self.take_back(pieces);
         self.look_later(slot);
         self.lift(slot);

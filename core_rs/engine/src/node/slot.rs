@@ -43,6 +43,8 @@ pub(super) enum Life {
     Failed {
         until: u64,
     },
+    /// No executor, and none is needed.
+    Absent,
 }
 
 /// A question about the shared line that the loop has yet to answer. Answers come in the order of the questions.
@@ -174,6 +176,8 @@ pub(super) struct Slot<P> {
     pub warned: bool,
     /// Executors in a row that ended with work before they began any of it.
     pub barren: u32,
+    /// Where the element is that waits for others, and its depth.
+    pub waiting: Option<(Position, u16)>,
 }
 
 impl<P> Slot<P> {
@@ -199,6 +203,7 @@ impl<P> Slot<P> {
             base_rss: None,
             warned: false,
             barren: 0,
+            waiting: None,
         }
     }
 
@@ -218,7 +223,7 @@ impl<P> Slot<P> {
 
     /// Chunks may be handed to it.
     pub fn takes_chunks(&self) -> bool {
-        self.life == Life::Ready && self.stop.is_none()
+        self.life == Life::Ready && self.stop.is_none() && self.waiting.is_none()
     }
 
     pub fn is_idle(&self) -> bool {

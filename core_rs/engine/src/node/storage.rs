@@ -94,7 +94,7 @@ impl<P: Payload> Node<P> {
             if !self.objects.all_here(next) {
                 let (room, evicted) = self.objects.make_room(next);
                 self.forget_objects(&evicted);
-                let nothing_else = self.awaited.is_empty() && self.queue.is_empty();
+                let nothing_else = self.awaited.is_empty() && self.is_stuck();
                 if self.awaited.pieces() >= MOST_AWAITED || !(room || nothing_else) {
                     return;
                 }

@@ -102,6 +102,7 @@ impl<P: Payload> Scheduler<P> {
             node.progress_at = self.now;
         }
         node.assigned += elements;
+        node.count_deep(array.key.depth.0, elements, 0);
         node.load_us += span.load_us();
         let mut block = array.block_of(span.start);
         let mut at = span.start;
@@ -141,6 +142,11 @@ impl<P: Payload> Scheduler<P> {
                 block += 1;
             }
             node.assigned -= span.end - span.start;
+            node.count_deep(array.key.depth.0, 0, span.end - span.start);
+            let first = array.first;
+            let sequence = |offset: u32| first + u64::from(offset);
+            let (first, end) = (sequence(span.start), sequence(span.end));
+            self.nesting.disturb(array.session_id, first, end);
             node.load_us -= span.load_us();
             self.assigned -= u64::from(span.end - span.start);
             self.touch(span.node);

@@ -231,6 +231,7 @@ impl<P: Payload> Scheduler<P> {
         debug_assert!(session.arrays.is_empty());
         self.by_session.remove(&session.id);
         self.answered.remove(&index);
+        self.leave_task(index, session.within);
         for &function in session.functions.values() {
             self.forget_known(function);
         }

@@ -25,6 +25,7 @@ mod graphs;
 mod leftover;
 mod losses;
 mod members;
+mod nesting;
 mod nodes;
 mod objects;
 mod options;
@@ -52,6 +53,7 @@ use classes::Classes;
 use ended::Ended;
 use functions::Functions;
 use graphs::Consequences;
+use nesting::Nesting;
 use nodes::Nodes;
 use objects::Objects;
 use options::OptionsTable;
@@ -87,6 +89,7 @@ pub struct Scheduler<P> {
     objects: Objects,
     values: Values<P>,
     consequences: Consequences,
+    nesting: Nesting,
     orphans: BTreeMap<SessionId, Orphans<P>>,
     /// Elements that sessions left behind at nodes.
     ghosts: BTreeMap<SessionId, u64>,
@@ -139,6 +142,7 @@ impl<P: Payload> Scheduler<P> {
             objects: Objects::default(),
             values: Values::default(),
             consequences: Consequences::default(),
+            nesting: Nesting::default(),
             orphans: BTreeMap::new(),
             ghosts: BTreeMap::new(),
             ended: Ended::default(),
@@ -216,6 +220,11 @@ impl<P: Payload> Scheduler<P> {
                 let link = self.sessions[session as usize].link;
                 self.shutdown(link, request);
             }
+            Message::Within {
+                node,
+                session: id,
+                sequence,
+            } => self.within(session, node, (id, sequence))?,
             Message::HoldObject { key, size } => self.hold_object(session, key, size),
             Message::ReleaseObject { key } => self.release_object(session, key),
             Message::Value {
@@ -248,6 +257,7 @@ impl<P: Payload> Scheduler<P> {
             } => self.lost(node, session, sequence, cause, status)?,
             Message::Holding { ranges } => self.holding(node, &ranges)?,
             Message::NodeStatus(status) => self.node_status(node, status),
+            Message::Waiting { depths } => self.node_waits(node, &depths)?,
             Message::Drained => self.nodes.get_mut(node).draining = true,
             Message::Heartbeat => {}
             _ => return Err("a node does not say that".into()),
@@ -281,6 +291,7 @@ impl<P: Payload> Scheduler<P> {
     /// Places what can be placed, once for all that was handled since, and gives what the loop has to do.
     pub fn drain(&mut self, out: &mut Vec<SchedulerOutput<P>>) {
         self.settle_graphs();
+        self.settle_nesting();
         self.refresh_touched();
         if self.now >= self.resync_until && !self.closing {
             self.place();

@@ -77,6 +77,9 @@ pub(super) struct Node {
     pub idle_blocks: Vec<(ArrayIndex, u32)>,
     /// What ran when it last said so.
     pub started: BTreeSet<(SessionId, Sequence)>,
+    /// Depths of elements that wait for others, ascending; and elements at it by depth, but those of depth 0.
+    pub waiting: Vec<u16>,
+    pub deep: BTreeMap<u16, u32>,
     pub status: NodeStatus,
     /// A `Reclaim` is not answered yet.
     pub reclaiming: bool,
@@ -100,6 +103,7 @@ struct Places {
     free: Option<(Reverse<u32>, u64)>,
     queueing: Option<(bool, u64, u64)>,
     laden: Option<Reverse<u32>>,
+    nested: Option<(u16, u64)>,
 }
 
 pub(super) struct NodeOrigin {
@@ -116,7 +120,8 @@ impl Node {
 
     /// Elements beyond those that can run.
     pub fn unstarted(&self) -> u32 {
-        self.assigned.saturating_sub(self.slots)
+        self.assigned
+            .saturating_sub(self.slots + self.waiting.len() as u32)
     }
 
     pub fn accepts(&self) -> bool {
@@ -146,11 +151,16 @@ impl Node {
             });
         let laden = (self.connected && self.unstarted() > 0 && !self.reclaiming)
             .then_some(Reverse(self.unstarted()));
+        // Also while it drains: what it waits for may run nowhere else.
+        let opens_at = self
+            .opens_at()
+            .filter(|_| self.connected && self.introduced);
         Places {
             accepting: accepts.then_some(self.slots),
             free,
             queueing,
             laden,
+            nested: opens_at.map(|depth| (depth, self.used)),
         }
     }
 
@@ -208,6 +218,8 @@ pub(super) struct Signature {
     queueing: BTreeSet<(bool, u64, u64, NodeIndex)>,
     /// Nodes from which something could be taken back, most first.
     laden: BTreeSet<(Reverse<u32>, NodeIndex)>,
+    /// Nodes with slots that were given back, by the least depth that may have them.
+    nested: BTreeSet<(u16, u64, NodeIndex)>,
 }
 
 impl Signature {
@@ -222,12 +234,18 @@ impl Signature {
         self.queueing.first().copied()
     }
 
+    /// A node with a slot that was given back, for elements of this depth; and when it was last used.
+    pub fn given_back(&self, depth: u16) -> Option<(u64, NodeIndex)> {
+        let &(least, used, node) = self.nested.first()?;
+        (least <= depth).then_some((used, node))
+    }
+
     pub fn has_free(&self) -> bool {
         !self.free.is_empty()
     }
 
     pub fn has_room(&self) -> bool {
-        !self.free.is_empty() || !self.queueing.is_empty()
+        !self.free.is_empty() || !self.queueing.is_empty() || !self.nested.is_empty()
     }
 
     pub fn most_laden(&self) -> impl Iterator<Item = NodeIndex> + '_ {
@@ -336,6 +354,7 @@ impl Nodes {
                 free: BTreeSet::new(),
                 queueing: BTreeSet::new(),
                 laden: BTreeSet::new(),
+                nested: BTreeSet::new(),
             }) as SignatureIndex;
             self.by_offer.insert(offer, index);
             index
@@ -363,6 +382,8 @@ impl Nodes {
             dropped_values: Vec::new(),
             idle_blocks: Vec::new(),
             started: BTreeSet::new(),
+            waiting: Vec::new(),
+            deep: BTreeMap::new(),
             status: NodeStatus::default(),
             reclaiming: false,
             fruitless: 0,
@@ -431,6 +452,14 @@ impl Nodes {
             }
             if let Some(unstarted) = new.laden {
                 signature.laden.insert((unstarted, index));
+            }
+        }
+        if old.nested != new.nested {
+            if let Some((depth, used)) = old.nested {
+                signature.nested.remove(&(depth, used, index));
+            }
+            if let Some((depth, used)) = new.nested {
+                signature.nested.insert((depth, used, index));
             }
         }
         let (room, idle) = (signature.has_room(), signature.has_free());

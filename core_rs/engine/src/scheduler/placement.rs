@@ -62,6 +62,15 @@ impl<P: Payload> Scheduler<P> {
             return Some(Choice { node, ahead: false });
         }
         let (_, index) = self.next_array(class)?;
+        let depth = self.arrays[index].key.depth.0;
+        let given_back = signatures.iter().filter_map(|&number| {
+            let signature = self.nodes.signature(number);
+            let (used, node) = signature.given_back(depth)?;
+            Some((self.surplus(signature, class), used, node))
+        });
+        if let Some((.., node)) = given_back.min() {
+            return Some(Choice { node, ahead: false });
+        }
         if self.arrays[index].next_is_alone() {
             return None;
         }
@@ -100,8 +109,9 @@ impl<P: Payload> Scheduler<P> {
     fn room(&self, index: ArrayIndex, choice: Choice) -> u32 {
         let node = self.nodes.get(choice.node);
         let array = &self.arrays[index];
+        let depth = array.key.depth.0;
         if array.next_is_alone() {
-            return node.free().min(1);
+            return node.free_for(depth).min(1);
         }
         let share = self.share(array.class);
         let (slots, assigned) = (u64::from(node.slots), u64::from(node.assigned));
@@ -111,14 +121,15 @@ impl<P: Payload> Scheduler<P> {
         let due = if choice.ahead {
             slots.saturating_sub(u64::from(node.unstarted()))
         } else {
-            u64::from(node.free())
+            u64::from(node.free_for(depth))
         };
         let room = match share {
             // Little is left for many slots: one at a time, so that each step finds the best place.
             0 => due.min(1),
             _ => due.max(by_time.min(by_share)),
         };
-        room.min(u64::from(node.capacity().saturating_sub(node.assigned))) as u32
+        let most = node.capacity().saturating_sub(node.assigned);
+        room.min(most.max(node.given_back(depth)).into()) as u32
     }
 
     /// Elements that a slot may have ahead, by what is left of the class for all slots: half of it in each round. A node

@@ -232,6 +232,7 @@ impl<P: Payload> Scheduler<P> {
             taken.push((node, from, upto));
         }
         for &(index, first, end) in &taken {
+            self.nesting.disturb(id, first, end);
             let node = self.nodes.get_mut(index);
             node.assigned -= (end - first) as u32;
             if let Some(set) = node.orphans.get_mut(&id) {
@@ -296,6 +297,7 @@ impl<P: Payload> Scheduler<P> {
             return;
         };
         for (first, _) in gone.iter() {
+            self.nesting.disturb(id, first, u64::MAX);
             // The node's runs may be several here.
             let end = gone
                 .overlap(first, u64::MAX)

@@ -14,6 +14,7 @@ impl<P: Payload> Scheduler<P> {
     /// Panics where something is wrong. For tests: it looks at everything.
     pub fn sanity_check(&mut self) {
         self.refresh_touched();
+        self.check_nesting();
         let mut pending = 0;
         let mut uses = 0;
         let mut bytes = 0;

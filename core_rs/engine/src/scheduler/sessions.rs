@@ -20,6 +20,8 @@ pub(super) struct Session<P> {
     pub connected: bool,
     /// Of its tasks; 0 outside of tasks. Those inside are never held back: their parents wait for them.
     pub depth: u16,
+    /// The task that it is of, and the node that runs that.
+    pub within: Option<(LinkId, (SessionId, Sequence))>,
     /// By first element.
     pub arrays: BTreeMap<Sequence, ArrayIndex>,
     pub functions: BTreeMap<FunctionId, FunctionIndex>,
@@ -54,6 +56,7 @@ impl<P: Payload> Session<P> {
             link,
             connected: true,
             depth: 0,
+            within: None,
             arrays: BTreeMap::new(),
             functions: BTreeMap::new(),
             held: BTreeSet::new(),

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::ranges::RangeSet;
 use crate::wire::{
-    Block, Failure, FailureCode, Form, FunctionId, Message, Need, ObjectKey, OutcomeKind, Payload,
-    QueryKind, Segment, Sequence, SessionId, Submit,
+    Block, Failure, FailureCode, Form, FunctionId, LinkId, Message, Need, ObjectKey, OutcomeKind,
+    Payload, QueryKind, Segment, Sequence, SessionId, Submit,
 };
 use arrays::{Array, Tail};
 use graph::{Graphs, Value};
@@ -51,6 +51,8 @@ struct FunctionUse<P> {
 /// See the module's text.
 pub struct Session<P> {
     id: SessionId,
+    /// Says of which task it is.
+    within: Option<Message<P>>,
     functions: BTreeMap<FunctionId, FunctionUse<P>>,
     arrays: BTreeMap<Sequence, Array<P>>,
     unfinished: RangeSet,
@@ -75,6 +77,7 @@ impl<P: Payload> Session<P> {
     pub fn new(id: SessionId) -> Self {
         Session {
             id,
+            within: None,
             functions: BTreeMap::new(),
             arrays: BTreeMap::new(),
             unfinished: RangeSet::new(),
@@ -93,6 +96,17 @@ impl<P: Payload> Session<P> {
 
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// It is that of a task, which runs at the node of a link: to be said before anything else.
+    pub fn within(&mut self, node: LinkId, session: SessionId, sequence: Sequence) {
+        let message = Message::Within {
+            node,
+            session,
+            sequence,
+        };
+        self.within = Some(message.clone());
+        self.push(message);
     }
 
     /// Elements without an outcome.
@@ -281,6 +295,7 @@ impl<P: Payload> Session<P> {
             return;
         }
         let out = &mut self.out;
+        out.extend(self.within.clone());
         out.extend(
             self.objects
                 .held()

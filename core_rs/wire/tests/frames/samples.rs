@@ -161,6 +161,7 @@ const FAILURES: &[FailureCode] = &[
     FailureCode::ProcessorDied,
     FailureCode::WorkerDied,
     FailureCode::Dependency,
+    FailureCode::NestingLimit,
     FailureCode::TaskTimeout,
     FailureCode::TaskMemory,
     FailureCode::MissingObjects,
@@ -512,6 +513,22 @@ pub fn sample(kind: u8, draw: &mut impl Draw) -> Message<Bytes> {
             request: draw.u32(),
             code: draw.pick(STORE_ERRORS),
             text: draw.text(),
+        },
+        70 => Within {
+            node: draw.u64(),
+            session: draw.u64(),
+            sequence: draw.u64(),
+        },
+        71 => Waits {
+            chunk: draw.u32(),
+            index: draw.u32(),
+        },
+        72 => GoesOn {
+            chunk: draw.u32(),
+            index: draw.u32(),
+        },
+        73 => Waiting {
+            depths: draw.list(Draw::u32),
         },
         _ => panic!("no sample of kind {kind}"),
     }

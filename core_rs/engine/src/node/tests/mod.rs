@@ -3,6 +3,7 @@ mod chunks;
 mod deaths;
 mod epochs;
 mod histories;
+mod nesting;
 mod nonsense;
 mod rig;
 mod storage;

@@ -134,6 +134,8 @@ impl Rig {
 
     pub fn ready(&mut self, slot: u32) {
         self.starts.retain(|started| *started != slot);
+        let executors = self.executors.len().max(slot as usize + 1);
+        self.executors.resize_with(executors, Executor::new);
         self.executors[slot as usize] = Executor {
             alive: true,
             ..Executor::new()

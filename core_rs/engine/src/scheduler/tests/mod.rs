@@ -8,6 +8,7 @@ mod graphs;
 mod histories;
 mod holding;
 mod members;
+mod nesting;
 mod objects;
 mod placing;
 mod pressing;
