@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, overload
 
-from scaler._core import STYLE_FULL, STYLE_ONE, STYLE_STAR, VERSION, Channel, ObjectChannel, Options
+from scaler._core import FORM_SINGLE, STYLE_FULL, STYLE_ONE, STYLE_STAR, VERSION, Channel, ObjectChannel, Options
 from scaler.client.blocks import BlockMaker
 from scaler.client.calls import object_uses, pack_call, pack_positional, references_among
 from scaler.client.connection import Endpoint
@@ -22,6 +22,8 @@ from scaler.client.functions import Function, FunctionCache
 from scaler.client.futures import UNSENT, ScalerFuture
 from scaler.client.map_futures import MapFutures
 from scaler.client.mapping import MapSubmission, lazy_results, length_of, reference_payload
+from scaler.client.needing import Packed, submit_needing
+from scaler.client.needs import Needs
 from scaler.client.object_link import ObjectLink, Owner
 from scaler.client.serializer import DefaultSerializer, Seal, Sealed, SealedFunction, seal_argument, seal_arguments
 from scaler.config.retired import answer, tell_once
@@ -215,11 +217,38 @@ class Client:
         references = references_among(args)
         if self._seal is not None:
             args = seal_arguments(self._seal, args)
-            kwargs = {name: Sealed(self._seal, value) for name, value in kwargs.items()}
-        blob = pack_call(args, kwargs) if kwargs else pack_positional(args)
+            kwargs = {name: seal_argument(self._seal, value) for name, value in kwargs.items()}
+        with Needs(self._conversation, self._seal) as needs:
+            blob = pack_call(args, kwargs) if kwargs else pack_positional(args)
+        if needs:
+            return self._submit_needing(function, options, args, kwargs, references)
         if references or len(blob) > self._inline_limit:
             return self._submit_stored(function, options, blob, references)
         return self._conversation.submit(function, options, blob)
+
+    def _submit_needing(
+        self,
+        function: Function,
+        options: Options,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        references: list[ObjectReference],
+    ) -> ScalerFuture:
+        """There are futures among the arguments."""
+        conversation = self._conversation
+
+        def pack() -> Packed:
+            with Needs(conversation, self._seal) as needs:
+                blob = pack_call(args, kwargs) if kwargs else pack_positional(args)
+            uses = object_uses(0, references)
+            if len(blob) <= self._inline_limit:
+                return Packed(needs, (1, FORM_SINGLE, blob), uses, None)
+            stored = conversation.objects.start_put(blob)
+            conversation.objects.wait_unless_local(stored)
+            uses.append((0, conversation.session, stored.hash, stored.size))
+            return Packed(needs, (1, REFERENCE_FORM, reference_payload(conversation.session, stored)), uses, stored)
+
+        return submit_needing(conversation, function, options, pack)
 
     def _submit_stored(
         self, function: Function, options: Options, blob: bytes, references: list[ObjectReference]
@@ -376,6 +405,38 @@ class Client:
             return self._conversation.submit(function, options, blob)
 
         return lazy_results(elements, submit, buffersize)
+
+    # -- Graphs
+
+    def get(
+        self,
+        graph: Any,
+        keys: Any,
+        block: bool = True,
+        capabilities: dict[str, int] | None = None,
+        *,
+        priority: int = 0,
+        timeout: float | None = None,
+        retries: int = 0,
+        reserialize: bool = False,
+    ) -> Any:
+        """Runs what these keys of the graph need: a dict of their values, or of futures where `block` is False.
+
+        A node `(callable, argument, …)` is a call, anything else data. An argument that is a key stands for that node's
+        value, also in lists and in nested calls; a reference or a future for its object or value. Values that nobody
+        asks for stay with the workers and go with the last that takes them. A node that fails fails what needs it.
+        capabilities, priority, timeout (seconds), retries: of each node, as for `submit_verbose`.
+
+        Also a scheduler for dask: `dask.compute(x, scheduler=client.get)` gets its values in the form of its keys.
+
+        KeyError for a key that is not in the graph, or is twice in `keys`; graphlib.CycleError; PackingError names the
+        node."""
+        from scaler.client.graphs import get
+
+        def options_of(function: Function) -> Options:
+            return _options(function, STYLE_STAR, capabilities, priority, timeout, retries, None)
+
+        return get(self, graph, keys, block, options_of, reserialize)
 
     # -- Objects
 
