@@ -274,7 +274,7 @@ fn submission(part: Part<'_>, announced_from: u64) -> PyResult<Submit<Bytes>> {
             .map(object_use)
             .collect::<PyResult<_>>()?,
         finished: Vec::new(),
-        graph: Some(Graph { needs, uses }),
+        graph: Some(Box::new(Graph { needs, uses })),
     })
 }
 

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, overload
 
-from scaler._core import FORM_SINGLE, STYLE_FULL, STYLE_ONE, STYLE_STAR, VERSION, Channel, ObjectChannel, Options
+from scaler._core import STYLE_FULL, STYLE_ONE, STYLE_STAR, VERSION, Channel, ObjectChannel, Options
 from scaler.client.blocks import BlockMaker
 from scaler.client.calls import object_uses, pack_call, pack_positional, references_among
 from scaler.client.connection import Endpoint
@@ -21,8 +21,8 @@ from scaler.client.conversation import QUERY_EXPLAIN, Conversation
 from scaler.client.functions import Function, FunctionCache
 from scaler.client.futures import UNSENT, ScalerFuture
 from scaler.client.map_futures import MapFutures
-from scaler.client.mapping import MapSubmission, lazy_results, length_of, reference_payload
-from scaler.client.needing import Packed, submit_needing
+from scaler.client.mapping import MapSubmission, lazy_results, length_of
+from scaler.client.needing import Packer, TaskPlace, reference_payload, submit_needing
 from scaler.client.needs import Needs
 from scaler.client.object_link import ObjectLink, Owner
 from scaler.client.serializer import DefaultSerializer, Seal, Sealed, SealedFunction, seal_argument, seal_arguments
@@ -109,6 +109,8 @@ class Client:
         )
         wrap = None if self._seal is None else functools.partial(SealedFunction, self._seal)
         self._functions = FunctionCache(self._conversation.forget, self._conversation.objects.store, wrap)
+        self._needs = functools.partial(Needs, self._conversation, self._seal)
+        self._packer = Packer(self._conversation, self._needs, inline_limit_bytes)
         # For the short way of `submit`.
         self._known = self._functions.known
         self._submit_blob = self._conversation.submit
@@ -218,7 +220,7 @@ class Client:
         if self._seal is not None:
             args = seal_arguments(self._seal, args)
             kwargs = {name: seal_argument(self._seal, value) for name, value in kwargs.items()}
-        with Needs(self._conversation, self._seal) as needs:
+        with self._needs() as needs:
             blob = pack_call(args, kwargs) if kwargs else pack_positional(args)
         if needs:
             return self._submit_needing(function, options, args, kwargs, references)
@@ -235,20 +237,15 @@ class Client:
         references: list[ObjectReference],
     ) -> ScalerFuture:
         """There are futures among the arguments."""
-        conversation = self._conversation
+        uses = object_uses(0, references)
 
-        def pack() -> Packed:
-            with Needs(conversation, self._seal) as needs:
-                blob = pack_call(args, kwargs) if kwargs else pack_positional(args)
-            uses = object_uses(0, references)
-            if len(blob) <= self._inline_limit:
-                return Packed(needs, (1, FORM_SINGLE, blob), uses, None)
-            stored = conversation.objects.start_put(blob)
-            conversation.objects.wait_unless_local(stored)
-            uses.append((0, conversation.session, stored.hash, stored.size))
-            return Packed(needs, (1, REFERENCE_FORM, reference_payload(conversation.session, stored)), uses, stored)
+        def pickle() -> bytes:
+            return pack_call(args, kwargs) if kwargs else pack_positional(args)
 
-        return submit_needing(conversation, function, options, pack)
+        place = TaskPlace(self._conversation)
+        pack = functools.partial(self._packer.pack, pickle, uses)
+        submit_needing(self._conversation, function, options, pack, place)
+        return place.future
 
     def _submit_stored(
         self, function: Function, options: Options, blob: bytes, references: list[ObjectReference]
@@ -385,8 +382,8 @@ class Client:
         conversation = self._conversation
         run = conversation.begin_map(length)
         try:
-            submission = MapSubmission(conversation, run, function, options, self._inline_limit)
-            submission.send_all(BlockMaker(elements, starred, self._inline_limit))
+            submission = MapSubmission(conversation, run, function, options, self._packer, self._inline_limit)
+            submission.send_all(BlockMaker(elements, starred, self._needs, self._inline_limit))
         finally:
             conversation.end_map(run)
         return MapFutures(conversation, run)
@@ -398,8 +395,15 @@ class Client:
             raise ValueError("buffersize is at least 1")
 
         def submit(element: Any) -> ScalerFuture:
-            blob = dumps(element)
+            with self._needs() as needs:
+                blob = dumps(element)
             references = references_among(element if starred else (element,)) if ObjectReference.made else []
+            if needs:
+                place = TaskPlace(self._conversation)
+                pickle = functools.partial(dumps, element)
+                pack = functools.partial(self._packer.pack, pickle, object_uses(0, references))
+                submit_needing(self._conversation, function, options, pack, place)
+                return place.future
             if references or len(blob) > self._inline_limit:
                 return self._submit_stored(function, options, blob, references)
             return self._conversation.submit(function, options, blob)

@@ -13,7 +13,7 @@ from scaler.client.functions import Function
 from scaler.client.futures import ScalerFuture
 from scaler.client.graph import Call, Key, Plan, read
 from scaler.client.graph_run import GraphRun
-from scaler.client.mapping import reference_payload
+from scaler.client.needing import reference_payload
 from scaler.client.needs import Needs
 from scaler.client.objects import Stored
 from scaler.client.outcomes import CANCELLED, Outcome

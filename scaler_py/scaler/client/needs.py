@@ -42,6 +42,7 @@ class Needs:
         self._seal = seal
         self._first = first
         self._positions: dict[int, int] = {}
+        self._asked = False
 
     def __enter__(self) -> Needs:
         self._before = _active.needs
@@ -52,10 +53,12 @@ class Needs:
         _active.needs = self._before
 
     def __bool__(self) -> bool:
-        return bool(self.futures) or self.failed is not None
+        """Whether there were any."""
+        return self._asked
 
     def reduce(self, future: ScalerFuture) -> tuple[Any, ...]:
         """What the future is pickled as."""
+        self._asked = True
         if future._conversation is not self._conversation:
             raise TypeError("a future of another client cannot be an argument; pass its result() instead")
         outcome = future._outcome
