@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::ranges::RangeSet;
 use crate::wire::{
     Failure, FailureCode, LossCause, OutcomeKind, Payload, Range, Segment, Sequence, SessionId,
 };
@@ -78,11 +79,23 @@ impl<P: Payload> Scheduler<P> {
     }
 
     pub(super) fn answer_cancelled(&mut self, index: ArrayIndex, runs: &[(u32, u32)]) {
+        for &(start, end) in runs {
+            self.tell_cancelled(index, start, end);
+            self.finish(index, start, end);
+        }
+    }
+
+    fn tell_cancelled(&mut self, index: ArrayIndex, start: u32, end: u32) {
         let array = &self.arrays[index];
         let (owner, first) = (array.session, array.first);
-        for &(start, end) in runs {
-            self.finish(index, start, end);
-            self.tell(owner, cancelled(first + u64::from(start), end - start));
+        let mut told = RangeSet::of(start.into(), end.into());
+        let extras = array.extras.as_deref();
+        let unneeded = extras.map(|extras| &extras.unneeded);
+        for (from, upto) in unneeded.into_iter().flat_map(RangeSet::iter) {
+            told.remove(from, upto);
+        }
+        for (from, upto) in told.iter() {
+            self.tell(owner, cancelled(first + from, (upto - from) as u32));
         }
     }
 

@@ -5,7 +5,6 @@ use smallvec::SmallVec;
 use crate::wire::{Failure, LinkId, OutcomeKind, Payload, Segment, Sequence, SessionId};
 
 use super::arrays::{ArrayIndex, NodeIndex, SessionIndex};
-use super::sessions::cancelled;
 use super::values::form_of;
 use super::{check, Scheduler};
 
@@ -166,7 +165,6 @@ impl<P: Payload> Scheduler<P> {
         (segment, from): (&Segment<P>, LinkId),
         told: &mut Runs,
     ) {
-        let first = self.arrays[index].first;
         let (cancels, mut others) = self.arrays[index].split_cancelled(start, end);
         #[cfg(feature = "planted")]
         if self.bugs.deliver_cancelled && segment.kind != OutcomeKind::Cancelled {
@@ -178,10 +176,7 @@ impl<P: Payload> Scheduler<P> {
         } else {
             cancels
         };
-        for &(start, end) in &cancels {
-            self.finish(index, start, end);
-            self.tell(owner, cancelled(first + u64::from(start), end - start));
-        }
+        self.answer_cancelled(index, &cancels);
         if segment.kind == OutcomeKind::Exception && self.tries_again(index, &others, from) {
             return;
         }
