@@ -330,7 +330,7 @@ class ScriptedScheduler:
         with self.lock:
             clients = [peer for peer in self.peers.values() if peer.role == 0 and session in (None, peer.session)]
             if clients:
-                segment = [first, count, kind, len(payload), failure, list(excepted)]
+                segment = [first, count, kind, len(payload), failure, list(excepted), 0]
                 self._send(clients[-1], [[RESULTS, [segment]]], payload)
 
     def cancel(self, session: int, first: int, count: int) -> None:

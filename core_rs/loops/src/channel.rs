@@ -32,6 +32,10 @@ pub enum ChannelEvent {
     Closing {
         reason: String,
     },
+    Output {
+        dropped: u64,
+        payload: Bytes,
+    },
     Refused {
         code: RefusalCode,
         text: String,
@@ -159,6 +163,11 @@ impl Channel {
         self.session.clear();
     }
 
+    pub fn stream_output(&mut self) {
+        self.urgent = true;
+        self.session.stream_output();
+    }
+
     pub fn goodbye(&mut self) {
         self.urgent = true;
         self.session.goodbye();
@@ -242,6 +251,9 @@ impl Channel {
                 Some(ChannelEvent::Answer { request, ok, text })
             }
             SessionEvent::Closing { reason } => Some(ChannelEvent::Closing { reason }),
+            SessionEvent::Output { dropped, payload } => {
+                Some(ChannelEvent::Output { dropped, payload })
+            }
             SessionEvent::Malformed { reason: _ } => {
                 self.dialed.give_up();
                 None

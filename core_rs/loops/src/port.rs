@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use scaler_wire::{Chunk, ChunkResult, Frame, FunctionId, Message, ObjectKey};
+use scaler_wire::{Chunk, ChunkResult, Frame, FunctionId, Message, ObjectKey, SessionId};
 
 use crate::input::{Input, Read, ReadError};
 use crate::line::Line;
@@ -46,6 +46,11 @@ pub enum Order {
         key: ObjectKey,
     },
     Chunk(Chunk<Bytes>),
+    /// Whether somebody wants what this session's tasks write.
+    Listen {
+        session: SessionId,
+        on: bool,
+    },
     Stop,
 }
 
@@ -317,6 +322,7 @@ impl Receiving {
             Message::ForgetFunction { id } => Order::ForgetFunction { id },
             Message::Chunk(chunk) => Order::Chunk(chunk),
             Message::ForgetObject { key } => Order::ForgetObject { key },
+            Message::Listen { session, on } => Order::Listen { session, on },
             Message::Stop => Order::Stop,
             Message::Object {
                 key,

@@ -171,6 +171,10 @@ impl Channel {
         self.lock().clear();
     }
 
+    fn stream_output(&self) {
+        self.lock().stream_output();
+    }
+
     fn goodbye(&self) {
         self.lock().goodbye();
     }
@@ -277,6 +281,9 @@ fn add_event<'py>(
             (dialed::ANSWER, request, ok, text).into_pyobject(py)?
         }
         ChannelEvent::Closing { reason } => (dialed::CLOSING, reason).into_pyobject(py)?,
+        ChannelEvent::Output { dropped, payload } => {
+            (dialed::OUTPUT, dropped, PyBytes::new(py, &payload)).into_pyobject(py)?
+        }
         ChannelEvent::Refused { code, text } => dialed::refused(py, code, text)?,
         ChannelEvent::Welcome { welcome, resumed } => dialed::welcome(py, welcome, resumed)?,
         ChannelEvent::Disconnected => dialed::disconnected(py)?,
@@ -293,6 +300,7 @@ fn segment(py: Python<'_>, segment: Segment<Bytes>) -> PyResult<Bound<'_, PyTupl
         payload,
         failure,
         except,
+        busy_us,
     } = segment;
     let failure = failure
         .map(|failure| failure_tuple(py, failure))
@@ -306,6 +314,7 @@ fn segment(py: Python<'_>, segment: Segment<Bytes>) -> PyResult<Bound<'_, PyTupl
         payload,
         PyList::new(py, except)?,
         failure,
+        busy_us,
     )
         .into_pyobject(py)
 }

@@ -20,6 +20,9 @@ impl<P> Message<P> {
                 | Message::Reclaim { .. }
                 | Message::CancelElements { .. }
                 | Message::NodeStatus(_)
+                | Message::StreamOutput
+                | Message::Listen { .. }
+                | Message::Output { .. }
         )
     }
 
@@ -114,7 +117,8 @@ impl<P: Payload> Message<P> {
             | Message::Object { payload, .. }
             | Message::LargeValue { payload, .. }
             | Message::Put { payload, .. }
-            | Message::Data { payload, .. } => payload.len(),
+            | Message::Data { payload, .. }
+            | Message::Output { payload, .. } => payload.len(),
             Message::Submit(submit) => submit.blocks.iter().map(|block| block.payload.len()).sum(),
             Message::Assign(assign) => assign
                 .blocks

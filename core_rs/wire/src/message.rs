@@ -304,6 +304,8 @@ pub struct Segment<P> {
     pub failure: Option<Failure>,
     /// Offsets from `first`, ascending.
     pub except: Vec<u32>,
+    /// Time that executors spent on these elements, together; 0 where it is not known.
+    pub busy_us: u64,
 }
 
 /// The system's own verdict on a task, as data; the client makes the exception and its text.
@@ -451,11 +453,10 @@ pub enum Message<P> {
     Exit { reason: String },
 
     // Node to scheduler.
-    /// 40: `busy_us` is the time that the executor spent on these elements, together.
+    /// 40
     Done {
         session: SessionId,
         segment: Segment<P>,
-        busy_us: u64,
     },
     /// 41: these have not started and are no longer here; empty answers a `Reclaim` that found nothing.
     GaveBack { ranges: Vec<Range> },
@@ -535,6 +536,20 @@ pub enum Message<P> {
         request: u32,
         code: StoreErrorCode,
         text: String,
+    },
+
+    // What tasks write. Takes no credit.
+    /// 70: client to scheduler: what this session's tasks write from now on is wanted.
+    StreamOutput,
+    /// 71: scheduler to node, and agent to executor: whether somebody wants what a session's tasks write.
+    Listen { session: SessionId, on: bool },
+    /// 72: executor to agent to scheduler to client: `lines` whole lines of a session's tasks, in records that only
+    /// their two ends read. `dropped` others, written before them, were left out.
+    Output {
+        session: SessionId,
+        lines: u32,
+        dropped: u64,
+        payload: P,
     },
 }
 

@@ -198,7 +198,7 @@ messages! {
     34 Drain;
     35 Exit { reason: text };
 
-    40 Done { session: u64, segment: record, busy_us: u64 };
+    40 Done { session: u64, segment: record };
     41 GaveBack { ranges: records };
     42 Lost { session: u64, sequence: u64, cause: code, status: i32 };
     43 Holding { ranges: records };
@@ -222,6 +222,10 @@ messages! {
     65 Delete { keys: keys };
     66 DeleteSession { session: u64 };
     67 StoreError { request: u32, code: code, text: text };
+
+    70 StreamOutput;
+    71 Listen { session: u64, on: bool };
+    72 Output { session: u64, lines: u32, dropped: u64, payload: payload };
 }
 
 records! {
@@ -248,7 +252,9 @@ records! {
         session: u64, function: hash, first: u64, count: u32, options: record, blocks: blocks, objects: records,
     }
     NodeBlock<P> { first: u64, count: u32, form: code, payload: maybe_payload }
-    Segment<P> { first: u64, count: u32, kind: code, payload: payload, failure: maybe_record, except: u32s }
+    Segment<P> {
+        first: u64, count: u32, kind: code, payload: payload, failure: maybe_record, except: u32s, busy_us: u64,
+    }
     Failure { code: code, attempts: u32, status: i32, nodes: texts, detail: text }
     NodeStatus { slots: u32, queued: u32, running: u32, rss_bytes: u64, draining: bool, started: records }
     Chunk<P> {

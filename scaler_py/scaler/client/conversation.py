@@ -16,6 +16,7 @@ from scaler._core import (
     EVENT_ANSWER,
     EVENT_CLOSING,
     EVENT_DISCONNECTED,
+    EVENT_OUTPUT,
     EVENT_REFUSED,
     EVENT_RESULTS,
     EVENT_WELCOME,
@@ -33,6 +34,7 @@ from scaler.client.object_link import ObjectLink, Owner
 from scaler.client.objects import Objects, Stored
 from scaler.client.outcomes import CANCELLED, KnownError, Outcome, SingleValue, Verdict, make_outcome
 from scaler.client.receiver import Receiver
+from scaler.client.showing import show
 from scaler.client.turns import Target, Turns
 from scaler.errors import (
     ClientForkedError,
@@ -105,6 +107,9 @@ class Conversation:
         # Of these, those with an outcome that must be told: done by the receive thread, without the lock.
         self.settling: deque[tuple[ScalerFuture, Outcome | None]] = deque()
         self.abandoned = False
+        # What tasks write is printed here: `written` has yet to be.
+        self.streams = False
+        self.written: deque[tuple[int, bytes]] = deque()
         self._answers: dict[int, Wish] = {}
         self._running: dict[int, tuple[float, bool]] = {}
         # Neighbouring tasks of one function and options that wait for credit, the first of which is `_first`; no
@@ -347,11 +352,11 @@ class Conversation:
         events = channel.read()
         for event in events:
             if event[0] == EVENT_RESULTS:
-                _, first, count, kind, payload, excepted, failure = event
+                _, first, count, kind, payload, excepted, failure, busy_us = event
                 if kind == FORM_SINGLE:
-                    outcome: Outcome = SingleValue(payload)
+                    outcome: Outcome = SingleValue(payload, busy_us / 1e6)
                 else:
-                    outcome = make_outcome(first, count, kind, payload, failure, self.objects)
+                    outcome = make_outcome(first, count, kind, payload, failure, busy_us, self.objects)
                 self.book.resolve(first, count, outcome, excepted, self.settle if self.observed else None)
             else:
                 self.other_event(event[0], event)
@@ -359,6 +364,8 @@ class Conversation:
             self.waits_for_credit = False  # the core has sent what waited
             self.hand_over()
             self.write()
+        if self.written:
+            self.show_written()
         if events:
             turns = self.turns
             turns.wake_served()
@@ -380,12 +387,19 @@ class Conversation:
             self.welcomed = False
             self.turns.barred = True
             self.receiver.lost()
+        elif kind == EVENT_OUTPUT:
+            self.written.append((event[1], event[2]))
         elif kind == EVENT_CLOSING:
             reason = event[1]
             self.end(lambda: ClientShutdownException(f"The cluster has ended: {reason}"))
         elif kind == EVENT_REFUSED:
             text = f"The scheduler refused this client: {event[2]}\n  where: {self.endpoint.address}"
             self.end(lambda: RefusedError(text))
+
+    def show_written(self) -> None:
+        """After all else that came with it was taken in: an interrupt while it is printed costs no result."""
+        while self.written:
+            show(*self.written.popleft())
 
     def settle(self, future: ScalerFuture, outcome: Outcome) -> None:
         if future not in self.observed:
@@ -517,6 +531,15 @@ class Conversation:
             raise
         if isinstance(self.welcome._outcome, BaseException):
             raise self.welcome._outcome
+
+    def stream_output(self) -> None:
+        """Prints here what tasks write, of those that are submitted from now on."""
+        with self.lock:
+            self.check_open()
+            self.streams = True
+            self.channel.stream_output()
+            self.write()
+            self.receiver.call()
 
     def clear(self) -> list[TaskRun | MapRun]:
         """Asks for the end of everything; returns what is waited for then."""

@@ -80,7 +80,9 @@ class Receiver:
         conversation = self._conversation
         if self._is_attended():
             return False
-        return bool(conversation.observed or conversation.channel.unsent or not conversation.welcomed)
+        return bool(
+            conversation.observed or conversation.channel.unsent or conversation.streams or not conversation.welcomed
+        )
 
     def _must_hand_over(self) -> bool:
         """Tasks wait for credit, and nobody is there who would notice that it has come."""

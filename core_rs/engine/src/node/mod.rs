@@ -20,6 +20,7 @@ mod sanity;
 mod slot;
 mod stops;
 mod storage;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -90,6 +91,8 @@ pub struct Node<P: Payload> {
     /// Executors in a row that could not start.
     setup_failures: u32,
     next_heartbeat: u64,
+    /// Sessions whose client wants what their tasks write.
+    listening: BTreeSet<SessionId>,
     /// Since when the scheduler is away.
     away_since: Option<u64>,
     out: Vec<NodeOutput<P>>,
@@ -116,6 +119,7 @@ impl<P: Payload> Node<P> {
             reclaims: Vec::new(),
             draining: Draining::No,
             setup_failures: 0,
+            listening: BTreeSet::new(),
             away_since: Some(now),
             out: Vec::new(),
         };
@@ -133,6 +137,7 @@ impl<P: Payload> Node<P> {
             Message::DropBlocks { session, blocks } => self.drop_blocks(session, &blocks),
             Message::Reclaim { count } => self.reclaim(count),
             Message::CancelElements { range } => self.cancel(range),
+            Message::Listen { session, on } => self.listen(session, on),
             Message::Drain => self.drain_for(false),
             Message::Exit { reason } => self.out.push(NodeOutput::Exit { reason }),
             Message::Heartbeat => {}
@@ -171,6 +176,7 @@ impl<P: Payload> Node<P> {
         }
         self.functions.clear();
         self.blocks.clear();
+        self.listen_to_nobody();
         if let Draining::Drained { ends } = self.draining {
             self.draining = Draining::Yes { ends };
         }
@@ -352,11 +358,9 @@ impl<P: Payload> Node<P> {
 
     fn done(&mut self, piece: &Piece<P>, kind: OutcomeKind, payload: P, busy_us: u64) {
         self.leave(piece);
-        self.tell_done(
-            piece.session(),
-            segment(piece.first, piece.count, kind, payload, None),
-            busy_us,
-        );
+        let mut segment = segment(piece.first, piece.count, kind, payload, None);
+        segment.busy_us = busy_us;
+        self.tell_done(piece.session(), segment);
     }
 
     fn done_cancelled(&mut self, piece: &Piece<P>) {
@@ -373,16 +377,12 @@ impl<P: Payload> Node<P> {
         self.tell_done(
             session,
             segment(first, count, OutcomeKind::Failure, empty, Some(failure)),
-            0,
         );
     }
 
-    fn tell_done(&mut self, session: SessionId, segment: Segment<P>, busy_us: u64) {
-        self.out.push(NodeOutput::ToScheduler(Message::Done {
-            session,
-            segment,
-            busy_us,
-        }));
+    fn tell_done(&mut self, session: SessionId, segment: Segment<P>) {
+        self.out
+            .push(NodeOutput::ToScheduler(Message::Done { session, segment }));
     }
 
     fn failure(&self, code: FailureCode, attempts: u32, status: i32, detail: String) -> Failure {
@@ -432,5 +432,6 @@ fn segment<P>(
         payload,
         failure,
         except: Vec::new(),
+        busy_us: 0,
     }
 }

@@ -175,6 +175,7 @@ impl<P: Payload> Scheduler<P> {
                 detail,
             }),
             except: Vec::new(),
+            busy_us: 0,
         };
         let owner = array.session;
         self.finish(index, offset, offset + 1);

@@ -35,6 +35,7 @@ mod resync;
 mod sanity;
 mod sessions;
 mod stealing;
+mod streaming;
 #[cfg(test)]
 mod tests;
 
@@ -210,6 +211,7 @@ impl<P: Payload> Scheduler<P> {
             }
             Message::HoldObject { key, size } => self.hold_object(session, key, size),
             Message::ReleaseObject { key } => self.release_object(session, key),
+            Message::StreamOutput => self.stream_output(session),
             Message::Heartbeat => {}
             _ => return Err("a client does not say that".into()),
         }
@@ -218,11 +220,7 @@ impl<P: Payload> Scheduler<P> {
 
     fn node_says(&mut self, node: NodeIndex, message: Message<P>) -> Result<(), String> {
         match message {
-            Message::Done {
-                session,
-                segment,
-                busy_us,
-            } => self.done(node, session, segment, busy_us)?,
+            Message::Done { session, segment } => self.done(node, session, segment)?,
             Message::GaveBack { ranges } => self.gave_back(node, &ranges)?,
             Message::Lost {
                 session,
@@ -232,6 +230,15 @@ impl<P: Payload> Scheduler<P> {
             } => self.lost(node, session, sequence, cause, status)?,
             Message::Holding { ranges } => self.holding(node, &ranges)?,
             Message::NodeStatus(status) => self.node_status(node, status),
+            Message::Output {
+                session,
+                lines,
+                dropped,
+                payload,
+            } => {
+                self.output(session, lines, dropped, payload);
+                return Ok(());
+            }
             Message::Drained => self.nodes.get_mut(node).draining = true,
             Message::Heartbeat => {}
             _ => return Err("a node does not say that".into()),

@@ -34,6 +34,8 @@ pub enum SessionEvent<P> {
     },
     /// The cluster ends.
     Closing { reason: String },
+    /// What tasks wrote; `dropped` lines before it were left out.
+    Output { dropped: u64, payload: P },
     /// The scheduler said what cannot be: the link is to be ended.
     Malformed { reason: String },
 }
@@ -58,6 +60,8 @@ pub struct Session<P> {
     /// Queries and shutdowns without an answer.
     requests: BTreeMap<u32, Message<P>>,
     last_request: u32,
+    /// What tasks write is wanted.
+    streams: bool,
     over: bool,
     out: VecDeque<Message<P>>,
     /// Payload bytes in `out`.
@@ -77,6 +81,7 @@ impl<P: Payload> Session<P> {
             objects: Objects::default(),
             requests: BTreeMap::new(),
             last_request: 0,
+            streams: false,
             over: false,
             out: VecDeque::new(),
             out_bytes: 0,
@@ -207,6 +212,12 @@ impl<P: Payload> Session<P> {
         self.push(Message::Clear);
     }
 
+    /// Wants what tasks write, of those that are submitted from now on.
+    pub fn stream_output(&mut self) {
+        self.streams = true;
+        self.push(Message::StreamOutput);
+    }
+
     /// The session is over: nothing is sent after this.
     pub fn goodbye(&mut self) {
         if !self.over {
@@ -238,6 +249,14 @@ impl<P: Payload> Session<P> {
                 .remove(&request)
                 .map(|_| SessionEvent::Answer { request, ok, text }),
             Message::Closing { reason } => Some(SessionEvent::Closing { reason }),
+            Message::Output {
+                session: _,
+                lines: _,
+                dropped,
+                payload,
+            } => self
+                .streams
+                .then_some(SessionEvent::Output { dropped, payload }),
             Message::Heartbeat => None,
             _ => Some(SessionEvent::Malformed {
                 reason: "a client was sent what is not for clients".into(),
@@ -255,6 +274,7 @@ impl<P: Payload> Session<P> {
             return;
         }
         let out = &mut self.out;
+        out.extend(self.streams.then_some(Message::StreamOutput));
         out.extend(
             self.objects
                 .held()

@@ -287,6 +287,7 @@ fn segment<D: Draw>(draw: &mut D) -> Segment<Bytes> {
             detail: draw.text(),
         }),
         except: draw.list(Draw::u32),
+        busy_us: draw.u64(),
     }
 }
 
@@ -387,7 +388,6 @@ pub fn sample(kind: u8, draw: &mut impl Draw) -> Message<Bytes> {
         40 => Done {
             session: draw.u64(),
             segment: segment(draw),
-            busy_us: draw.u64(),
         },
         41 => GaveBack {
             ranges: draw.list(range),
@@ -470,6 +470,17 @@ pub fn sample(kind: u8, draw: &mut impl Draw) -> Message<Bytes> {
             request: draw.u32(),
             code: draw.pick(STORE_ERRORS),
             text: draw.text(),
+        },
+        70 => StreamOutput,
+        71 => Listen {
+            session: draw.u64(),
+            on: draw.bool(),
+        },
+        72 => Output {
+            session: draw.u64(),
+            lines: draw.u32(),
+            dropped: draw.u64(),
+            payload: draw.payload(),
         },
         _ => panic!("no sample of kind {kind}"),
     }

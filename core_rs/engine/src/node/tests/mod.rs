@@ -6,4 +6,5 @@ mod histories;
 mod nonsense;
 mod rig;
 mod storage;
+mod streaming;
 mod watching;

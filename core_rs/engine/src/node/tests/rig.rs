@@ -88,6 +88,7 @@ pub struct Rig {
     pub starts: Vec<u32>,
     pub kills: Vec<u32>,
     pub exits: Vec<String>,
+    pub listens: Vec<(SessionId, bool)>,
     /// Elements that the node owes an answer for.
     pub owed: BTreeSet<Sequence>,
 }
@@ -122,6 +123,7 @@ impl Rig {
             starts: vec![],
             kills: vec![],
             exits: vec![],
+            listens: vec![],
             owed: BTreeSet::new(),
         };
         rig.node.connected(1, true);
@@ -257,6 +259,7 @@ impl Rig {
             }
             NodeOutput::Look { slot } => self.answer(slot),
             NodeOutput::Interrupt { slot, at } => self.executors[slot as usize].cancel = at,
+            NodeOutput::Listen { session, on } => self.listens.push((session, on)),
             NodeOutput::Flush { slot } => self.executors[slot as usize].flushes += 1,
             NodeOutput::Exit { reason } => self.exits.push(reason),
             NodeOutput::Log { .. } => {}

@@ -565,7 +565,6 @@ fn failure(first: Sequence) -> Message<Bytes> {
     Message::Done {
         session: SESSION,
         segment,
-        busy_us: 0,
     }
 }
 

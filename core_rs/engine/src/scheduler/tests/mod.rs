@@ -12,3 +12,4 @@ mod placing;
 mod pressing;
 mod rig;
 mod stealing;
+mod streaming;
