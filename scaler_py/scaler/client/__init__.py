@@ -7,7 +7,7 @@ outcomes.py      how elements ended, opened when asked for
 futures.py       light futures; map_futures.py: a map's, made when asked for
 executor.py      the client as a concurrent.futures.Executor
 functions.py     functions, serialised once; watching.py: what makes a serialised one stale
-serializer.py    users' own serializers, which nothing else on the way knows of
+serializer/      users' own serializers, which nothing else on the way knows of
 blocks.py        a map's elements as blocks
 objects.py       large values and references, over object_link.py; ahead.py fetches results that are next
 """
