@@ -136,6 +136,10 @@ class Channel:
         """blocks: (count, form, payload). objects: (element or 0xFFFFFFFF for all, session, hash, size)."""
 
     def cancel(self, first: int, count: int) -> None: ...
+    def cancel_unstarted(self, first: int, count: int) -> int:
+        """Cancels what no executor has begun. Returns the request number of the coming EVENT_ANSWER, whose text has the
+        others: `first-end,` for each run of them."""
+
     def query(self, kind: int, first: int) -> int:
         """kind: 0 explain, 1 state, 2 status. Returns the request number of the coming EVENT_ANSWER."""
 

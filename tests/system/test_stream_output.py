@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -256,35 +255,3 @@ def test_a_fork_of_the_client_streams_as_well(streaming, capsys):
     with streaming.fork() as again:
         assert again.submit(speak, 5).result(PATIENCE) == 5
     assert capsys.readouterr().out == "out 5\nrest of 5\n"
-
-
-def test_a_print_that_waits_for_a_reader_costs_no_result(streaming, monkeypatch):
-    """And whoever interrupts it loses lines at most."""
-
-    class Interrupted:
-        encoding = "utf-8"
-
-        def write(self, text):
-            raise KeyboardInterrupt
-
-        def flush(self):
-            pass
-
-    monkeypatch.setattr(sys, "stdout", Interrupted())
-    future = streaming.submit(speak, 1)
-    found = []
-
-    def look():
-        while not found:
-            try:
-                found.append(future.result(PATIENCE))
-            except KeyboardInterrupt:
-                continue
-
-    # The client's own thread must not be the one that is interrupted: it would end.
-    thread = threading.Thread(target=look)
-    with monkeypatch.context() as patch:
-        patch.setattr(streaming._conversation.receiver, "_must_read", lambda: False)
-        thread.start()
-        thread.join(PATIENCE)
-    assert found == [1]

@@ -88,6 +88,9 @@ MESSAGES = {
     (70, "StreamOutput"): "",
     (71, "Listen"): "session u64, on bool",
     (72, "Output"): "session u64, lines u32, dropped u64, payload payload",
+    (80, "CancelUnstarted"): "request u32, first u64, count u64",
+    (81, "Withdraw"): "request u64, range Range",
+    (82, "Withdrawn"): "request u64, ranges [Range]",
 }
 
 CODES = {

@@ -153,6 +153,11 @@ impl Channel {
         self.urgent = true;
     }
 
+    pub fn cancel_unstarted(&mut self, first: Sequence, count: u64) -> u32 {
+        self.urgent = true;
+        self.session.cancel_unstarted(first, count)
+    }
+
     pub fn query(&mut self, kind: QueryKind, first: Sequence) -> u32 {
         self.urgent = true;
         self.session.query(kind, first)

@@ -157,6 +157,10 @@ impl Channel {
         self.lock().cancel(first, count);
     }
 
+    fn cancel_unstarted(&self, first: u64, count: u64) -> u32 {
+        self.lock().cancel_unstarted(first, count)
+    }
+
     fn query(&self, kind: u8, first: u64) -> PyResult<u32> {
         let kind = match kind {
             0 => QueryKind::Explain,

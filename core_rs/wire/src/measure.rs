@@ -23,6 +23,8 @@ impl<P> Message<P> {
                 | Message::StreamOutput
                 | Message::Listen { .. }
                 | Message::Output { .. }
+                | Message::CancelUnstarted { .. }
+                | Message::Withdraw { .. }
         )
     }
 
@@ -37,7 +39,9 @@ impl<P> Message<P> {
                 .sum(),
             Message::Done { segment, .. } => u64::from(segment.count),
             Message::DropBlocks { blocks, .. } => blocks.len() as u64,
-            Message::GaveBack { ranges } | Message::Holding { ranges } => ranges.len() as u64,
+            Message::GaveBack { ranges }
+            | Message::Holding { ranges }
+            | Message::Withdrawn { ranges, .. } => ranges.len() as u64,
             Message::Delete { keys } => keys.len() as u64,
             _ => 1,
         };
@@ -69,7 +73,9 @@ impl<P> Message<P> {
             }
             Message::Done { segment, .. } => 1 + segment.except.len(),
             Message::DropBlocks { blocks, .. } => blocks.len(),
-            Message::GaveBack { ranges } | Message::Holding { ranges } => ranges.len(),
+            Message::GaveBack { ranges }
+            | Message::Holding { ranges }
+            | Message::Withdrawn { ranges, .. } => ranges.len(),
             Message::Delete { keys } => keys.len(),
             Message::NodeStatus(status) => status.started.len(),
             _ => 0,

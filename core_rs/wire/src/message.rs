@@ -551,6 +551,18 @@ pub enum Message<P> {
         dropped: u64,
         payload: P,
     },
+
+    // Cancelling what has not started.
+    /// 80: client to scheduler: cancels those that no executor has begun, and answers when that is decided. No credit.
+    CancelUnstarted {
+        request: u32,
+        first: Sequence,
+        count: u64,
+    },
+    /// 81: scheduler to node: give back what of the range has not started, and answer. Takes no credit.
+    Withdraw { request: u64, range: Range },
+    /// 82: node to scheduler: these have not started and are no longer here; what else it has of the range has.
+    Withdrawn { request: u64, ranges: Vec<Range> },
 }
 
 /// Elements for one executor: `skip .. skip + take` of one block.

@@ -226,6 +226,10 @@ messages! {
     70 StreamOutput;
     71 Listen { session: u64, on: bool };
     72 Output { session: u64, lines: u32, dropped: u64, payload: payload };
+
+    80 CancelUnstarted { request: u32, first: u64, count: u64 };
+    81 Withdraw { request: u64, range: record };
+    82 Withdrawn { request: u64, ranges: records };
 }
 
 records! {

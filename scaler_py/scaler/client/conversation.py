@@ -6,10 +6,11 @@ Futures refer to the conversation, not to the client: a client that was dropped 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from scaler._core import (
@@ -460,24 +461,26 @@ class Conversation:
                 self.channel.cancel(first, count)
                 self.write()
 
-    def cancel_queued(self, futures: Sequence[ScalerFuture], timeout: float) -> None:
-        """Cancels those that no worker has. Waits for the answers, `timeout` seconds at most for each kind.
+    def cancel_unstarted(self, futures: Sequence[ScalerFuture], timeout: float) -> None:
+        """Cancels those that no worker has begun. Waits for the answers, `timeout` seconds at most.
 
-        One that starts between the scheduler's answer and the cancellation is ended."""
+        What was not answered by then counts as begun, and may be cancelled all the same."""
+        deadline = time.monotonic() + timeout
         with self.lock:
             if self.refusal is not None or not self.welcomed:
                 return
             self.hand_over()
-            asked = [(future, self._request(self.channel.query(QUERY_STATE, future._sequence))) for future in futures]
-        self._wait_for_all([answer for _, answer in asked], timeout)
-        queued = [future for future, answer in asked if answer._outcome == (True, "queued")]
-        for future in queued:
-            self.cancel(future._sequence, 1)
-        self._wait_for_all(queued, timeout)
+            runs = _runs(sorted(future._sequence for future in futures))
+            answers = [self._request(self.channel.cancel_unstarted(start, end - start)) for start, end in runs]
+        self._wait_for_all(answers, deadline)
+        begun: set[int] = set()
+        for (start, end), answer in zip(runs, answers, strict=True):
+            begun.update(range(start, end) if answer._outcome is None else _begun(answer._outcome))
+        # Answers may overtake outcomes.
+        self._wait_for_all([future for future in futures if future._sequence not in begun], deadline)
 
-    def _wait_for_all(self, targets: Sequence[Target], timeout: float) -> None:
+    def _wait_for_all(self, targets: Sequence[Target], deadline: float) -> None:
         """Until all came true, or time is up."""
-        deadline = time.monotonic() + timeout
         with contextlib.suppress(TimeoutError):
             for target in targets:
                 self.wait_for(target, deadline - time.monotonic())
@@ -625,6 +628,25 @@ class Conversation:
         self.end(forked_error)
         # Lets go of our copy of the socket without a word to the scheduler.
         self.channel = self.turns.source = self.holds.channel = NoChannel()  # type: ignore[assignment]
+
+
+def _runs(sequences: Sequence[int]) -> list[tuple[int, int]]:
+    """(start, end) of each run of neighbours; ascending."""
+    runs: list[tuple[int, int]] = []
+    for sequence in sequences:
+        if runs and runs[-1][1] == sequence:
+            runs[-1] = runs[-1][0], sequence + 1
+        else:
+            runs.append((sequence, sequence + 1))
+    return runs
+
+
+def _begun(answer: Any) -> Iterable[int]:
+    """Of an answer to `Channel.cancel_unstarted`: the elements that go on. An error that ended all has no others."""
+    if isinstance(answer, BaseException):
+        return ()
+    spans = (span.split("-") for span in answer[1].split(",") if span)
+    return itertools.chain.from_iterable(range(int(start), int(end)) for start, end in spans)
 
 
 def forked_error() -> ClientForkedError:

@@ -24,6 +24,7 @@ mod streaming;
 #[cfg(test)]
 mod tests;
 mod times;
+mod withdrawing;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,7 @@ use queue::Queue;
 use slot::{Life, Slot};
 use storage::Upload;
 use times::Times;
+use withdrawing::Withdrawal;
 use work::{Held, Piece};
 
 /// A function that the scheduler told.
@@ -87,6 +89,7 @@ pub struct Node<P: Payload> {
     here: BTreeMap<SessionId, RangeSet>,
     arrivals: u64,
     reclaims: Vec<Reclaim>,
+    withdrawals: Vec<Withdrawal>,
     draining: Draining,
     /// Executors in a row that could not start.
     setup_failures: u32,
@@ -117,6 +120,7 @@ impl<P: Payload> Node<P> {
             here: BTreeMap::new(),
             arrivals: 0,
             reclaims: Vec::new(),
+            withdrawals: Vec::new(),
             draining: Draining::No,
             setup_failures: 0,
             listening: BTreeSet::new(),
@@ -137,6 +141,7 @@ impl<P: Payload> Node<P> {
             Message::DropBlocks { session, blocks } => self.drop_blocks(session, &blocks),
             Message::Reclaim { count } => self.reclaim(count),
             Message::CancelElements { range } => self.cancel(range),
+            Message::Withdraw { request, range } => self.withdraw(request, range),
             Message::Listen { session, on } => self.listen(session, on),
             Message::Drain => self.drain_for(false),
             Message::Exit { reason } => self.out.push(NodeOutput::Exit { reason }),
@@ -164,6 +169,7 @@ impl<P: Payload> Node<P> {
         self.now = now;
         let unsent = self.take_outcomes(unacknowledged);
         self.reclaims.clear();
+        self.withdrawals.clear();
         for piece in [
             self.queue.clear(),
             self.awaited.clear(),
@@ -396,6 +402,13 @@ impl<P: Payload> Node<P> {
     }
 
     fn give_back(&mut self, pieces: &[Piece<P>]) {
+        let ranges = self.leave_all(pieces);
+        self.out
+            .push(NodeOutput::ToScheduler(Message::GaveBack { ranges }));
+    }
+
+    /// These are no longer the node's: as ranges.
+    fn leave_all(&mut self, pieces: &[Piece<P>]) -> Vec<Range> {
         let mut ranges: Vec<Range> = Vec::new();
         for piece in pieces {
             self.leave(piece);
@@ -413,8 +426,7 @@ impl<P: Payload> Node<P> {
                 }),
             }
         }
-        self.out
-            .push(NodeOutput::ToScheduler(Message::GaveBack { ranges }));
+        ranges
     }
 }
 

@@ -43,6 +43,16 @@ impl<P: Payload> Scheduler<P> {
         }
         node.gave_back = asked;
         node.reluctant |= !asked && !ranges.is_empty();
+        self.take_given_back(from, ranges)
+    }
+
+    /// These are no longer at the node: pending again, or answered where they were cancelled.
+    pub(super) fn take_given_back(
+        &mut self,
+        from: NodeIndex,
+        ranges: &[Range],
+    ) -> Result<(), String> {
+        check::ranges(ranges)?;
         for range in ranges {
             let end = range.first + range.count;
             let owner = self.session_of(range.session);

@@ -165,6 +165,7 @@ impl<P: Payload> Scheduler<P> {
 
     fn node_left(&mut self, index: NodeIndex) {
         self.node_died(index);
+        self.withdrawn_by_death(index);
         let (node, gone) = self.nodes.remove(index);
         self.functions
             .forget_node(index, node.functions.into_iter());
@@ -228,6 +229,7 @@ impl<P: Payload> Scheduler<P> {
     pub(super) fn forget_session(&mut self, index: SessionIndex) {
         let session = self.sessions.remove(index as usize);
         debug_assert!(session.arrays.is_empty());
+        self.withdrawals.forget(session.id);
         if session.streams {
             self.tell_nodes_to_listen(session.id, false);
         }

@@ -38,6 +38,7 @@ mod stealing;
 mod streaming;
 #[cfg(test)]
 mod tests;
+mod withdrawing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,6 +56,7 @@ use objects::Objects;
 use options::OptionsTable;
 use resync::Orphans;
 use sessions::Session;
+use withdrawing::Withdrawals;
 
 #[cfg(feature = "planted")]
 pub use config::Bugs;
@@ -86,6 +88,7 @@ pub struct Scheduler<P> {
     /// Elements that sessions left behind at nodes.
     ghosts: BTreeMap<SessionId, u64>,
     ended: Ended,
+    withdrawals: Withdrawals,
 
     /// Counts submissions.
     order: u64,
@@ -135,6 +138,7 @@ impl<P: Payload> Scheduler<P> {
             orphans: BTreeMap::new(),
             ghosts: BTreeMap::new(),
             ended: Ended::default(),
+            withdrawals: Withdrawals::default(),
             order: 0,
             used: 0,
             bytes: 0,
@@ -212,6 +216,11 @@ impl<P: Payload> Scheduler<P> {
             Message::HoldObject { key, size } => self.hold_object(session, key, size),
             Message::ReleaseObject { key } => self.release_object(session, key),
             Message::StreamOutput => self.stream_output(session),
+            Message::CancelUnstarted {
+                request,
+                first,
+                count,
+            } => self.cancel_unstarted(session, request, first, count),
             Message::Heartbeat => {}
             _ => return Err("a client does not say that".into()),
         }
@@ -222,6 +231,7 @@ impl<P: Payload> Scheduler<P> {
         match message {
             Message::Done { session, segment } => self.done(node, session, segment)?,
             Message::GaveBack { ranges } => self.gave_back(node, &ranges)?,
+            Message::Withdrawn { request, ranges } => self.withdrawn(node, request, &ranges)?,
             Message::Lost {
                 session,
                 sequence,

@@ -188,6 +188,16 @@ impl<P: Payload> Session<P> {
         }
     }
 
+    /// Asks for an end of those elements that no executor has begun; the number comes back with the answer, whose text
+    /// names the others: `first-end,` for each run of them.
+    pub fn cancel_unstarted(&mut self, first: Sequence, count: u64) -> u32 {
+        self.request(|request| Message::CancelUnstarted {
+            request,
+            first,
+            count,
+        })
+    }
+
     /// Asks about a task; the number comes back with the answer.
     pub fn query(&mut self, kind: QueryKind, first: Sequence) -> u32 {
         self.request(|request| Message::Query {

@@ -482,6 +482,19 @@ pub fn sample(kind: u8, draw: &mut impl Draw) -> Message<Bytes> {
             dropped: draw.u64(),
             payload: draw.payload(),
         },
+        80 => CancelUnstarted {
+            request: draw.u32(),
+            first: draw.u64(),
+            count: draw.u64(),
+        },
+        81 => Withdraw {
+            request: draw.u64(),
+            range: range(draw),
+        },
+        82 => Withdrawn {
+            request: draw.u64(),
+            ranges: draw.list(range),
+        },
         _ => panic!("no sample of kind {kind}"),
     }
 }

@@ -8,3 +8,4 @@ mod rig;
 mod storage;
 mod streaming;
 mod watching;
+mod withdrawing;

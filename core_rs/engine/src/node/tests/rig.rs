@@ -285,7 +285,7 @@ impl Rig {
         match &message {
             Message::Done { segment, .. } => answered(segment.first, segment.count.into()),
             Message::Lost { sequence, .. } => answered(*sequence, 1),
-            Message::GaveBack { ranges } => ranges
+            Message::GaveBack { ranges } | Message::Withdrawn { ranges, .. } => ranges
                 .iter()
                 .for_each(|range| answered(range.first, range.count)),
             _ => {}

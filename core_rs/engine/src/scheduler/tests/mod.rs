@@ -13,3 +13,4 @@ mod pressing;
 mod rig;
 mod stealing;
 mod streaming;
+mod withdrawing;
