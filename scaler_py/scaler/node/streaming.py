@@ -36,7 +36,8 @@ class Streaming:
     def __init__(self, send: Send) -> None:
         self.sessions: dict[int, Gathered] = {}
         self._send_to_agent = send
-        self._lock = _thread.allocate_lock()
+        # Reentrant: a finalizer may print wherever the interpreter allocates memory, in here too.
+        self._lock = _thread.RLock()
         # Of each stream, the beginning of a line and whose it is.
         self._begun: dict[int, tuple[tuple[int, int], bytearray]] = {}
         self._alone = SENT_ALONE
@@ -49,7 +50,7 @@ class Streaming:
     def _after_fork(self) -> None:
         self.sessions = {}
         self._begun = {}
-        self._lock = _thread.allocate_lock()
+        self._lock = _thread.RLock()
 
     def listen(self, session: int, on: bool) -> None:
         with self._lock:
