@@ -96,7 +96,7 @@ class Conversation:
             session, self.holds, lambda owner: open_link(self.storage, owner), self.put_failed, self.check_open
         )
         self.book = Book()
-        self.receiver = Receiver(self, heartbeat)
+        self.receiver = Receiver(self)
         # Set when no more can be submitted: makes the exception that says why.
         self.refusal: Callable[[], BaseException] | None = None
         self.welcome = Wish()
@@ -621,7 +621,7 @@ class Conversation:
         self.turns = Turns(self.channel, self.read, self.turns.longest_wait)
         self.lock = self.turns.lock
         self.wait_for = self.turns.wait_for
-        self.receiver = Receiver(self, self.turns.longest_wait)
+        self.receiver = Receiver(self)
         self.objects.forked()
         self.settling.clear()
         self.observed.clear()
