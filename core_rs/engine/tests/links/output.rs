@@ -1,6 +1,10 @@
 //! What tasks write: it waits for no credit, and a peer that does not read costs little memory.
 
+use proptest::prelude::*;
+use scaler_engine::acceptor::AcceptorEvent;
+use scaler_engine::dialer::DialerEvent;
 use scaler_engine::link::{Link, MOST_OUTPUT_BYTES, WINDOW};
+use scaler_engine::wire::Role;
 
 use crate::pair::*;
 
@@ -120,4 +124,91 @@ fn a_new_epoch_begins_with_all_of_its_room() {
     link.begin_anew(2);
     link.send(output(SESSION, 1, MOST_OUTPUT_BYTES as usize - 64));
     assert_eq!(transmitted(&mut link), [(SESSION, 1, 0)]);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Write {
+        session: u64,
+        lines: u32,
+        bytes: usize,
+    },
+    Other {
+        bytes: usize,
+    },
+    Transmit,
+    Deliver,
+    Settle,
+    Cut,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let bytes = prop_oneof![0..1_000_usize, 100_000..700_000_usize];
+    prop_oneof![
+        6 => (0..3_u64, 0..50_u32, bytes)
+            .prop_map(|(session, lines, bytes)| Step::Write { session, lines, bytes }),
+        1 => (0..100_000_usize).prop_map(|bytes| Step::Other { bytes }),
+        3 => Just(Step::Transmit),
+        3 => Just(Step::Deliver),
+        1 => Just(Step::Settle),
+        1 => Just(Step::Cut),
+    ]
+}
+
+/// (session, lines that came or were told of as left out) of what an end was given.
+fn accounted<'a>(given: impl Iterator<Item = &'a Message>) -> [u64; 3] {
+    let mut lines = [0; 3];
+    for message in given {
+        if let Message::Output {
+            session,
+            lines: came,
+            dropped,
+            ..
+        } = message
+        {
+            lines[*session as usize] += u64::from(*came) + dropped;
+        }
+    }
+    lines
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_line_comes_once_or_is_told_of(steps in prop::collection::vec(step(), 0..80)) {
+        let mut pair = Pair::connected(Role::Client);
+        let mut written = [0; 3];
+        for step in steps {
+            match step {
+                Step::Write { session, lines, bytes } => {
+                    written[session as usize] += u64::from(lines);
+                    pair.acceptor.send(LINK, output(session, lines, bytes));
+                    pair.dialer.send(output(session, lines, bytes));
+                }
+                Step::Other { bytes } => {
+                    pair.acceptor.send(LINK, sized(0, bytes));
+                    pair.dialer.send(sized(0, bytes));
+                }
+                Step::Transmit => pair.transmit(),
+                Step::Deliver => drop((pair.deliver_to_acceptor(), pair.deliver_to_dialer())),
+                Step::Settle => pair.settle(),
+                Step::Cut => {
+                    pair.cut();
+                    pair.connect();
+                }
+            }
+        }
+        pair.run_for(SECOND);
+        let dialed = pair.dialer_events.iter().filter_map(|event| match event {
+            DialerEvent::Message(message) => Some(message),
+            _ => None,
+        });
+        prop_assert_eq!(accounted(dialed), written);
+        let accepted = pair.acceptor_events.iter().filter_map(|event| match event {
+            AcceptorEvent::Message { message, .. } => Some(message),
+            _ => None,
+        });
+        prop_assert_eq!(accounted(accepted), written);
+    }
 }
