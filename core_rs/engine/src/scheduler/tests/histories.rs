@@ -400,6 +400,15 @@ impl World {
 
     /// Peers take what they were told.
     fn hear(&mut self) {
+        let mut answers = 0;
+        while self.hear_one_answer() {
+            answers += 1;
+            assert!(answers < 1_000, "asked for ever");
+        }
+    }
+
+    /// Whether somebody had an answer to give.
+    fn hear_one_answer(&mut self) -> bool {
         assert_eq!(self.rig.ended, [], "nobody broke the rules");
         for segment in self.rig.results(self.client) {
             self.outcome(segment);
@@ -422,7 +431,7 @@ impl World {
                 }
                 let ranges = unstarted.iter().map(|&at| range(at, 1)).collect();
                 self.rig.say(link, Message::Withdrawn { request, ranges });
-                return self.hear();
+                return true;
             }
             if let Some(count) = peer.asked.take() {
                 let taken = peer.here.take_last(u64::from(count.min(5)));
@@ -431,9 +440,10 @@ impl World {
                     .map(|&(start, end)| (start, end - start))
                     .collect();
                 self.rig.give_back(link, &ranges);
-                return self.hear();
+                return true;
             }
         }
+        false
     }
 
     fn outcome(&mut self, segment: Segment<Bytes>) {
