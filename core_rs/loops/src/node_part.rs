@@ -217,6 +217,7 @@ impl NodePart {
             NodeOutput::Interrupt { slot, at } => self.executors.interrupt(slot, at),
             NodeOutput::Look { slot } => self.look(now, slot),
             NodeOutput::Flush { slot } => self.executors.flush(slot),
+            NodeOutput::Listen { session, on } => self.shared.ask(Request::Listen { session, on }),
             NodeOutput::Log { level, text } => self.log(level_name(level), text),
             NodeOutput::Exit { reason } => {
                 self.exiting.get_or_insert((reason, now + LAST_WORDS_US));

@@ -256,6 +256,16 @@ impl Running {
                     node.engine.drain_slots(now);
                 }
             }
+            Order::Output {
+                session,
+                lines,
+                dropped,
+                payload,
+            } => {
+                if let Some(node) = &mut self.parts.node {
+                    node.engine.output(now, session, lines, dropped, payload);
+                }
+            }
             Order::Listen { part, socket } => {
                 let added = self
                     .listeners

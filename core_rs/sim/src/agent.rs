@@ -280,6 +280,8 @@ impl Agent {
                 executor.line.flush += 1;
                 executor.flush(context);
             }),
+            // Simulated tasks write nothing.
+            NodeOutput::Listen { .. } => {}
             NodeOutput::Log { level, text } => {
                 context.tell(self.part, About::Part, || format!("log {level:?}: {text}"));
             }

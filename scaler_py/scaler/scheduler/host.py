@@ -117,7 +117,8 @@ class SchedulerHost:
             if executors is None:
                 running.serve(handlers)
             else:
-                running.serve({**handlers, "start_executor": executors.start}, SWEEP_SECONDS, executors.sweep)
+                ours: Handlers = {"start_executor": executors.start, "listen": executors.listen}
+                running.serve({**handlers, **ours}, SWEEP_SECONDS, executors.sweep)
         finally:
             self._loop.stop()
             if executors is not None:

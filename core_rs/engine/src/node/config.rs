@@ -1,6 +1,6 @@
 //! What a node is told at its start, and what it asks of its loop.
 
-use crate::wire::{Message, Payload};
+use crate::wire::{Message, Payload, SessionId};
 
 use super::slot::Position;
 
@@ -83,6 +83,11 @@ pub enum NodeOutput<P: Payload> {
     /// Raise the shared line's `flush`.
     Flush {
         slot: u32,
+    },
+    /// Whether somebody wants what this session's tasks write: what comes from executors' pipes goes to `output` then.
+    Listen {
+        session: SessionId,
+        on: bool,
     },
     Log {
         level: Level,

@@ -21,9 +21,11 @@ mod sanity;
 mod slot;
 mod stops;
 mod storage;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod times;
+mod withdrawing;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +44,7 @@ use queue::Queue;
 use slot::{Life, Slot};
 use storage::Upload;
 use times::Times;
+use withdrawing::Withdrawal;
 use work::{Held, Piece};
 
 /// A function that the scheduler told.
@@ -89,10 +92,13 @@ pub struct Node<P: Payload> {
     here: BTreeMap<SessionId, RangeSet>,
     arrivals: u64,
     reclaims: Vec<Reclaim>,
+    withdrawals: Vec<Withdrawal>,
     draining: Draining,
     /// Executors in a row that could not start.
     setup_failures: u32,
     next_heartbeat: u64,
+    /// Sessions whose client wants what their tasks write.
+    listening: BTreeSet<SessionId>,
     /// Since when the scheduler is away.
     away_since: Option<u64>,
     out: Vec<NodeOutput<P>>,
@@ -118,8 +124,10 @@ impl<P: Payload> Node<P> {
             here: BTreeMap::new(),
             arrivals: 0,
             reclaims: Vec::new(),
+            withdrawals: Vec::new(),
             draining: Draining::No,
             setup_failures: 0,
+            listening: BTreeSet::new(),
             away_since: Some(now),
             out: Vec::new(),
         };
@@ -144,6 +152,8 @@ impl<P: Payload> Node<P> {
             Message::DropValues { ids } => self.drop_values(&ids),
             Message::Reclaim { count } => self.reclaim(count),
             Message::CancelElements { range } => self.cancel(range),
+            Message::Withdraw { request, range } => self.withdraw(request, range),
+            Message::Listen { session, on } => self.listen(session, on),
             Message::Drain => self.drain_for(false),
             Message::Exit { reason } => self.out.push(NodeOutput::Exit { reason }),
             Message::Heartbeat => {}
@@ -170,6 +180,7 @@ impl<P: Payload> Node<P> {
         self.now = now;
         let unsent = self.take_outcomes(unacknowledged);
         self.reclaims.clear();
+        self.withdrawals.clear();
         for piece in [
             self.queue.clear(),
             self.awaited.clear(),
@@ -182,6 +193,7 @@ impl<P: Payload> Node<P> {
         }
         self.functions.clear();
         self.blocks.clear();
+        self.listen_to_nobody();
         self.drop_all_values();
         if let Draining::Drained { ends } = self.draining {
             self.draining = Draining::Yes { ends };
@@ -364,11 +376,9 @@ impl<P: Payload> Node<P> {
 
     fn done(&mut self, piece: &Piece<P>, kind: OutcomeKind, payload: P, busy_us: u64) {
         self.leave(piece);
-        self.tell_done(
-            piece.session(),
-            segment(piece.first, piece.count, kind, payload, None),
-            busy_us,
-        );
+        let mut segment = segment(piece.first, piece.count, kind, payload, None);
+        segment.busy_us = busy_us;
+        self.tell_done(piece.session(), segment);
     }
 
     fn done_cancelled(&mut self, piece: &Piece<P>) {
@@ -385,16 +395,12 @@ impl<P: Payload> Node<P> {
         self.tell_done(
             session,
             segment(first, count, OutcomeKind::Failure, empty, Some(failure)),
-            0,
         );
     }
 
-    fn tell_done(&mut self, session: SessionId, segment: Segment<P>, busy_us: u64) {
-        self.out.push(NodeOutput::ToScheduler(Message::Done {
-            session,
-            segment,
-            busy_us,
-        }));
+    fn tell_done(&mut self, session: SessionId, segment: Segment<P>) {
+        self.out
+            .push(NodeOutput::ToScheduler(Message::Done { session, segment }));
     }
 
     fn failure(&self, code: FailureCode, attempts: u32, status: i32, detail: String) -> Failure {
@@ -408,6 +414,13 @@ impl<P: Payload> Node<P> {
     }
 
     fn give_back(&mut self, pieces: &[Piece<P>]) {
+        let ranges = self.leave_all(pieces);
+        self.out
+            .push(NodeOutput::ToScheduler(Message::GaveBack { ranges }));
+    }
+
+    /// These are no longer the node's: as ranges.
+    fn leave_all(&mut self, pieces: &[Piece<P>]) -> Vec<Range> {
         let mut ranges: Vec<Range> = Vec::new();
         for piece in pieces {
             self.leave(piece);
@@ -425,8 +438,7 @@ impl<P: Payload> Node<P> {
                 }),
             }
         }
-        self.out
-            .push(NodeOutput::ToScheduler(Message::GaveBack { ranges }));
+        ranges
     }
 }
 
@@ -444,5 +456,6 @@ fn segment<P>(
         payload,
         failure,
         except: Vec::new(),
+        busy_us: 0,
     }
 }

@@ -37,13 +37,42 @@ impl<P: Payload> Scheduler<P> {
     /// The node has not started these, and does not have them any more.
     pub(super) fn gave_back(&mut self, from: NodeIndex, ranges: &[Range]) -> Result<(), String> {
         check::ranges(ranges)?;
+        let helps = ranges.iter().any(|range| self.helps_the_idle(range));
         let node = self.nodes.get_mut(from);
         let asked = std::mem::take(&mut node.reclaiming);
-        if asked && ranges.is_empty() {
+        if asked && !helps {
             node.reclaimed_in_vain(self.now);
         }
         node.gave_back = asked;
         node.reluctant |= !asked && !ranges.is_empty();
+        self.take_given_back(from, ranges)
+    }
+
+    /// Whether some node with a free slot may run elements of the range. If none, they go to the queue of a node that is
+    /// as busy as theirs, from which they would be taken back again at once.
+    fn helps_the_idle(&self, range: &Range) -> bool {
+        let Some(owner) = self.session_of(range.session) else {
+            return false;
+        };
+        let end = range.first + range.count;
+        self.arrays_in(owner, range.first, end)
+            .into_iter()
+            .any(|index| {
+                let class = self.classes.get(self.arrays[index].class);
+                self.nodes.idle.iter().any(|&signature| {
+                    let signature = self.nodes.signature(signature);
+                    signature.satisfies(&class.capabilities, class.python_minor)
+                })
+            })
+    }
+
+    /// These are no longer at the node: pending again, or answered where they were cancelled.
+    pub(super) fn take_given_back(
+        &mut self,
+        from: NodeIndex,
+        ranges: &[Range],
+    ) -> Result<(), String> {
+        check::ranges(ranges)?;
         for range in ranges {
             let end = range.first + range.count;
             let owner = self.session_of(range.session);
@@ -188,6 +217,7 @@ impl<P: Payload> Scheduler<P> {
                 detail,
             }),
             except: Vec::new(),
+            busy_us: 0,
         };
         let owner = array.session;
         self.finish(index, offset, offset + 1);

@@ -18,7 +18,6 @@ impl<P: Payload> Scheduler<P> {
         from: NodeIndex,
         id: SessionId,
         segment: Segment<P>,
-        busy_us: u64,
     ) -> Result<(), String> {
         check::segment(&segment)?;
         self.nodes.get_mut(from).got_on(self.now);
@@ -41,7 +40,7 @@ impl<P: Payload> Scheduler<P> {
                 for array in self.arrays_in(owner, start, stop) {
                     if !measured {
                         measured = true;
-                        self.measure(array, &segment, busy_us);
+                        self.measure(array, &segment);
                     }
                     here += self.done_in(from, array, (start, stop), segment.kind, &mut accepted);
                 }
@@ -75,12 +74,13 @@ impl<P: Payload> Scheduler<P> {
         }
     }
 
-    fn measure(&mut self, array: ArrayIndex, segment: &Segment<P>, busy_us: u64) {
+    fn measure(&mut self, array: ArrayIndex, segment: &Segment<P>) {
         let ran = !matches!(segment.kind, OutcomeKind::Cancelled | OutcomeKind::Failure);
         if ran {
             let elements = u64::from(segment.count) - segment.except.len() as u64;
             let function = self.arrays[array].function;
-            self.functions.get_mut(function).measure(elements, busy_us);
+            let function = self.functions.get_mut(function);
+            function.measure(elements, segment.busy_us);
         }
     }
 

@@ -154,7 +154,6 @@ fn a_large_value_is_its_clients_until_it_lets_go() {
         Message::Done {
             session: SESSION,
             segment,
-            busy_us: 1,
         },
     );
     assert!(rig.stored.is_empty());
@@ -222,7 +221,6 @@ fn a_large_value_that_came_after_the_cancel_is_deleted() {
         Message::Done {
             session: SESSION,
             segment,
-            busy_us: 1,
         },
     );
     linger(&mut rig);
