@@ -1,7 +1,7 @@
 //! Objects that go out.
 
 use super::absent::Waiting;
-use super::{FileId, Place, Store, StoreOutput};
+use super::{FileId, Store, StoreOutput};
 use crate::wire::{LinkId, Message, ObjectKey, Payload, RefusalCode};
 
 /// Gets that one peer may have under way.
@@ -73,32 +73,33 @@ impl<P: Payload> Store<P> {
                 self.send(link, Message::Missing { request });
                 continue;
             };
-            match &object.place {
-                Place::Memory(parts) => {
-                    let (size, payload) = (object.size, parts[get.part].clone());
+            let size = object.size;
+            match (&object.memory, object.file) {
+                (Some(parts), _) => {
+                    let payload = parts[get.part].clone();
                     self.send_part(link, size, payload);
                 }
-                Place::File(file) => {
-                    let (file, offset) = (*file, get.offset);
-                    let length = PART.min(object.size - offset);
+                (None, Some(file)) => {
                     get.reading = true;
-                    let reader = (link, get.request);
-                    let under_way = self
-                        .reading
-                        .get_mut(&(file, offset))
-                        .map(|readers| readers.push(reader))
-                        .is_some();
-                    if !under_way {
-                        self.reading.insert((file, offset), vec![reader]);
-                        self.out.push(StoreOutput::ReadFile {
-                            file,
-                            offset,
-                            length,
-                        });
-                    }
+                    let (reader, offset) = ((link, get.request), get.offset);
+                    self.read_file(reader, file, offset, PART.min(size - offset));
                 }
+                (None, None) => unreachable!("an object is somewhere"),
             }
         }
+    }
+
+    /// Once for all who want to read there.
+    fn read_file(&mut self, reader: (LinkId, u32), file: FileId, offset: u64, length: u64) {
+        if let Some(readers) = self.reading.get_mut(&(file, offset)) {
+            return readers.push(reader);
+        }
+        self.reading.insert((file, offset), vec![reader]);
+        self.out.push(StoreOutput::ReadFile {
+            file,
+            offset,
+            length,
+        });
     }
 
     /// The next part of the peer's first get.

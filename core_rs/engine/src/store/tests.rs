@@ -34,10 +34,25 @@ struct Rig {
 
 impl Rig {
     fn new(memory_limit: u64, spills: bool) -> Self {
-        let mut store = Store::new(StoreConfig {
+        Rig::of(StoreConfig {
             memory_limit,
             spills,
-        });
+            ..StoreConfig::default()
+        })
+    }
+
+    /// A store that keeps everything in files, too.
+    fn writing_through(memory_limit: u64) -> Self {
+        Rig::of(StoreConfig {
+            memory_limit,
+            spills: true,
+            writes_through: true,
+            ..StoreConfig::default()
+        })
+    }
+
+    fn of(config: StoreConfig) -> Self {
+        let mut store = Store::new(config);
         store.joined(CLIENT, Role::Objects, 9);
         store.joined(NODE, Role::Objects, 0);
         store.joined(SCHEDULER, Role::Scheduler, 0);
@@ -394,6 +409,8 @@ fn what_does_not_fit_into_memory_goes_to_a_file() {
         .collect();
     let write = |offset, length| StoreOutput::WriteFile {
         file: 1,
+        key: key(2),
+        size: 50,
         offset,
         payload: Bytes(length),
     };
@@ -658,8 +675,16 @@ mod histories {
         /// Whatever is said and however the disk does: the books are sane, memory stays within its limit, and when all
         /// peers have gone and all is deleted nothing is left.
         #[test]
-        fn nothing_is_left_over(deeds in prop::collection::vec(deed(), 1..100), spills in any::<bool>()) {
-            let mut rig = Rig::new(60, spills);
+        fn nothing_is_left_over(
+            deeds in prop::collection::vec(deed(), 1..100),
+            spills in any::<bool>(),
+            writes_through in any::<bool>(),
+            disk_limit in prop::option::of(50u64..100),
+            session_quota in prop::option::of(30u64..100),
+        ) {
+            let writes_through = spills && writes_through;
+            let config = StoreConfig { memory_limit: 60, spills, writes_through, disk_limit, session_quota };
+            let mut rig = Rig::of(config);
             for deed in deeds {
                 match deed {
                     Deed::Put { link, request, byte, size, offset, length } => {
@@ -672,7 +697,10 @@ mod histories {
                     Deed::Disk { fails } => disk(&mut rig, fails),
                 }
                 rig.absorb();
-                prop_assert!(rig.store.status().memory_bytes <= 60);
+                let status = rig.store.status();
+                prop_assert!(status.memory_bytes <= 60);
+                prop_assert!(status.file_bytes <= disk_limit.unwrap_or(u64::MAX));
+                prop_assert!(rig.store.used.values().all(|used| *used <= session_quota.unwrap_or(u64::MAX)));
             }
             disk(&mut rig, false);
             rig.store.left(1);
@@ -680,6 +708,7 @@ mod histories {
             rig.say(SCHEDULER, Message::DeleteSession { session: 9 });
             prop_assert_eq!(rig.store.status(), StoreStatus::default());
             prop_assert_eq!(rig.store.unwritten, 0);
+            prop_assert_eq!(rig.store.used.len(), 0);
         }
     }
 }
@@ -788,4 +817,206 @@ fn a_peer_that_left_waits_for_nothing() {
     rig.put(5, 20);
     assert_eq!(rig.store.next_wakeup(), None);
     assert_eq!(rig.told(NODE), vec![]);
+}
+
+/// What a put was refused with.
+fn refusal(told: &[Message<Bytes>]) -> (StoreErrorCode, &str) {
+    match told {
+        [Message::StoreError { code, text, .. }] => (*code, text),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn with_quota(session_quota: u64) -> Rig {
+    Rig::of(StoreConfig {
+        memory_limit: 100,
+        spills: true,
+        session_quota: Some(session_quota),
+        ..StoreConfig::default()
+    })
+}
+
+#[test]
+fn an_object_larger_than_the_quota_is_refused_to_its_putter_alone() {
+    let mut rig = with_quota(40);
+    rig.put(1, 30);
+    rig.take();
+    rig.put(2, 41);
+    let told = rig.told(CLIENT);
+    let text = "one client may have 40 bytes there";
+    assert_eq!(refusal(&told), (StoreErrorCode::Quota, text));
+    rig.put(3, 11);
+    let told = rig.told(CLIENT);
+    let text = "one client may have 40 bytes there, and this one has 30";
+    assert_eq!(refusal(&told), (StoreErrorCode::Quota, text));
+    rig.put(4, 10);
+    assert_eq!(rig.told(CLIENT), vec![Message::Stored { request: 4 }]);
+    get(&mut rig, CLIENT, 8, 1);
+    assert_eq!(rig.told(CLIENT), vec![data(8, 30, 0, 30)]);
+}
+
+#[test]
+fn a_quota_is_a_sessions_own() {
+    let mut rig = with_quota(40);
+    rig.put(1, 40);
+    rig.store.joined(8, Role::Objects, 10);
+    rig.take();
+    let key = ObjectKey {
+        session: 10,
+        hash: [1; 16],
+    };
+    let (request, size, offset, payload) = (3, 40, 0, Bytes(40));
+    rig.say(
+        8,
+        Message::Put {
+            request,
+            key,
+            size,
+            offset,
+            payload,
+        },
+    );
+    assert_eq!(rig.told(8), vec![Message::Stored { request: 3 }]);
+}
+
+#[test]
+fn an_object_that_is_there_already_needs_no_quota() {
+    let mut rig = with_quota(40);
+    rig.put(1, 40);
+    rig.put(1, 40);
+    let stored = Message::Stored { request: 1 };
+    assert_eq!(rig.told(CLIENT), vec![stored.clone(), stored]);
+    rig.say(SCHEDULER, Message::Delete { keys: vec![key(1)] });
+    rig.put(2, 40);
+    assert!(rig.told(CLIENT).contains(&Message::Stored { request: 2 }));
+}
+
+#[test]
+fn a_half_done_put_of_one_that_left_counts_no_more() {
+    let mut rig = with_quota(40);
+    rig.part(CLIENT, 1, 1, 40, 0, 20);
+    rig.store.joined(CLIENT, Role::Objects, 9);
+    rig.put(2, 40);
+    assert_eq!(rig.told(CLIENT), vec![Message::Stored { request: 2 }]);
+}
+
+#[test]
+fn what_does_not_fit_on_the_disk_is_refused_and_the_others_stay() {
+    let mut rig = Rig::of(StoreConfig {
+        memory_limit: 100,
+        spills: true,
+        disk_limit: Some(50),
+        ..StoreConfig::default()
+    });
+    rig.put(1, 100);
+    rig.part(CLIENT, 2, 2, 40, 0, 20);
+    rig.take();
+    rig.put(3, 11);
+    let told = rig.told(CLIENT);
+    let text = "40 of 50 bytes on its disk are in use";
+    assert_eq!(refusal(&told), (StoreErrorCode::Full, text));
+    rig.part(CLIENT, 2, 2, 40, 20, 20);
+    rig.done(FileDone::Written { file: 1, bytes: 40 });
+    assert!(rig.told(CLIENT).contains(&Message::Stored { request: 2 }));
+}
+
+#[test]
+fn written_through_an_object_is_stored_once_its_file_is_whole() {
+    let mut rig = Rig::writing_through(100);
+    rig.part(CLIENT, 2, 2, 50, 0, 30);
+    rig.part(CLIENT, 2, 2, 50, 30, 20);
+    rig.done(FileDone::Written { file: 1, bytes: 30 });
+    assert_eq!(rig.told(CLIENT), vec![]);
+    rig.done(FileDone::Written { file: 1, bytes: 20 });
+    assert_eq!(rig.told(CLIENT), vec![Message::Stored { request: 2 }]);
+    get(&mut rig, NODE, 7, 2);
+    let from_memory = vec![data(7, 50, 0, 30), data(7, 50, 30, 20)];
+    assert_eq!(rig.told(NODE), from_memory);
+    let (memory_bytes, file_bytes) = (50, 50);
+    assert_eq!(
+        rig.store.status(),
+        StoreStatus {
+            objects: 1,
+            memory_bytes,
+            file_bytes
+        }
+    );
+    rig.say(SCHEDULER, Message::Delete { keys: vec![key(2)] });
+    assert_eq!(rig.take(), vec![StoreOutput::DeleteFile { file: 1 }]);
+    assert_eq!(rig.store.status(), StoreStatus::default());
+}
+
+#[test]
+fn written_through_an_empty_object_has_a_file_as_well() {
+    let mut rig = Rig::writing_through(0);
+    rig.put(5, 0);
+    assert!(matches!(
+        rig.take()[..],
+        [StoreOutput::WriteFile { size: 0, .. }]
+    ));
+    rig.done(FileDone::Written { file: 1, bytes: 0 });
+    assert_eq!(rig.told(CLIENT), vec![Message::Stored { request: 5 }]);
+}
+
+#[test]
+fn written_through_what_the_disk_does_not_take_is_refused() {
+    let mut rig = Rig::writing_through(100);
+    rig.put(2, 50);
+    rig.take();
+    let error = "No space left on device".into();
+    rig.done(FileDone::Failed { file: 1, error });
+    let told = rig.told(CLIENT);
+    assert_eq!(refusal(&told).0, StoreErrorCode::Full);
+    assert!(refusal(&told).1.contains("No space left"), "{told:?}");
+    assert_eq!(rig.store.status(), StoreStatus::default());
+    assert!(rig.store.used.is_empty());
+}
+
+#[test]
+fn what_an_earlier_store_wrote_is_here_again() {
+    let mut rig = Rig::writing_through(100);
+    rig.store.found(key(1), 60, 7);
+    rig.absorb();
+    get(&mut rig, NODE, 8, 1);
+    let read = StoreOutput::ReadFile {
+        file: 7,
+        offset: 0,
+        length: 60,
+    };
+    assert_eq!(rig.take(), vec![read]);
+    rig.done(FileDone::Read {
+        file: 7,
+        offset: 0,
+        payload: Bytes(60),
+    });
+    assert_eq!(rig.told(NODE), vec![data(8, 60, 0, 60)]);
+    rig.put(2, 10);
+    let new =
+        |output: &StoreOutput<Bytes>| matches!(output, StoreOutput::WriteFile { file: 8, .. });
+    assert!(rig.take().iter().any(new), "no file's number comes again");
+}
+
+#[test]
+fn one_that_is_put_again_though_it_was_found_is_written_once() {
+    let mut rig = Rig::writing_through(100);
+    rig.store.found(key(1), 60, 7);
+    rig.part(CLIENT, 3, 1, 60, 0, 30);
+    rig.part(CLIENT, 3, 1, 60, 30, 30);
+    assert_eq!(
+        rig.take(),
+        vec![StoreOutput::Send {
+            link: CLIENT,
+            message: Message::Stored { request: 3 }
+        }]
+    );
+}
+
+#[test]
+fn of_two_files_of_one_object_one_goes() {
+    let mut rig = Rig::writing_through(100);
+    rig.store.found(key(1), 60, 7);
+    rig.store.found(key(1), 60, 9);
+    rig.absorb();
+    assert_eq!(rig.take(), vec![StoreOutput::DeleteFile { file: 9 }]);
+    assert_eq!(rig.store.status().file_bytes, 60);
 }
