@@ -11,6 +11,8 @@ use scaler_engine::store::{FileDone, Store, StoreConfig, StoreOutput, StoreStatu
 
 use crate::accepting::Accepting;
 use crate::connections::Connections;
+use crate::object_file::Content;
+use crate::object_folder::ObjectFolder;
 use crate::shared::{Request, Shared};
 use crate::spill::Spill;
 
@@ -19,6 +21,10 @@ pub struct StoreSettings {
     pub memory_limit: u64,
     /// For what does not fit; `None`: nothing goes to files.
     pub directory: Option<PathBuf>,
+    /// Everything goes to files, and the next storage finds it there.
+    pub writes_through: bool,
+    pub disk_limit: Option<u64>,
+    pub session_quota: Option<u64>,
     pub acceptor: AcceptorSettings,
     pub incarnation: u64,
     pub ticket_key: Option<TicketKey>,
@@ -33,25 +39,29 @@ pub struct StorePart {
 }
 
 impl StorePart {
-    pub fn new(settings: &StoreSettings, shared: &Arc<Shared>) -> io::Result<Self> {
-        let spill = settings
-            .directory
-            .as_ref()
-            .map(|directory| Spill::new(directory, Arc::clone(shared)));
-        let spill = spill.transpose()?;
-        let config = StoreConfig {
+    /// `folder`: where it may have files.
+    pub fn new(
+        settings: &StoreSettings,
+        folder: Option<ObjectFolder>,
+        shared: &Arc<Shared>,
+    ) -> io::Result<Self> {
+        let mut engine = Store::new(StoreConfig {
             memory_limit: settings.memory_limit,
-            spills: spill.is_some(),
-        };
+            spills: folder.is_some(),
+            writes_through: folder.is_some() && settings.writes_through,
+            disk_limit: settings.disk_limit,
+            session_quota: settings.session_quota,
+        });
+        let spill = folder.map(|folder| begin(folder, &mut engine, shared));
         Ok(StorePart {
-            engine: Store::new(config),
+            engine,
             accepting: Accepting::new(
                 settings.acceptor.clone(),
                 settings.incarnation,
                 settings.ticket_key,
             ),
             outputs: Vec::new(),
-            spill,
+            spill: spill.transpose()?,
             shared: Arc::clone(shared),
         })
     }
@@ -110,11 +120,13 @@ impl StorePart {
                 (
                     StoreOutput::WriteFile {
                         file,
+                        key,
+                        size,
                         offset,
                         payload,
                     },
                     Some(spill),
-                ) => spill.write(file, offset, payload),
+                ) => spill.write(file, Content { key, size }, offset, payload),
                 (
                     StoreOutput::ReadFile {
                         file,
@@ -140,4 +152,22 @@ impl StorePart {
     ) {
         self.accepting.transmit(now, connections, registry);
     }
+}
+
+/// With what an earlier storage left in the folder.
+fn begin(
+    folder: ObjectFolder,
+    engine: &mut Store<Bytes>,
+    shared: &Arc<Shared>,
+) -> io::Result<Spill> {
+    let (found, broken) = folder.found()?;
+    for text in broken {
+        let text = format!("an object's file is not whole, and goes: {text}");
+        let level = "warning";
+        shared.ask(Request::Log { level, text });
+    }
+    for one in &found {
+        engine.found(one.content.key, one.content.size, one.file);
+    }
+    Spill::new(folder, found, Arc::clone(shared))
 }

@@ -51,6 +51,9 @@ const STORE: &[&str] = &[
     "ticket_key",
     "memory_limit",
     "directory",
+    "writes_through",
+    "disk_limit",
+    "session_quota",
     "client_timeout",
     "worker_timeout",
     "properties",
@@ -220,9 +223,16 @@ pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
 pub fn store(dict: &Bound<'_, PyDict>) -> PyResult<StoreSettings> {
     let part = Part::new("store", dict, STORE)?;
     let directory: String = part.get("directory", String::new())?;
+    let limit = |name| {
+        let bytes: u64 = part.get(name, 0)?;
+        PyResult::Ok((bytes > 0).then_some(bytes))
+    };
     Ok(StoreSettings {
         memory_limit: part.get("memory_limit", u64::MAX)?,
         directory: (!directory.is_empty()).then(|| directory.into()),
+        writes_through: part.get("writes_through", false)?,
+        disk_limit: limit("disk_limit")?,
+        session_quota: limit("session_quota")?,
         acceptor: part.acceptor()?,
         incarnation: part.get("incarnation", linux::random())?,
         ticket_key: part.key("ticket_key")?,

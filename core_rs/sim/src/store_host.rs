@@ -27,6 +27,7 @@ impl StoreHost {
         let config = StoreConfig {
             memory_limit: context.profile.store_memory,
             spills: true,
+            ..StoreConfig::default()
         };
         let inward = Inward::new(context);
         StoreHost {
@@ -108,6 +109,7 @@ impl StoreHost {
                 file,
                 offset,
                 payload,
+                ..
             } => {
                 let bytes = self.files.entry(file).or_default();
                 if bytes.len() as u64 != offset {

@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::wire::{LinkId, Message, ObjectKey, Payload, RefusalCode, Role, SessionId};
 use absent::Absent;
 use gets::Get;
+pub use gets::PART;
 use puts::Put;
 
 #[derive(Clone, Debug, Default)]
@@ -97,6 +98,8 @@ pub enum FileDone<P> {
 
 /// In memory, in a file, or both.
 struct Object<P> {
+    /// No other has had it.
+    number: u64,
     size: u64,
     memory: Option<Vec<P>>,
     file: Option<FileId>,
@@ -151,6 +154,7 @@ pub struct Store<P: Payload> {
     /// When it was last told the time: each turn.
     now: u64,
     last_file: FileId,
+    last_object: u64,
     /// Of objects in memory and of puts that will be.
     memory: u64,
     file_bytes: u64,
@@ -172,6 +176,7 @@ impl<P: Payload> Store<P> {
             used: BTreeMap::new(),
             now: 0,
             last_file: 0,
+            last_object: 0,
             memory: 0,
             file_bytes: 0,
             unwritten: 0,

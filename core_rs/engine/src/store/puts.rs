@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{FileId, Object, Store, StoreOutput};
+use super::{FileId, Store, StoreOutput};
 use crate::wire::{LinkId, Message, ObjectKey, Payload, RefusalCode, StoreErrorCode};
 
 /// Puts that one peer may have under way.
@@ -190,15 +190,7 @@ impl<P: Payload> Store<P> {
     fn keep(&mut self, put: Put<P>) {
         *self.used.entry(put.key.session).or_default() += put.size - put.charge();
         let file = put.into.file.map(|to| to.file);
-        if let Some(file) = file {
-            self.files.insert(file, put.key);
-        }
-        let object = Object {
-            size: put.size,
-            memory: put.into.memory,
-            file,
-        };
-        self.objects.insert(put.key, object);
+        self.add(put.key, put.size, put.into.memory, file);
     }
 
     pub(super) fn written(&mut self, file: FileId, bytes: u64) {

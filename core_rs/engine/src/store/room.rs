@@ -16,13 +16,27 @@ impl<P: Payload> Store<P> {
         }
         *self.used.entry(key.session).or_default() += size;
         self.file_bytes += size;
-        self.files.insert(file, key);
+        self.add(key, size, None, Some(file));
+    }
+
+    pub(super) fn add(
+        &mut self,
+        key: ObjectKey,
+        size: u64,
+        memory: Option<Vec<P>>,
+        file: Option<FileId>,
+    ) {
+        self.last_object += 1;
         let object = Object {
+            number: self.last_object,
             size,
-            memory: None,
-            file: Some(file),
+            memory,
+            file,
         };
         self.objects.insert(key, object);
+        if let Some(file) = file {
+            self.files.insert(file, key);
+        }
     }
 
     /// Where an object of that size goes; that much is set aside.

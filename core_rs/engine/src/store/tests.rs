@@ -390,6 +390,21 @@ fn an_object_deleted_while_it_is_read_ends_in_missing() {
     assert_eq!(rig.told(NODE), vec![Message::Missing { request: 7 }]);
 }
 
+#[test]
+fn a_get_of_one_that_went_does_not_go_on_with_another_of_its_name() {
+    let mut rig = Rig::new(u64::MAX, false);
+    for part in 0..5 {
+        rig.part(CLIENT, 1, 5, 5 * PART as u64, part * PART as u64, PART);
+    }
+    get(&mut rig, NODE, 7, 5);
+    rig.say(SCHEDULER, Message::Delete { keys: vec![key(5)] });
+    rig.put(5, 20);
+    rig.take();
+    rig.store.backlog(NODE, 0);
+    rig.absorb();
+    assert_eq!(rig.told(NODE), vec![Message::Missing { request: 7 }]);
+}
+
 /// A store whose memory is taken, with an object on disk as file 1.
 fn spilled() -> Rig {
     let mut rig = Rig::new(100, true);
