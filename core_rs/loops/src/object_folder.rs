@@ -31,19 +31,9 @@ pub struct ObjectFolder {
 }
 
 impl ObjectFolder {
-    /// kept: it stays after the storage's end, for the next one. Else it is new, and those of killed storages go.
-    pub fn open(directory: &Path, kept: bool) -> io::Result<ObjectFolder> {
-        make(directory)?;
-        // Nobody makes a folder while another looks for those that are nobody's.
-        let guard = File::open(directory)?;
-        let guarded = flock(&guard, FlockOperation::LockExclusive).is_ok();
-        if guarded {
-            remove_left_over(directory);
-        }
-        let path = match kept {
-            true => directory.join(KEPT),
-            false => directory.join(format!("{PASSING}{:016x}", linux::random())),
-        };
+    /// The one that stays after the storage's end, for the next one.
+    pub fn kept(directory: &Path) -> io::Result<ObjectFolder> {
+        let path = directory.join(KEPT);
         make(&path)?;
         let lock = lock(&path)?.ok_or_else(|| {
             let text = "another object storage uses it";
@@ -51,9 +41,31 @@ impl ObjectFolder {
         })?;
         Ok(ObjectFolder {
             path,
-            kept,
+            kept: true,
             _lock: lock,
         })
+    }
+
+    /// A new one, which goes with its storage; those of killed storages go now.
+    pub fn passing(directory: &Path) -> io::Result<ObjectFolder> {
+        make(directory)?;
+        remove_left_over(directory);
+        loop {
+            let path = directory.join(format!("{PASSING}{:016x}", linux::random()));
+            make(&path)?;
+            // Another storage may take it for left over before it is locked.
+            match lock(&path) {
+                Ok(Some(lock)) if path.join(LOCK).exists() => {
+                    return Ok(ObjectFolder {
+                        path,
+                        kept: false,
+                        _lock: lock,
+                    })
+                }
+                Err(error) if path.exists() => return Err(error),
+                _ => {}
+            }
+        }
     }
 
     /// What is there and whole; the rest is removed. The second: what was wrong with what had been whole.

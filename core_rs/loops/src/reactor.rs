@@ -50,7 +50,10 @@ impl Reactor {
     pub fn new(settings: Settings) -> io::Result<Reactor> {
         let objects = settings.store.as_ref().and_then(|store| {
             let directory = store.directory.as_ref()?;
-            Some(ObjectFolder::open(directory, store.writes_through))
+            Some(match store.writes_through {
+                true => ObjectFolder::kept(directory),
+                false => ObjectFolder::passing(directory),
+            })
         });
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), Token(WAKER))?;

@@ -23,7 +23,8 @@ def object_folder() -> Iterator[str]:
     _remove_left_over(base)
     path, lock = _make(base)
     try:
-        yield str(path)
+        # The lock on the folder itself is ours.
+        yield str(path / "stored")
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(lock)
