@@ -9,6 +9,7 @@
 //! come by another connection than the task, or come again after this storage lost them.
 
 mod absent;
+mod asking;
 mod gets;
 mod puts;
 mod room;
@@ -151,6 +152,8 @@ pub struct Store<P: Payload> {
     absent: Absent,
     /// Bytes of the sessions' objects, those on their way in included.
     used: BTreeMap<SessionId, u64>,
+    /// When the scheduler is asked which sessions are over.
+    ask_at: Option<u64>,
     /// When it was last told the time: each turn.
     now: u64,
     last_file: FileId,
@@ -174,6 +177,7 @@ impl<P: Payload> Store<P> {
             files: BTreeMap::new(),
             absent: Absent::default(),
             used: BTreeMap::new(),
+            ask_at: None,
             now: 0,
             last_file: 0,
             last_object: 0,
@@ -203,6 +207,9 @@ impl<P: Payload> Store<P> {
             held: false,
         };
         self.peers.insert(link, peer);
+        if role == Role::Scheduler {
+            self.ask_soon();
+        }
     }
 
     /// A peer is gone for good: its half-done puts go too.
@@ -279,10 +286,12 @@ impl<P: Payload> Store<P> {
     pub fn tick(&mut self, now: u64) {
         self.now = now;
         self.give_up_absent();
+        self.ask_if_due();
     }
 
     pub fn next_wakeup(&self) -> Option<u64> {
-        self.absent.next_wakeup()
+        let next = [self.absent.next_wakeup(), self.ask_at];
+        next.into_iter().flatten().min()
     }
 
     pub fn drain(&mut self, out: &mut Vec<StoreOutput<P>>) {

@@ -742,14 +742,14 @@ fn a_get_that_comes_before_its_object_waits_for_it() {
     rig.part(CLIENT, 1, 5, 30, 20, 10);
     let parts = vec![data(7, 30, 0, 20), data(7, 30, 20, 10)];
     assert_eq!(rig.told(NODE), parts);
-    assert_eq!(rig.store.next_wakeup(), None);
+    assert_eq!(rig.store.absent.next_wakeup(), None);
 }
 
 #[test]
 fn an_object_that_does_not_come_is_missing_in_the_end() {
     let mut rig = Rig::new(100, false);
     get(&mut rig, NODE, 7, 5);
-    let end = rig.store.next_wakeup().expect("its patience ends");
+    let end = rig.store.absent.next_wakeup().expect("its patience ends");
     rig.store.tick(end - 1);
     rig.absorb();
     assert_eq!(rig.told(NODE), vec![]);
@@ -780,18 +780,18 @@ fn where_its_client_has_long_been_quiet_nobody_waits_long() {
     let key = key(5);
     let get = |request| Message::Get { request, key };
     rig.store.handle(later, NODE, get(7));
-    assert_eq!(rig.store.next_wakeup(), Some(later + 1_000_000));
+    assert_eq!(rig.store.absent.next_wakeup(), Some(later + 1_000_000));
     rig.store.joined(CLIENT, Role::Objects, 9);
     rig.store.tick(later + 1_000_000);
     rig.store.handle(later + 1_000_000, NODE, get(8));
     let end = later + 1_000_000 + absent::PATIENCE_US;
     assert_ne!(
-        rig.store.next_wakeup(),
+        rig.store.absent.next_wakeup(),
         Some(end),
         "it was waited for in vain"
     );
     rig.put(5, 20);
-    assert_eq!(rig.store.next_wakeup(), None);
+    assert_eq!(rig.store.absent.next_wakeup(), None);
 }
 
 #[test]
@@ -821,7 +821,7 @@ fn nobody_waits_for_objects_of_a_session_that_is_over() {
     get(&mut rig, NODE, 7, 5);
     rig.say(SCHEDULER, Message::DeleteSession { session: 9 });
     assert_eq!(rig.told(NODE), vec![Message::Missing { request: 7 }]);
-    assert_eq!(rig.store.next_wakeup(), None);
+    assert_eq!(rig.store.absent.next_wakeup(), None);
 }
 
 #[test]
@@ -830,7 +830,7 @@ fn a_peer_that_left_waits_for_nothing() {
     get(&mut rig, NODE, 7, 5);
     rig.store.left(NODE);
     rig.put(5, 20);
-    assert_eq!(rig.store.next_wakeup(), None);
+    assert_eq!(rig.store.absent.next_wakeup(), None);
     assert_eq!(rig.told(NODE), vec![]);
 }
 
@@ -1034,4 +1034,44 @@ fn of_two_files_of_one_object_one_goes() {
     rig.absorb();
     assert_eq!(rig.take(), vec![StoreOutput::DeleteFile { file: 9 }]);
     assert_eq!(rig.store.status().file_bytes, 60);
+}
+
+/// What the store asks a scheduler, and when, after one came.
+fn asked(rig: &mut Rig, now: u64) -> Vec<Message<Bytes>> {
+    rig.store.tick(now);
+    rig.absorb();
+    rig.told(SCHEDULER)
+}
+
+#[test]
+fn the_scheduler_is_asked_of_the_sessions_that_have_objects() {
+    let mut rig = Rig::new(100, false);
+    rig.put(1, 60);
+    rig.store.found(
+        ObjectKey {
+            session: 4,
+            hash: [1; 16],
+        },
+        20,
+        7,
+    );
+    assert_eq!(asked(&mut rig, 9_999_999), vec![]);
+    let ask = |session| Message::DeleteSession { session };
+    assert_eq!(asked(&mut rig, 10_000_000), vec![ask(4), ask(9)]);
+    assert_eq!(rig.store.next_wakeup(), Some(610_000_000));
+    rig.say(SCHEDULER, ask(4));
+    assert_eq!(asked(&mut rig, 610_000_000), vec![ask(9)]);
+}
+
+#[test]
+fn of_two_schedulers_none_is_asked_for_each_has_its_own_sessions() {
+    let mut rig = Rig::new(100, false);
+    rig.put(1, 60);
+    rig.store.joined(8, Role::Scheduler, 0);
+    assert_eq!(asked(&mut rig, 10_000_000), vec![]);
+    rig.store.left(8);
+    assert_eq!(asked(&mut rig, 20_000_000).len(), 1);
+    rig.store.left(SCHEDULER);
+    assert_eq!(asked(&mut rig, 620_000_000), vec![]);
+    assert_eq!(rig.store.next_wakeup(), None);
 }
