@@ -2,10 +2,10 @@
 
     python benches/storage_spill.py [--size 10GiB] [--memory-limit 1GiB] [--write-through] [--directory FOLDER]
 
-Half of the bytes are put by the client (`send_object`), half are results of tasks; in between and at last, in another
-order, all of them are got again and compared by their hash: in a task, and in the client. Prints what it took, and
-what the storage had resident at most. Exits 1 where that is 1.3 times its limit or more (below a limit of 427 MiB: 128 MiB
-more than it), or bytes are wrong (`--no-bars`: only report). Needs as much free disk as `--size`.
+Half of the objects are put by the client (`send_object`), half are results of tasks. Once all are there they are got
+again, in another order, and compared by their hash: in a task, and in the client. Prints what it took, and what the
+storage had resident at most. Exits 1 where bytes are wrong or that is 1.3 times its limit or more (with a limit below
+427 MiB: 128 MiB more than it; `--no-bars`: only report). Needs as much free disk as `--size`.
 """
 
 import argparse

@@ -1,8 +1,10 @@
 //! One object in one file: its bytes, a sum of each part, and a tail that says what it is.
 //!
-//!     0      the object's bytes
-//!     size   16 bytes a part of 4 MiB: the beginning of its blake3
-//!     …      "SCLROBJ1" ‖ session u64 ‖ hash 16 ‖ size u64 ‖ blake3 of the sums and of this tail so far, 32
+//! ```text
+//! 0      the object's bytes
+//! size   16 bytes a part of 4 MiB: the beginning of its blake3
+//! …      "SCLROBJ1" ‖ session u64 ‖ hash 16 ‖ size u64 ‖ blake3 of the sums and of this tail so far, 32
+//! ```
 //!
 //! It is written under another name (`.part`) and gets its own once it is whole. What the machine's own death left
 //! half-written is known by its length or its tail, and what changed later by the sum of its part: wrong bytes are
