@@ -96,9 +96,9 @@ def serve_part(run: Callable[[dict[str, Any], Ending, Announce], int]) -> NoRetu
         os.set_inheritable(descriptor, False)
     settings = json.loads(_first_line(options.settings_fd))
     ending = Ending(options.settings_fd)
-    _set_up_logging(settings.pop("logging", None), settings.pop("logging_level", "WARNING"))
     announce = _Announcement(options.ready_fd)
     try:
+        _set_up_logging(settings.pop("logging", None), settings.pop("logging_level", "WARNING"))
         status = run(settings, ending, announce.ready)
     except ThreeLineError as error:
         announce.failed(type(error).__name__, error.what, error.where, error.mend)

@@ -96,6 +96,30 @@ def test_configuration_file_will_do(run: Run, home: Path) -> None:
     assert "event_loop has no effect" in output
 
 
+def test_what_the_environment_overrides_is_one_line_of_the_log(run: Run, home: Path) -> None:
+    file = home / "c.toml"
+    file.write_text('[scheduler]\nbind_address = "ipc:///nowhere/s"\n')
+    environment = {"SCALER_SCHEDULER_BIND_ADDRESS": "tcp://127.0.0.1:0", "SCALER_NETWORK_BACKEND": "ymq"}
+    scheduler = run("scheduler", "--config", str(file), **environment)
+    lines = scheduler.read_until("scheduler listens at tcp://127.0.0.1:").splitlines()
+    said = f"SCALER_SCHEDULER_BIND_ADDRESS overrides bind_address in {file}, line 2, [scheduler] bind_address"
+    assert [line.endswith(said) for line in lines].count(True) == 1
+    assert len([line for line in lines if "network_backend has no effect" in line]) == 1
+
+
+def test_a_manager_is_all_in_a_file(run: Run, home: Path, address: str) -> None:
+    """Its driver under a short name."""
+    file = home / "c.toml"
+    file.write_text(
+        f'[worker_manager]\ntype = "native"\nscheduler_address = "{address}"\nmode = "fixed"\nmax_workers = 1\n'
+    )
+    manager = run("worker_manager", "-c", str(file))
+    assert "max_workers is called max_task_concurrency now" in manager.read_until("1 workers serve")
+    with Client(address, timeout_seconds=PATIENCE) as client:
+        assert client.submit(double, 21).result(timeout=PATIENCE) == 42
+    assert manager.end()[0] == 0
+
+
 def test_no_scheduler_there_is_three_lines(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

@@ -276,6 +276,14 @@ def test_a_part_that_does_not_start_ends_what_did(start: Callable[..., Stack], h
     assert list((home / "run").iterdir()) == []
 
 
+def test_a_log_that_cannot_be_written_is_said(start: Callable[..., Stack], home: Path) -> None:
+    stack = start(STORAGE, SCHEDULER + f'logging_paths = "{home}/no/a.log"\n', MANAGER, until="error: ")
+    code, output = stack.command.finish()
+    assert code == 1
+    assert "error: scheduler did not start: The log cannot be written: No such file or directory." in output
+    assert "Traceback" not in output
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [

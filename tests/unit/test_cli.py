@@ -1,5 +1,6 @@
 """Commands: help without heavy imports, errors in three lines, exit codes, and the drivers that can be had."""
 
+import importlib
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -7,7 +8,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from scaler.cli import command, keys, object_storage_server, scheduler, worker_manager
+import scaler
+from scaler.cli import command, keys, object_storage_server, scheduler, stack, worker_manager
 from scaler.config.usage import UsageError
 from scaler.managers import loading
 from scaler.managers.api import Context, DriverInfo, Family, HookSpec, OptionModel, Owner
@@ -90,6 +92,8 @@ def test_manager_without_arguments_shows_its_help(capsys: pytest.CaptureFixture[
         (["native", "tcp://a:1", "--mode", "Fixed"], "one of fixed, dynamic"),
         (["native", "tcp://a:1", "-mtc", "-1"], "greater than 0"),
         (["--mode", "fixed"], "The driver is missing"),
+        (["-c"], "The driver is missing"),
+        (["-c", "/no/such/file"], "The file cannot be read: No such file or directory"),
     ],
 )
 def test_manager_says_what_to_do(arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,6 +101,80 @@ def test_manager_says_what_to_do(arguments: list[str], told: str, capsys: pytest
     error = capsys.readouterr().err
     assert told in error
     assert len(error.splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "told"),
+    [
+        ("", "", "The file has 0 worker managers."),
+        (2 * '[[worker_manager]]\ntype = "native"\n', "", "say which: scaler_worker_manager DRIVER -c FILE"),
+        ("[worker_manager]\n", ", line 1", "A [[worker_manager]] has no type."),
+        ('[worker_manager]\ntype = "natve"\n', ", line 2, [worker_manager] type", "did you mean native?"),
+        (
+            '[worker_manager]\ntype = "aws_raw_ecs"\n',
+            ", line 2, [worker_manager] type",
+            "pip install scaler-plugin-ecs",
+        ),
+        ('[worker_manager]\ntype = "ecs"\n', ", line 2, [worker_manager] type", "pip install scaler-plugin-ecs"),
+        ('[worker_manager]\ntype = "batch"\n', ", line 2, [worker_manager] type", "pip install scaler-plugin-batch"),
+        ('[worker_manager]\ntype = "orb"\n', ", line 2, [worker_manager] type", "pip install scaler-plugin-orb"),
+        ('[worker_manager]\ntype = "native"\nmod = 1\n', ", line 3, [worker_manager] mod", "did you mean mode?"),
+        ('[worker_manager]\ntype = "native"\n[worker_manager]\n', ", line 3", "[worker_manager] is there twice"),
+    ],
+)
+@pytest.mark.parametrize("before", [[], ["--logging-level", "INFO"]], ids=["alone", "behind an option"])
+def test_manager_from_a_file_says_what_to_do(
+    text: str, where: str, told: str, before: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    assert command.run_command(worker_manager._main, [*before, f"--config={path}"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[1] == f"  where: {path}{where}"
+    assert told in lines[0] or told in lines[2]
+
+
+@pytest.mark.parametrize("text", ['[worker_manager]\ntype = "native"\n', "[native_worker_adapter]\n"])
+def test_manager_from_a_file_may_have_a_short_or_an_older_name(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f'{text}scheduler_address = "tcp://127.0.0.1:1"\n')
+    for arguments in (["-c", str(path)], ["native", "-c", str(path)], ["baremetal_native", "-c", str(path)]):
+        assert command.run_command(worker_manager._main, arguments) == 2
+        assert "has no dynamic mode" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_version_is_printed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = importlib.import_module(f"scaler.cli.{name}")
+    try:
+        code = command.run_command(module._main, ["--version"])
+    except SystemExit as ended:
+        code = ended.code
+    assert code in (0, None)
+    assert capsys.readouterr().out == f"{scaler.__version__}\n"
+
+
+@pytest.mark.parametrize("name", ["stack", "keys", "worker_manager"])
+def test_nothing_typed_is_answered_by_the_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = importlib.import_module(f"scaler.cli.{name}")
+    assert command.run_command(module._main, []) == 2
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", module.HELP)
+
+
+def test_help_is_grouped(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        worker_manager._main(["native", "--help"])
+    text = capsys.readouterr().out
+    headings = [line for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == [
+        *("driver baremetal_native:", "worker manager:", "workers:", "keys and network:", "logging:", "general:"),
+    ]
+    assert "--mode is SCALER_MODE, ADDRESS is SCALER_SCHEDULER_ADDRESS" in text
+    assert all(len(line) <= 120 for line in text.splitlines())
 
 
 def test_list_names_the_native_driver(capsys: pytest.CaptureFixture[str]) -> None:
@@ -155,6 +233,37 @@ def test_driver_is_a_module_of_plain_functions(monkeypatch: pytest.MonkeyPatch) 
     assert driver.info.name == "mine"
     assert driver.hook.start(context=context, requests=[]) == [5]
     assert driver.hook.commands() is None
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "told"),
+    [
+        ("siz = 3", ", line 4, [worker_manager] siz", "did you mean size?"),
+        ("size = 'x'", ", line 4, [worker_manager] size", "'x' will not do"),
+        ("size = 3\nsize = 4", ", line 5, [worker_manager] size", "'size' is there twice."),
+        ("max_workers = 'x'", ", line 4, [worker_manager] max_workers", "'x' will not do"),
+        # Right, up to here: then it is the mode that there is not.
+        ("size = '3'", "", "has no dynamic mode"),
+    ],
+)
+def test_options_of_another_driver_are_as_strict(
+    line: str,
+    where: str,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _driver_module("mine_strict", **_WHOLE)
+    monkeypatch.setattr(loading, "entry_points", lambda group: [EntryPoint("mine", "mine_strict", group)])
+    path = tmp_path / "config.toml"
+    path.write_text(f'[worker_manager]\ntype = "mine"\nscheduler_address = "tcp://127.0.0.1:1"\n{line}\n')
+    for main in (lambda: worker_manager._main(["-c", str(path)]), lambda: stack._main([str(path)])):
+        assert command.run_command(lambda _, main=main: main(), []) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 3
+        assert not where or lines[1] == f"  where: {path}{where}"
+        assert told in lines[0] + lines[2]
 
 
 def test_incomplete_driver_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

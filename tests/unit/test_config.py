@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+import scaler
 from scaler.config import generate, load, models, retired
 from scaler.config.command_line import CommandLine, Typed
 from scaler.config.policy import parse_policy
 from scaler.config.table import BAREMETAL_NATIVE, CLUSTER, OBJECT_STORAGE, SCHEDULER, WORKER_MANAGER
 from scaler.config.usage import UsageError
 from scaler.drivers.baremetal_native import BaremetalOptions
+from scaler.managers import tables
 from scaler.transport.errors import ConfigurationError
 
 MANAGER = [BAREMETAL_NATIVE, WORKER_MANAGER]
@@ -19,8 +21,7 @@ SYMPHONY = '[[worker_manager]]\ntype = "symphony"\n'
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for component in (SCHEDULER, OBJECT_STORAGE, CLUSTER, *MANAGER):
         for option in component.options:
-            if option.variable:
-                monkeypatch.delenv(option.variable, raising=False)
+            monkeypatch.delenv(option.variable, raising=False)
 
 
 def file(folder: Path, text: str) -> str:
@@ -36,7 +37,7 @@ def scheduler(*arguments: str) -> models.SchedulerOptions:
 
 def manager(*arguments: str) -> tuple[models.WorkerManagerOptions, BaremetalOptions]:
     typed = CommandLine("scaler_worker_manager", "", MANAGER).read(arguments)
-    given = load.gather_manager(typed, "baremetal_native", MANAGER)
+    given = tables.gather(typed, "baremetal_native", MANAGER)
     return (
         load.validate(models.WorkerManagerOptions, given, MANAGER),
         load.validate(BaremetalOptions, given, MANAGER),
@@ -109,6 +110,44 @@ def test_command_line_comes_before_environment_before_file(tmp_path: Path, monke
         ("[scheduler\n", ["no TOML", "line 1"]),
         ("\nscheduler = 3", ["scheduler is no table", "line 2", "write one [scheduler]"]),
         ("[[scheduler]]\n[[scheduler]]\n", ["more than one [scheduler]", "line 2"]),
+        (
+            '[scheduler]\nprotected = true\n\n[scheduler]\nbind_address = "tcp://a:1"\n',
+            ["The table [scheduler] is there twice.", "line 4\n", "line 1 begins it: put all of its keys there"],
+        ),
+        ("[scheduler]\n[[scheduler]]\n", ["The table [scheduler] is there twice.", "line 2\n", "line 1 begins it"]),
+        ("[[scheduler]]\n[scheduler]\n", ["The table [scheduler] is there twice.", "line 2\n", "line 1 begins it"]),
+        (
+            "[scheduler]\nmax_attempts = 1\nprotected = true\nmax_attempts = 2\n",
+            ["The key 'max_attempts' is there twice.", "line 4, [scheduler] max_attempts", "line 2 has it already"],
+        ),
+        (
+            "[scheduler]\nmax_attempts = 1\nmax-attempts = 2\n",
+            [
+                "The key 'max-attempts' is there twice.",
+                "line 3, [scheduler] max-attempts",
+                "line 2, [scheduler] max_at",
+            ],
+        ),
+        (
+            "[scheduler]\nmax_attempts = 1\n[scheduler.policy]\nmax_attempts = 2\n",
+            [
+                "The key 'max_attempts' is there twice.",
+                "line 4, [scheduler] max_attempts",
+                "line 2, [scheduler] max_at",
+            ],
+        ),
+        ("top = 1\ntop = 2\n", ["The key 'top' is there twice.", "line 2\n", "line 1 has it already"]),
+        (
+            "[object-storage-server]\n[object_storage_server]\n",
+            ["The table [object_storage_server] is there twice, once as [object-storage-server]", "line 1"],
+        ),
+        ("[scheduler]\nmax_attempts = \nprotected = 1\nprotected = 2\n", ["is no TOML: Invalid value", "line 2\n"]),
+        ("[scheduler]\n[scheduler.polcy]\n", ["There is no option 'polcy'", "line 2", "did you mean policy?"]),
+        ("[scheduler]\nmax_attempts = true", ["true will not do", "line 2, [scheduler] max_attempts", "lost workers"]),
+        ("[scheduler]\nmax_attempts = 1.5", ["1.5 will not do", "line 2, [scheduler] max_attempts", "lost workers"]),
+        ("[scheduler]\nkey_file = 3", ["3 will not do", "line 2, [scheduler] key_file", "cluster key or join token"]),
+        ("[scheduler]\nlogging_level = 'LOUD'", ["line 2, [scheduler] logging_level", "one of CRITICAL, ERROR"]),
+        ("[scheduler]\nmemory_limit = 'much'", ["'much' will not do", "line 2, [scheduler] memory_limit", "4GiB"]),
     ],
 )
 def test_wrong_file_is_said_with_file_line_and_key(text: str, told: list[str], tmp_path: Path) -> None:
@@ -123,6 +162,20 @@ def test_wrong_file_is_said_with_file_line_and_key(text: str, told: list[str], t
 def test_missing_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         scheduler("-c", str(tmp_path / "none.toml"))
+
+
+def test_file_that_is_no_text_is_said(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationError, match="cannot be read: it is not UTF-8"):
+        scheduler("-c", str(tmp_path / "config.toml"))
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        scheduler("-c", str(tmp_path))
+
+
+def test_wrong_value_in_the_environment_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCALER_MAX_ATTEMPTS", "often")
+    with pytest.raises(ConfigurationError, match="where: the environment variable SCALER_MAX_ATTEMPTS"):
+        scheduler("tcp://a:1")
 
 
 def test_missing_address_is_said_with_all_places_for_it() -> None:
@@ -238,7 +291,7 @@ def test_managers_table_is_found_by_its_type(tmp_path: Path) -> None:
 
 def test_single_managers_table_will_do_and_names_the_driver(tmp_path: Path) -> None:
     path = file(tmp_path, '[worker_manager]\ntype = "baremetal_native"\nscheduler_address = "tcp://a:1"\n')
-    assert load.driver_of(path) == "baremetal_native"
+    assert tables.only_manager(path).driver == "baremetal_native"
     assert manager("-c", path)[0].scheduler_address == "tcp://a:1"
 
 
@@ -272,6 +325,45 @@ def test_policy_sub_table_counts_as_its_keys(tmp_path: Path) -> None:
     assert scheduler("-c", path).policy_content == "allocate=capability"
 
 
+@pytest.mark.parametrize(
+    ("group", "key", "value"),
+    [
+        ("logging_config", "logging_level", "DEBUG"),
+        ("logging", "logging_level", "DEBUG"),
+        ("worker_config", "preload", "a:b"),
+        ("worker_manager_config", "worker_manager_id", "a"),
+        ("worker-manager-config", "worker-manager-id", "a"),
+    ],
+)
+def test_managers_sub_tables_count_as_their_keys(group: str, key: str, value: str, tmp_path: Path) -> None:
+    table = '[[worker_manager]]\ntype = "native"\nscheduler_address = "tcp://a:1"\n'
+    common, _ = manager("-c", file(tmp_path, f'{table}[worker_manager.{group}]\n{key} = "{value}"\n'))
+    assert getattr(common, key.replace("-", "_")) == value
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ('per_worker_capabilities = "linux,gpu=2"', "per_worker_capabilities", [("gpu", 2), ("linux", -1)]),
+        (
+            "per_worker_capabilities = { linux = -1, gpu = 2 }",
+            "per_worker_capabilities",
+            [("gpu", 2), ("linux", -1)],
+        ),
+        ('per_worker_memory_limit = "500MB"', "per_worker_memory_limit", 500_000_000),
+        ("per_worker_memory_limit = 4096", "per_worker_memory_limit", 4096),
+        ('logging_paths = ["a.log", "-"]', "logging_paths", ["a.log", "-"]),
+        ('logging_paths = "a.log"', "logging_paths", ["a.log"]),
+        ("task_timeout_seconds = 1.5", "task_timeout_seconds", 1.5),
+        ('max_task_concurrency = "7"', "max_task_concurrency", 7),
+        ("insecure = true", "insecure", True),
+    ],
+)
+def test_values_have_the_kinds_that_the_docs_say(line: str, name: str, value: object, tmp_path: Path) -> None:
+    path = file(tmp_path, f'[worker_manager]\ntype = "native"\nscheduler_address = "tcp://a:1"\n{line}\n')
+    assert getattr(manager("-c", path)[0], name) == value
+
+
 def test_sizes_have_units() -> None:
     assert scheduler("tcp://a:1", "--memory-limit", "4GiB").memory_limit == 4 << 30
 
@@ -287,6 +379,22 @@ def test_sizes_have_units() -> None:
 def test_policy_is_read(content: str, allocate: str, words: int) -> None:
     policy = parse_policy("simple", content)
     assert (policy.allocate, len(policy.words)) == (allocate, words)
+
+
+@pytest.mark.parametrize(
+    ("engine", "content", "what"),
+    [
+        *(("simple", f"scaling={name}", f"scaling={name}") for name in ("vanilla", "fixed_elastic", "capability")),
+        ("simple", "scaling=waterfall_v1", "scaling=waterfall_v1"),
+        ("waterfall_v1", "1,native,8", "policy_engine_type=waterfall_v1"),
+    ],
+)
+def test_policies_that_scale_say_in_which_version_they_do_not_and_what_works(
+    engine: str, content: str, what: str
+) -> None:
+    (word,) = parse_policy(engine, content).words
+    assert word.startswith(f"{what} has no effect in version {scaler.__version__}")
+    assert 'scaling=no and worker managers with mode = "fixed" and max_task_concurrency = N' in word
 
 
 @pytest.mark.parametrize(

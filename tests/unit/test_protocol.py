@@ -21,20 +21,25 @@ RECORDS = {
     "NodeInfo": "name text, manager text, group text, slots u32, capabilities [(text, i64)], python_minor u8, "
     "queue_size u32",
     "Welcome": "incarnation u64, epoch u32, received u64, cluster text, storage text, properties [(text, text)]",
-    "Submit": "function hash, first u64, options Options, blocks [Block], objects [ObjectUse], finished [(u32, u32)]",
+    "Submit": "function hash, first u64, options Options, blocks [Block], objects [ObjectUse], finished [(u32, u32)], "
+    "graph Graph?",
+    "Graph": "needs [Need], uses [u32]",
+    "Need": "element u32, on u64, announced bool",
+    "GivenValue": "on u64, value u64, index u32",
+    "Input": "element u32, value u64, index u32",
     "Options": "style CallStyle, capabilities [(text, i64)], priority i32, depth u16, timeout_us u64, retries u16, "
     "python_minor u8, name text",
     "Block": "count u32, form Form, payload payload",
     "ObjectUse": "element u32, key key, size u64",
     "Range": "session u64, first u64, count u64",
     "Assign": "session u64, function hash, first u64, count u32, options Options, blocks [NodeBlock], "
-    "objects [ObjectUse]",
+    "objects [ObjectUse], inputs [Input]",
     "NodeBlock": "first u64, count u32, form Form, payload payload?",
     "Segment": "first u64, count u32, kind OutcomeKind, payload payload, failure Failure?, except [u32]",
     "Failure": "code FailureCode, attempts u32, status i32, nodes [text], detail text",
     "NodeStatus": "slots u32, queued u32, running u32, rss_bytes u64, draining bool, started [Range]",
     "Chunk": "chunk u32, session u64, function hash, style CallStyle, first u64, skip u32, take u32, "
-    "block_count u32, form Form, payload payload?, depth u16",
+    "block_count u32, form Form, payload payload?, depth u16, inputs [Input]",
     "ChunkResult": "chunk u32, index u32, count u32, kind OutcomeKind, payload payload, busy_us u64",
 }
 
@@ -57,12 +62,16 @@ MESSAGES = {
     (20, "Results"): "segments [Segment]",
     (21, "Answer"): "request u32, ok bool, text text",
     (22, "Closing"): "reason text",
+    (23, "Lacking"): "sequences [u64]",
+    (24, "Given"): "given [GivenValue]",
     (30, "Assign"): RECORDS["Assign"],
     (31, "DropBlocks"): "session u64, blocks [u64]",
     (32, "Reclaim"): "count u32",
     (33, "CancelElements"): "range Range",
     (34, "Drain"): "",
     (35, "Exit"): "reason text",
+    (36, "Value"): "id u64, count u32, form Form, payload payload",
+    (37, "DropValues"): "ids [u64]",
     (40, "Done"): "session u64, segment Segment, busy_us u64",
     (41, "GaveBack"): "ranges [Range]",
     (42, "Lost"): "session u64, sequence u64, cause LossCause, status i32",
@@ -93,7 +102,8 @@ CODES = {
     "Form": "List Table Single Reference",
     "CallStyle": "Full One Star",
     "OutcomeKind": "ValueList ValueTable ValueSingle ValueReference Exception Cancelled Failure",
-    "FailureCode": "ProcessorDied WorkerDied TaskTimeout TaskMemory MissingObjects NodeSetup Rejected ObjectStorage",
+    "FailureCode": "ProcessorDied WorkerDied TaskTimeout TaskMemory MissingObjects NodeSetup Rejected ObjectStorage "
+    "Dependency",
     "LossCause": "ExecutorDied Collateral",
     "QueryKind": "Explain State Status",
     "StoreErrorCode": "Full Quota Invalid",

@@ -67,9 +67,31 @@ def test_one_manager_may_be_a_single_table_with_a_short_type(file: Path) -> None
 def test_gui_is_answered_by_one_line(file: Path) -> None:
     found = plan(file, SCHEDULER + "[gui]\n")
     assert [part.name for part in found.parts] == ["scheduler"]
-    (word,) = found.words
-    assert "the web page comes later" in word
-    assert "line 4" in word
+    assert found.words == [f"[gui] starts nothing in this version, which has no web page ({file}, line 4)"]
+
+
+@pytest.mark.parametrize("name", ["ui", "webui"])
+def test_gui_under_its_older_names_says_so(name: str, file: Path) -> None:
+    found = plan(file, SCHEDULER + f'[{name}]\nweb_host = "0.0.0.0"\nweb_port = 50001\n')
+    assert found.words == [
+        f"[{name}] is [gui] now ({file}, line 4)",
+        f"[gui] starts nothing in this version, which has no web page ({file}, line 4)",
+    ]
+
+
+@pytest.mark.parametrize("name", ["native_worker_adapter", "native_worker_manager", "fixed_native_worker_adapter"])
+def test_managers_under_their_older_names_run_and_say_so(name: str, file: Path) -> None:
+    mode = "" if name.startswith("fixed") else 'mode = "fixed"\n'
+    found = plan(file, SCHEDULER + f"[{name}]\n{mode}num_of_workers = 3\n")
+    settings = found.parts[1].settings
+    assert (settings["driver"], settings["own"], settings["options"]["max_task_concurrency"]) == (
+        *("baremetal_native", {"mode": "fixed"}),
+        3,
+    )
+    first, second = found.words
+    assert first.startswith(f'[{name}] is [[worker_manager]] with type = "baremetal_native"')
+    assert first.endswith(f"now ({file}, line 4)")
+    assert second.startswith("num_of_workers is called max_task_concurrency now")
 
 
 def test_environment_overrides_the_file_and_says_so(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,95 +101,6 @@ def test_environment_overrides_the_file_and_says_so(file: Path, monkeypatch: pyt
     assert "SCALER_MAX_TASK_CONCURRENCY overrides" in found.words[0]
 
 
-# The examples of the published pages of other versions, as they are there.
-ECS_SCHEDULER = """\
-[object_storage_server]
-bind_address = "tcp://127.0.0.1:8517"
-[scheduler]
-bind_address = "tcp://0.0.0.0:8516"
-object_storage_address = "tcp://127.0.0.1:8517"
-"""
-ECS_MANAGER = """\
-[[worker_manager]]
-type = "aws_raw_ecs"
-scheduler_address = "tcp://127.0.0.1:8516"
-worker_scheduler_address = "tcp://<PUBLIC_IP>:8516"
-object_storage_address = "tcp://<PUBLIC_IP>:8517"
-worker_manager_id = "wm-ecs"
-ecs_subnets = "subnet-0abc1234def56789a"
-aws_region = "us-east-1"
-max_task_concurrency = 4
-ecs_task_cpu = 4
-ecs_task_memory = 30
-"""
-ECS_MORE = """\
-ecs_cluster = "scaler-cluster"
-ecs_task_definition = "scaler-task-definition"
-ecs_task_image = "public.ecr.aws/v4u8j8r6/scaler:latest"
-"""
-BATCH = """\
-[[worker_manager]]
-type = "aws_hpc"
-scheduler_address = "tcp://127.0.0.1:8516"
-object_storage_address = "tcp://127.0.0.1:8517"
-worker_manager_id = "wm-batch"
-job_queue = "scaler-batch-queue"
-job_definition = "scaler-batch-job"
-s3_bucket = "scaler-batch-123456789012-us-east-1" # replace 123456789012 with your account ID
-aws_region = "us-east-1"
-max_concurrent_jobs = 100
-job_timeout_minutes = 60
-"""
-ORB = """\
-[[worker_manager]]
-type = "orb_aws_ec2"
-scheduler_address = "tcp://<SCHEDULER_IP>:8516"
-worker_manager_id = "wm-orb"
-worker_scheduler_address = "tcp://<PUBLIC_IP>:8516"
-object_storage_address = "tcp://<PUBLIC_IP>:8517"
-instance_type = "t3.medium"
-python_version = "3.14"
-requirements_txt = \"\"\"
-opengris-scaler>=1.26.6
-numpy
-pandas
-\"\"\"
-"""
-ORB_ADAPTER = """\
-# config.toml
-
-[orb_worker_adapter]
-object_storage_address = "tcp://<OSS_EXTERNAL_IP>:8517"
-adapter_web_host = "0.0.0.0"
-adapter_web_port = 8080
-image_id = "ami-0528819f94f4f5fa5"
-"""
-
-
-def test_scheduler_and_storage_of_the_published_example(file: Path) -> None:
-    storage, scheduler = plan(file, ECS_SCHEDULER).parts
-    assert storage.settings["address"] == "tcp://127.0.0.1:8517"
-    assert scheduler.settings["address"] == "tcp://0.0.0.0:8516"
-    assert scheduler.settings["object_storage"] == "tcp://127.0.0.1:8517"
-
-
-@pytest.mark.parametrize(
-    ("text", "line", "mend"),
-    [
-        (ECS_SCHEDULER + ECS_MANAGER, 7, "pip install scaler-plugin-ecs"),
-        (ECS_MANAGER + ECS_MORE, 2, "pip install scaler-plugin-ecs"),
-        (BATCH, 2, "pip install scaler-plugin-batch"),
-        (ORB, 2, "pip install scaler-plugin-orb"),
-        (ORB_ADAPTER, 3, 'it is [[worker_manager]] with type = "orb_aws_ec2" now'),
-    ],
-)
-def test_published_examples_say_what_to_install(text: str, line: int, mend: str, file: Path) -> None:
-    with pytest.raises(ConfigurationError) as found:
-        plan(file, text)
-    assert f"{file}, line {line}" in found.value.where
-    assert mend in found.value.mend
-
-
 @pytest.mark.parametrize(
     ("text", "where", "told"),
     [
@@ -175,7 +108,14 @@ def test_published_examples_say_what_to_install(text: str, line: int, mend: str,
         ("[top]\n[gui]\n", "", "The file has nothing to start."),
         ("[scheduler\n", "", "The file is no TOML"),
         ("[shceduler]\n", "line 1", "did you mean [scheduler]?"),
-        ("[native_worker_manager]\n", "line 1", 'type = "baremetal_native"'),
+        ("[native_worker_manger]\n", "line 1", "did you mean [native_worker_manager]?"),
+        ("[native_worker_manager]\n", "line 1, [native_worker_manager]", "scheduler_address is missing"),
+        ("[fixed_native_worker_adapter]\nmodus = 1\n", "line 2, [fixed_native_worker_adapter] modus", "mean mode?"),
+        (SCHEDULER + "\n[scheduler]\nprotected = true\n", "line 5", "The table [scheduler] is there twice."),
+        (SCHEDULER + "[gui]\n[webui]\n", "line 5", "There is more than one [gui]."),
+        ("[object_storage_server]\n[object-storage-server]\n", "line 1", "is there twice, once as"),
+        (SCHEDULER + MANAGER + MANAGER + "mode = 3\n", "line 12, [worker_manager] mode", "'mode' is there twice."),
+        (SCHEDULER + "protected = true\nprotected = false\n", "line 5, [scheduler] protected", "'protected' is there"),
         ("scheduler = 5\n", "line 1", "scheduler is no table"),
         ("[[scheduler]]\n[[scheduler]]\n", "line 2", "There is more than one [scheduler]"),
         ("[scheduler]\n", "line 1, [scheduler]", "bind_address is missing"),
@@ -184,6 +124,12 @@ def test_published_examples_say_what_to_install(text: str, line: int, mend: str,
         (SCHEDULER + "protected = 3\n", "line 4, [scheduler] protected", "3 will not do"),
         (SCHEDULER + 'policy_content = "allocate=evenload"\n', "line 4", "did you mean even_load?"),
         ('[scheduler]\nbind_address = "127.0.0.1:8516"\n', "line 2, [scheduler] bind_address", "tcp://127.0.0.1:8516"),
+        (SCHEDULER + "[top]\ntimeuot = 5\n", "line 5, [top] timeuot", "did you mean timeout?"),
+        (
+            SCHEDULER + "[cluster]\nnum_of_worker = 5\n",
+            "line 5, [cluster] num_of_worker",
+            "did you mean num_of_workers?",
+        ),
         (SCHEDULER + "[gui]\ngui_adress = 1\n", "line 5, [gui] gui_adress", "did you mean gui_address?"),
         ("worker_manager = [1]\n", "line 1", "worker_manager is no table"),
         ('[[worker_manager]]\nmode = "fixed"\n', "line 1", "A [[worker_manager]] has no type."),
@@ -193,7 +139,7 @@ def test_published_examples_say_what_to_install(text: str, line: int, mend: str,
         (SCHEDULER + MANAGER + "max_task_concurency = 2\n", "line 8", "did you mean max_task_concurrency?"),
         (SCHEDULER + MANAGER + "ecs_task_cpu = 2\n", "line 8", "There is no option 'ecs_task_cpu'"),
         (SCHEDULER + '[[worker_manager]]\ntype = "native"\n', "line 4", 'mode = "fixed" and max_task_concurrency = '),
-        (SCHEDULER + '[[worker_manager]]\ntype = "native"\nmode = "dynamic"\n', "line 6", "comes with scaling"),
+        (SCHEDULER + '[[worker_manager]]\ntype = "native"\nmode = "dynamic"\n', "line 6", "has no dynamic mode"),
         (
             SCHEDULER + MANAGER + 'worker_manager_id = "a"\n' + MANAGER + 'worker-manager-id = "a"\n',
             "line 13, [worker_manager] worker-manager-id (",
@@ -218,6 +164,26 @@ def test_what_cannot_be_used_is_three_lines(
 def test_a_file_that_cannot_be_read_is_three_lines(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.run_command(stack._main, [str(file)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 3
+
+
+def test_a_byte_order_mark_and_line_ends_of_windows_do_no_harm(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf" + (SCHEDULER + MANAGER + "mod = 1\n").replace("\n", "\r\n").encode())
+    with pytest.raises(ConfigurationError) as found:
+        read_plan(str(file))
+    assert found.value.where == f"{file}, line 8, [worker_manager] mod"
+
+
+def test_tables_of_other_commands_may_be_there(file: Path) -> None:
+    text = '[top]\nmonitor_address = "tcp://127.0.0.1:8518"\ntimeout = 5\n[cluster]\nnum_of_workers = 2\n'
+    found = plan(file, SCHEDULER + text)
+    assert ([part.name for part in found.parts], found.words) == (["scheduler"], [])
+
+
+def test_a_folder_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.run_command(stack._main, [str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: The file cannot be read: Is a directory.\n  where: {tmp_path}\n  to do: check its name\n"
+    )
 
 
 def test_lines_have_the_name_of_the_part_in_front(capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,6 +141,7 @@ impl Channel {
             blocks,
             objects,
             finished: Vec::new(),
+            graph: None,
         });
     }
 

@@ -149,6 +149,7 @@ impl Channel {
             blocks,
             objects,
             finished: Vec::new(),
+            graph: None,
         });
         Ok(())
     }

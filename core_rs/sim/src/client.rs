@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use scaler_engine::dialer::DialerEvent;
 use scaler_engine::session::{Session, SessionEvent};
 use scaler_engine::wire::{
-    Block, Form, Message, ObjectKey, ObjectUse, OutcomeKind, Payload, QueryKind, Role, Segment,
-    Sequence, SessionId, Submit,
+    Block, Form, Graph, Message, Need, ObjectKey, ObjectUse, OutcomeKind, Payload, QueryKind, Role,
+    Segment, Sequence, SessionId, Submit,
 };
 
 use crate::context::{Context, Event};
@@ -36,6 +36,21 @@ pub struct Client {
     dropped: BTreeMap<u64, u64>,
     functions: BTreeSet<u64>,
     said_goodbye: bool,
+}
+
+fn graph_of(array: &ArrayPlan) -> Option<Graph> {
+    let needs = array.needs.iter();
+    let graph = Graph {
+        needs: needs
+            .map(|&(element, on)| Need {
+                element,
+                on,
+                announced: on >= array.graph,
+            })
+            .collect(),
+        uses: array.uses.clone(),
+    };
+    (graph != Graph::default()).then_some(graph)
 }
 
 struct Fetch {
@@ -322,9 +337,11 @@ impl Client {
                 return;
             }
             match action.clone() {
-                Action::Submit(array) => {
-                    self.put_objects(context, &array);
-                    self.submit(context, &array);
+                Action::Submit(arrays) => {
+                    for array in arrays {
+                        self.put_objects(context, &array);
+                        self.submit(context, array);
+                    }
                 }
                 Action::Cancel { first, count } => {
                     context.oracle.cancel_asked(self.id, first, count);
@@ -391,7 +408,14 @@ impl Client {
         }
     }
 
-    fn submit(&mut self, context: &mut Context, array: &ArrayPlan) {
+    /// Of what its elements need, that which has no value to come is left out: a client has it, or knows that there is
+    /// none.
+    fn submit(&mut self, context: &mut Context, mut array: ArrayPlan) {
+        let own = array.first..array.first + array.count();
+        array
+            .needs
+            .retain(|(_, on)| own.contains(on) || self.session.may_be_needed(*on));
+        let array = &array;
         let (function, payload) = data::function(self.id, array.function);
         if self.functions.insert(array.function) {
             self.session.function(function, payload);
@@ -411,6 +435,7 @@ impl Client {
             blocks,
             objects: uses,
             finished: Vec::new(),
+            graph: graph_of(array),
         });
         if context.random.chance(500) {
             self.let_go(&objects, array.shared);

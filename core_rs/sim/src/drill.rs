@@ -357,6 +357,7 @@ impl Drill {
             options,
             blocks,
             objects,
+            inputs: Vec::new(),
         }));
     }
 

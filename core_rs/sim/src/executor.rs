@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use scaler_engine::wire::{
     Chunk, ChunkResult, Form, FunctionId, Message, ObjectKey, OutcomeKind, Payload, Sequence,
-    SessionId,
+    SessionId, ValueId,
 };
 
 use crate::context::{Context, Event};
@@ -80,6 +80,8 @@ pub struct Executor {
     answers: VecDeque<(Time, Answer)>,
     functions: BTreeSet<FunctionId>,
     objects: BTreeMap<ObjectKey, Vec<u8>>,
+    /// Values of other elements.
+    values: BTreeMap<ValueId, (Form, u32, Data)>,
     /// The block of the chunk before: its form, elements and payload.
     block: Option<(Form, u32, Data)>,
     seen_flush: u64,
@@ -113,6 +115,7 @@ impl Executor {
             answers: VecDeque::new(),
             functions: BTreeSet::new(),
             objects: BTreeMap::new(),
+            values: BTreeMap::new(),
             block: None,
             seen_flush: 0,
         }
@@ -337,6 +340,23 @@ impl Executor {
             Message::ForgetObject { key } => {
                 self.objects.remove(&key);
             }
+            Message::Value {
+                id,
+                count,
+                form,
+                payload,
+            } => {
+                if self.values.insert(id, (form, count, payload)).is_some() {
+                    context.broken(format!("executor {} got value {id} twice", self.id));
+                }
+            }
+            Message::DropValues { ids } => {
+                for id in ids {
+                    if self.values.remove(&id).is_none() {
+                        context.broken(format!("executor {} never had value {id}", self.id));
+                    }
+                }
+            }
             Message::Chunk(chunk) => self.begin(context, chunk),
             Message::Stop => self.die(context, 0, true),
             other => context.broken(format!("an executor was sent {other:?}")),
@@ -445,6 +465,7 @@ impl Executor {
         }
         self.check_argument(context, session, sequence);
         self.check_objects(context, session, sequence);
+        self.check_inputs(context, session, sequence);
     }
 
     fn check_argument(&self, context: &mut Context, session: SessionId, sequence: Sequence) {
@@ -467,6 +488,40 @@ impl Executor {
         if found != Some(data::argument(session, sequence, length).as_slice()) {
             let text = format!("element s{session:x} {sequence} was called with a wrong argument ({form:?}, {found:?})");
             context.broken(text);
+        }
+    }
+
+    fn check_inputs(&self, context: &mut Context, session: SessionId, sequence: Sequence) {
+        let State::Running(running) = &self.state else {
+            return;
+        };
+        let inputs = running.chunk.inputs.iter();
+        let own = inputs.filter(|input| input.element == running.index);
+        let needs = context.oracle.needs(session, sequence);
+        let mut taken = 0;
+        for (input, &on) in own.zip(&needs) {
+            taken += 1;
+            let expected = data::value(session, on, context.oracle.value_length(session, on));
+            let found = self.values.get(&input.value);
+            let found = found.and_then(|(form, count, payload)| match form {
+                Form::Single => Some(payload.bytes()),
+                Form::Reference => {
+                    let (key, _) = payload.as_reference()?;
+                    self.objects.get(&key).map(Vec::as_slice)
+                }
+                Form::List | Form::Table => data::table_entry(payload, *count, input.index),
+            });
+            if found != Some(expected.as_slice()) {
+                context.broken(format!(
+                    "element s{session:x} {sequence} takes the value of {on} and is given another"
+                ));
+            }
+        }
+        if taken != needs.len() {
+            context.broken(format!(
+                "element s{session:x} {sequence} takes {} values and is given {taken}",
+                needs.len()
+            ));
         }
     }
 

@@ -5,7 +5,7 @@
 //! raised and is tried again.
 
 use scaler_engine::wire::{
-    Capabilities, FailureCode, Message, OutcomeKind, Payload, Segment, Sequence, SessionId,
+    Capabilities, FailureCode, Message, OutcomeKind, Payload, Segment, Sequence, SessionId, WANTED,
 };
 
 use crate::data::{self, Data};
@@ -66,6 +66,10 @@ enum Seen {
 struct Truth {
     plan: Element,
     array: usize,
+    /// Elements whose values it takes, in order.
+    needs: Vec<Sequence>,
+    /// Its client does not want its value.
+    silent: bool,
     submitted: bool,
     cancel_asked: bool,
     runs: Vec<Run>,
@@ -135,6 +139,8 @@ impl Oracle {
         let truth = |(array, plan): (usize, &Element)| Truth {
             plan: *plan,
             array,
+            needs: Vec::new(),
+            silent: false,
             submitted: false,
             cancel_asked: false,
             runs: Vec::new(),
@@ -220,6 +226,15 @@ impl Oracle {
             let truth = self.truth_mut(session, sequence).expect("the plan has it");
             truth.submitted = true;
             truth.uses_store = uses || truth.plan.argument > 20 || truth.plan.value > 20;
+            let uses = array.uses.get((sequence - array.first) as usize);
+            truth.silent = uses.is_some_and(|&uses| uses > 0 && uses & WANTED == 0);
+        }
+        for &(offset, on) in &array.needs {
+            let large = self.value_length(session, on) > 20;
+            let truth = self.truth_mut(session, array.first + u64::from(offset));
+            let truth = truth.expect("the plan has it");
+            truth.needs.push(on);
+            truth.uses_store |= large;
         }
     }
 
@@ -289,6 +304,10 @@ impl Oracle {
             let text = format!("it runs again without a cause; before: {before:?}");
             self.violated(at, Some((session, sequence)), text);
         }
+        if let Some(on) = self.unmet(session, sequence) {
+            let text = format!("it runs before {on}, whose value it takes, gave one");
+            self.violated(at, Some((session, sequence)), text);
+        }
         let asked = self
             .session(session)
             .map(|session| session.arrays[array].options.capabilities.clone());
@@ -300,6 +319,23 @@ impl Oracle {
             );
         }
         Some((plan, ran))
+    }
+
+    pub fn needs(&self, session: SessionId, sequence: Sequence) -> Vec<Sequence> {
+        let session = self.session(session);
+        let truth = session.and_then(|session| session.elements.get(sequence as usize));
+        truth.map_or(Vec::new(), |truth| truth.needs.clone())
+    }
+
+    /// An element that it needs, and that never gave a value.
+    fn unmet(&self, session: SessionId, sequence: Sequence) -> Option<Sequence> {
+        let owner = self.session(session)?;
+        let gave = |on: &Sequence| {
+            let runs = owner.elements.get(*on as usize).map(|truth| &truth.runs);
+            runs.is_some_and(|runs| runs.iter().any(|run| run.end == End::Finished))
+        };
+        let needs = self.needs(session, sequence);
+        needs.into_iter().find(|on| !gave(on))
     }
 
     pub fn value_length(&self, session: SessionId, sequence: Sequence) -> usize {
@@ -372,7 +408,8 @@ impl Oracle {
                 if run.end == End::Running {
                     run.ended = Some(at);
                     run.end = if by_agent { End::Killed } else { End::Died };
-                    run.died = !by_agent;
+                    // The scheduler may have given its node up before.
+                    run.died |= !by_agent;
                 }
             }
         }
@@ -608,6 +645,14 @@ impl Oracle {
         if !element.submitted {
             return Err("an outcome of what was not submitted".into());
         }
+        if element.silent && value_of(segment.kind) {
+            return Err("its client is told of a value that it does not want".into());
+        }
+        let failure = segment.failure.as_ref();
+        if failure.is_some_and(|failure| failure.code == FailureCode::Dependency) {
+            let root = failure.and_then(|failure| failure.detail.parse().ok());
+            return check_fallen(owner, sequence, root.ok_or("a failure that names nobody")?);
+        }
         let objects_lost = owner.objects_lost;
         let options = &owner.arrays[element.array].options;
         match segment.kind {
@@ -650,7 +695,8 @@ impl Oracle {
     pub fn missing(&self) -> Vec<(SessionId, Sequence)> {
         let mut missing = Vec::new();
         for session in self.sessions.iter().filter(|session| !session.over) {
-            let without = |truth: &Truth| truth.submitted && truth.delivered.is_none();
+            let without =
+                |truth: &Truth| truth.submitted && !truth.silent && truth.delivered.is_none();
             missing.extend(
                 session
                     .elements
@@ -681,6 +727,33 @@ impl Oracle {
 
 fn each_offset(segment: &Segment<Data>) -> impl Iterator<Item = u32> + '_ {
     (0..segment.count).filter(|offset| segment.except.binary_search(offset).is_err())
+}
+
+fn value_of(kind: OutcomeKind) -> bool {
+    !matches!(
+        kind,
+        OutcomeKind::Exception | OutcomeKind::Cancelled | OutcomeKind::Failure
+    )
+}
+
+/// It needs `root`, itself or by others, and `root` ended without a value.
+fn check_fallen(owner: &SessionTruth, sequence: Sequence, root: Sequence) -> Result<(), String> {
+    let ended = owner.elements.get(root as usize);
+    let ended = ended.and_then(|truth| truth.delivered);
+    if ended.is_none_or(value_of) {
+        return Err(format!("it fell with {root}, which did not fall"));
+    }
+    let mut open = vec![sequence];
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(next) = open.pop() {
+        if next == root {
+            return Ok(());
+        }
+        if seen.insert(next) {
+            open.extend(&owner.elements[next as usize].needs);
+        }
+    }
+    Err(format!("it fell with {root}, which it does not need"))
 }
 
 fn check_cancelled(element: &Truth) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! What happened, to be read by people, and as one number to compare two runs by.
 
-use scaler_engine::wire::{Message, Range, Sequence, SessionId};
+use scaler_engine::wire::{Graph, Message, Range, Sequence, SessionId};
 
 use crate::data::Data;
 use crate::network::Part;
@@ -156,15 +156,23 @@ fn span(first: Sequence, count: u64) -> String {
     }
 }
 
+fn bindings(graph: &Graph) -> String {
+    let needs = graph.needs.iter();
+    let needs = needs.map(|need| format!("{}<{}", need.element, need.on));
+    let needs = needs.collect::<Vec<_>>().join(" ");
+    format!("needs [{needs}] uses {:?}", graph.uses)
+}
+
 /// A message in one line.
 pub fn brief(message: &Message<Data>) -> String {
     match message {
         Message::Submit(submit) => {
             format!(
-                "Submit {} finished {:?} {:?}",
+                "Submit {} finished {:?} {:?} {}",
                 span(submit.first, submit.count()),
                 submit.finished,
-                submit.options.capabilities
+                submit.options.capabilities,
+                submit.graph.as_ref().map_or(String::new(), bindings)
             )
         }
         Message::Assign(assign) => format!(

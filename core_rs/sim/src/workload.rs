@@ -1,6 +1,6 @@
 //! What the clients of a seed want: arrays of elements, what each element does when it runs, and what is cancelled when.
 
-use scaler_engine::wire::{CallStyle, Form, Options, Sequence};
+use scaler_engine::wire::{CallStyle, Form, Options, Sequence, WANTED};
 
 use crate::profile::Profile;
 use crate::queue::{Time, MILLISECOND, SECOND};
@@ -44,6 +44,12 @@ pub struct ArrayPlan {
     pub shared: Option<(u64, usize)>,
     /// No node will ever have what it asks for.
     pub hopeless: bool,
+    /// (offset, sequence): elements whose values its elements take, by offset.
+    pub needs: Vec<(u32, Sequence)>,
+    /// First element of what it was submitted with.
+    pub graph: Sequence,
+    /// How many elements take its elements' values, as in a submission; empty where that is not announced.
+    pub uses: Vec<u32>,
 }
 
 impl ArrayPlan {
@@ -54,9 +60,15 @@ impl ArrayPlan {
 
 #[derive(Clone, Debug)]
 pub enum Action {
-    Submit(ArrayPlan),
-    Cancel { first: Sequence, count: u64 },
-    Query { first: Sequence },
+    /// What leaves at once.
+    Submit(Vec<ArrayPlan>),
+    Cancel {
+        first: Sequence,
+        count: u64,
+    },
+    Query {
+        first: Sequence,
+    },
     Clear,
 }
 
@@ -226,7 +238,55 @@ fn array(
         blocks,
         shared,
         hopeless,
+        needs: Vec::new(),
+        graph: first,
+        uses: Vec::new(),
     }
+}
+
+/// Arrays that are submitted together, later elements taking values of earlier ones.
+fn graph(
+    profile: &Profile,
+    first: Sequence,
+    elements: &mut Vec<Element>,
+    random: &mut Random,
+) -> Vec<ArrayPlan> {
+    let mut arrays: Vec<ArrayPlan> = Vec::new();
+    for _ in 0..random.between(2, 5) {
+        let mut next = array(profile, elements.len() as u64, elements, random);
+        let own = next.first - first;
+        for offset in 0..next.count() {
+            let chained = random.chance(100) && offset > 0;
+            if chained {
+                next.needs.push((offset as u32, next.first + offset - 1));
+            }
+            for _ in 0..if own > 0 { random.below(4) } else { 0 } {
+                next.needs.push((offset as u32, first + random.below(own)));
+            }
+        }
+        next.graph = first;
+        arrays.push(next);
+    }
+    let mut uses = vec![0u32; elements.len() - first as usize];
+    for (_, on) in arrays.iter().flat_map(|array| &array.needs) {
+        uses[(on - first) as usize] += 1;
+    }
+    let mut wanted = || match random.chance(200) {
+        true => WANTED,
+        false => 0,
+    };
+    for array in &mut arrays {
+        let own = (array.first - first) as usize;
+        let uses = &uses[own..own + array.count() as usize];
+        array.uses = uses
+            .iter()
+            .map(|&uses| match uses {
+                0 => 0,
+                uses => uses | wanted(),
+            })
+            .collect();
+    }
+    arrays
 }
 
 impl SessionPlan {
@@ -241,18 +301,25 @@ impl SessionPlan {
         };
         let mut at = random.between(0, 50 * MILLISECOND);
         for _ in 0..random.between(1, 6) {
-            let array = array(
-                profile,
-                plan.elements.len() as u64,
-                &mut plan.elements,
-                random,
-            );
-            plan.actions.push((at, Action::Submit(array.clone())));
-            plan.arrays.push(array);
-            let (first, count) = plan
-                .arrays
-                .last()
-                .map_or((0, 0), |array| (array.first, array.count()));
+            let first = plan.elements.len() as u64;
+            let arrays = if random.chance(300) {
+                graph(profile, first, &mut plan.elements, random)
+            } else {
+                let mut array = array(profile, first, &mut plan.elements, random);
+                if first > 0 && random.chance(300) {
+                    // Futures as arguments: there are none of elements that are not wanted.
+                    for offset in 0..array.count().min(random.between(1, 20)) {
+                        let on = random.below(first);
+                        if plan.is_wanted(on) {
+                            array.needs.push((offset as u32, on));
+                        }
+                    }
+                }
+                vec![array]
+            };
+            plan.actions.push((at, Action::Submit(arrays.clone())));
+            plan.arrays.extend(arrays);
+            let count = plan.elements.len() as u64 - first;
             if random.chance(300) {
                 let from = first + random.below(count);
                 let most = first + count - from;
@@ -286,12 +353,19 @@ impl SessionPlan {
         plan
     }
 
+    fn is_wanted(&self, sequence: Sequence) -> bool {
+        let after = self.arrays.partition_point(|array| array.first <= sequence);
+        let array = &self.arrays[after - 1];
+        let uses = array.uses.get((sequence - array.first) as usize);
+        uses.is_none_or(|&uses| uses == 0 || uses & WANTED != 0)
+    }
+
     /// A cancel that came to lie before its submission would name what is not there.
     fn renumber(&mut self) {
         let mut known = 0;
         self.actions.retain(|(_, action)| match action {
-            Action::Submit(array) => {
-                known = array.first + array.count();
+            Action::Submit(arrays) => {
+                known = arrays.last().map_or(0, |array| array.first + array.count());
                 true
             }
             Action::Cancel { first, count } => first + count <= known,

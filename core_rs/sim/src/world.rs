@@ -561,9 +561,12 @@ impl World {
         let now = self.context.now();
         match missing.first() {
             Some(&element) => {
+                let scheduler = self.scheduler.as_ref();
+                let why = scheduler.map(|host| host.scheduler.why(element.0, element.1));
                 let text = format!(
-                    "{} elements have no outcome, long after the last fault",
-                    missing.len()
+                    "{} elements have no outcome, long after the last fault: {}",
+                    missing.len(),
+                    why.unwrap_or_default()
                 );
                 self.context.oracle.violation = Some(Violation {
                     at: now,

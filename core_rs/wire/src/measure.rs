@@ -1,6 +1,6 @@
 //! What a message weighs: whether it takes credit, how many elements and bytes it carries.
 
-use crate::{Message, Options, Payload, Segment};
+use crate::{Graph, Message, Options, Payload, Segment};
 
 impl<P> Message<P> {
     /// Whether it waits for credit. What does not leaves at once, in order with the rest of its kind.
@@ -36,6 +36,9 @@ impl<P> Message<P> {
             Message::DropBlocks { blocks, .. } => blocks.len() as u64,
             Message::GaveBack { ranges } | Message::Holding { ranges } => ranges.len() as u64,
             Message::Delete { keys } => keys.len() as u64,
+            Message::DropValues { ids } => ids.len() as u64,
+            Message::Lacking { sequences } => sequences.len() as u64,
+            Message::Given { given } => given.len() as u64,
             _ => 1,
         };
         elements.max(1)
@@ -44,6 +47,12 @@ impl<P> Message<P> {
 
 /// Header bytes of a message's numbers, or of an entry of a list: no kind has more than 12 fields.
 const NUMBERS: usize = 96;
+/// So many of the smallest entries (at most three numbers) fit into [`NUMBERS`].
+const SMALL: usize = 4;
+
+fn graph_entries(graph: &Graph) -> usize {
+    (graph.needs.len() + graph.uses.len()) / SMALL
+}
 
 impl<P> Message<P> {
     /// A bound on what it takes in a frame's header.
@@ -54,9 +63,16 @@ impl<P> Message<P> {
     fn entries(&self) -> usize {
         match self {
             Message::Submit(submit) => {
-                submit.blocks.len() + submit.objects.len() + submit.finished.len()
+                let graph = submit.graph.as_ref().map_or(0, graph_entries);
+                submit.blocks.len() + submit.objects.len() + submit.finished.len() + graph
             }
-            Message::Assign(assign) => assign.blocks.len() + assign.objects.len(),
+            Message::Assign(assign) => {
+                assign.blocks.len() + assign.objects.len() + assign.inputs.len() / SMALL
+            }
+            Message::Chunk(chunk) => chunk.inputs.len() / SMALL,
+            Message::DropValues { ids } => ids.len() / SMALL,
+            Message::Lacking { sequences } => sequences.len() / SMALL,
+            Message::Given { given } => given.len() / SMALL,
             Message::Results { segments } => {
                 segments.len()
                     + segments
@@ -114,6 +130,7 @@ impl<P: Payload> Message<P> {
             | Message::Object { payload, .. }
             | Message::LargeValue { payload, .. }
             | Message::Put { payload, .. }
+            | Message::Value { payload, .. }
             | Message::Data { payload, .. } => payload.len(),
             Message::Submit(submit) => submit.blocks.iter().map(|block| block.payload.len()).sum(),
             Message::Assign(assign) => assign

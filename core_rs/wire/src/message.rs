@@ -238,6 +238,52 @@ pub struct Submit<P> {
     /// (offset from `first`, count) of elements that had their outcome before, ascending: they do not run and get none.
     /// Empty but for a submission that is told again after a scheduler forgot.
     pub finished: Vec<(u32, u32)>,
+    /// `None`: no element needs another one's value, and the client wants all values.
+    pub graph: Option<Graph>,
+}
+
+/// What binds a submission's elements to others of their session.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Graph {
+    /// By element; an element's in the order in which its call takes them. It starts when all these values are there.
+    pub needs: Vec<Need>,
+    /// Empty: the client wants the value of each element. Otherwise an entry an element: 0, the client wants it; else its
+    /// value goes to so many elements, of this or later submissions, and is kept until these have their outcome. The
+    /// client is not told of it, unless [`WANTED`] is added.
+    pub uses: Vec<u32>,
+}
+
+/// Added to an entry of [`Graph::uses`]: the client wants the value, too.
+pub const WANTED: u32 = 1 << 31;
+
+/// An element's call takes another one's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Counted from the submission's first.
+    pub element: u32,
+    pub on: Sequence,
+    /// It is among the [`Graph::uses`] of that one.
+    pub announced: bool,
+}
+
+/// The value of `on` is entry `index` of a value that was sent; of value 0: it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenValue {
+    pub on: Sequence,
+    pub value: ValueId,
+    pub index: u32,
+}
+
+/// Names values on their way to the calls that take them, by a number that its sender never uses twice.
+pub type ValueId = u64;
+
+/// The call of `element` (counted from the assignment's or chunk's first) takes entry `index` of a value. Inputs are by
+/// element, in the order in which the call takes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Input {
+    pub element: u32,
+    pub value: ValueId,
+    pub index: u32,
 }
 
 impl<P> Submit<P> {
@@ -275,6 +321,8 @@ pub struct Assign<P> {
     pub blocks: Vec<NodeBlock<P>>,
     /// `element` counts from `first` here too.
     pub objects: Vec<ObjectUse>,
+    /// Of values that came before.
+    pub inputs: Vec<Input>,
 }
 
 /// How elements ended.
@@ -334,6 +382,9 @@ pub enum FailureCode {
     /// The submission itself is at fault: unknown function, bad form.
     Rejected = 6,
     ObjectStorage = 7,
+    /// An element whose value it needs, itself or by others, has none; `detail`: that element's sequence. Never sent: the
+    /// client knows what hangs together.
+    Dependency = 8,
 }
 
 /// Why a node lost a started element.
@@ -432,6 +483,10 @@ pub enum Message<P> {
     },
     /// 22: the cluster ends.
     Closing { reason: String },
+    /// 23: elements wait for the values of these, which had their outcome before: answered by `Given`.
+    Lacking { sequences: Vec<Sequence> },
+    /// 24: client to scheduler, between the `Value`s that it names and their `DropValues`.
+    Given { given: Vec<GivenValue> },
 
     // Scheduler to node.
     /// 30
@@ -449,6 +504,15 @@ pub enum Message<P> {
     Drain,
     /// 35: end.
     Exit { reason: String },
+    /// 36: values that assignments name; also agent to executor, and client to scheduler.
+    Value {
+        id: ValueId,
+        count: u32,
+        form: Form,
+        payload: P,
+    },
+    /// 37: nothing that is still to come takes them; also agent to executor, and client to scheduler.
+    DropValues { ids: Vec<ValueId> },
 
     // Node to scheduler.
     /// 40: `busy_us` is the time that the executor spent on these elements, together.
@@ -557,6 +621,8 @@ pub struct Chunk<P> {
     pub payload: Option<P>,
     /// Depth of nesting of these tasks.
     pub depth: u16,
+    /// Of values that came before.
+    pub inputs: Vec<Input>,
 }
 
 /// Values or one exception of elements `index .. index + count` of a chunk (0 is the chunk's first).

@@ -190,6 +190,8 @@ messages! {
     20 Results { segments: blocks };
     21 Answer { request: u32, ok: bool, text: text };
     22 Closing { reason: text };
+    23 Lacking { sequences: u64s };
+    24 Given { given: records };
 
     30 Assign(assign);
     31 DropBlocks { session: u64, blocks: u64s };
@@ -197,6 +199,8 @@ messages! {
     33 CancelElements { range: record };
     34 Drain;
     35 Exit { reason: text };
+    36 Value { id: u64, count: u32, form: code, payload: payload };
+    37 DropValues { ids: u64s };
 
     40 Done { session: u64, segment: record, busy_us: u64 };
     41 GaveBack { ranges: records };
@@ -236,7 +240,14 @@ records! {
     Welcome {
         incarnation: u64, epoch: u32, received: u64, cluster: text, storage: text, properties: properties,
     }
-    Submit<P> { function: hash, first: u64, options: record, blocks: blocks, objects: records, finished: spans }
+    Submit<P> {
+        function: hash, first: u64, options: record, blocks: blocks, objects: records, finished: spans,
+        graph: maybe_record,
+    }
+    Graph { needs: records, uses: u32s }
+    Need { element: u32, on: u64, announced: bool }
+    GivenValue { on: u64, value: u64, index: u32 }
+    Input { element: u32, value: u64, index: u32 }
     Options {
         style: code, capabilities: capabilities, priority: i32, depth: u16, timeout_us: u64, retries: u16,
         python_minor: u8, name: text,
@@ -246,6 +257,7 @@ records! {
     Range { session: u64, first: u64, count: u64 }
     Assign<P> {
         session: u64, function: hash, first: u64, count: u32, options: record, blocks: blocks, objects: records,
+        inputs: records,
     }
     NodeBlock<P> { first: u64, count: u32, form: code, payload: maybe_payload }
     Segment<P> { first: u64, count: u32, kind: code, payload: payload, failure: maybe_record, except: u32s }
@@ -253,7 +265,7 @@ records! {
     NodeStatus { slots: u32, queued: u32, running: u32, rss_bytes: u64, draining: bool, started: records }
     Chunk<P> {
         chunk: u32, session: u64, function: hash, style: code, first: u64, skip: u32, take: u32, block_count: u32,
-        form: code, payload: maybe_payload, depth: u16,
+        form: code, payload: maybe_payload, depth: u16, inputs: records,
     }
     ChunkResult<P> { chunk: u32, index: u32, count: u32, kind: code, payload: payload, busy_us: u64 }
 }
@@ -268,6 +280,7 @@ codes! {
     }
     FailureCode: "failure" {
         ProcessorDied, WorkerDied, TaskTimeout, TaskMemory, MissingObjects, NodeSetup, Rejected, ObjectStorage,
+        Dependency,
     }
     LossCause: "cause of a loss" { ExecutorDied, Collateral }
     QueryKind: "query" { Explain, State, Status }

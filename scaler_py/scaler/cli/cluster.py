@@ -15,14 +15,20 @@ if TYPE_CHECKING:
 
     from scaler.config.models import ClusterOptions
 
+COMMAND = CommandLine(
+    "scaler_cluster",
+    "Runs workers on this machine for the scheduler at ADDRESS.",
+    [CLUSTER],
+    "scaler_cluster tcp://127.0.0.1:8516 -n 8",
+)
+
 
 def main() -> None:
     sys.exit(run_command(_main))
 
 
 def _main(arguments: Sequence[str]) -> int:
-    description = "Runs workers on this machine for the scheduler at ADDRESS."
-    typed = CommandLine("scaler_cluster", description, [CLUSTER]).read(arguments)
+    typed = COMMAND.read(arguments)
 
     # Only now: help does without the rest.
     from scaler.config import load

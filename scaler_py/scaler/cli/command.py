@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable, Sequence
 
+from scaler.config.command_line import answered
+
 FAILED = 1
 MISUSED = 2
 
@@ -22,6 +24,14 @@ def run_command(main: Callable[[Sequence[str]], int], arguments: Sequence[str] |
         return FAILED
     except Exception as error:
         return _told(error)
+
+
+def printed(arguments: Sequence[str], text: str) -> int | None:
+    """The exit code where a command's help or version is all that is wanted. Nothing typed: the help, as an error."""
+    if not arguments:
+        print(text, end="", file=sys.stderr)
+        return MISUSED
+    return 0 if answered(arguments, lambda: text) else None
 
 
 def _told(error: Exception) -> int:

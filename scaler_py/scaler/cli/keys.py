@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from scaler.cli.command import run_command
+from scaler.cli.command import printed, run_command
 from scaler.config.command_line import usage_error
 from scaler.config.nearest import nearest
 
-_HELP = """\
+HELP = """\
 usage: scaler_keys create|show|export [--key-file FILE]
 
 The cluster's key, made on first use by whatever needs it.
@@ -19,6 +19,7 @@ The cluster's key, made on first use by whatever needs it.
   export   print a join token for other machines: export SCALER_KEY=<that line>
 
   --key-file FILE   the key's file (default: ~/.config/scaler/cluster.key)
+  -v, --version     print the version and end
   -h, --help        print this and end
 """
 
@@ -28,9 +29,8 @@ def main() -> None:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    if not {"--help", "-h"}.isdisjoint(arguments):
-        print(_HELP, end="")
-        return 0
+    if (code := printed(arguments, HELP)) is not None:
+        return code
     command, key_file = _parse(arguments)
     commands = {"create": _create, "show": _show, "export": _export}
     if command not in commands:

@@ -15,14 +15,20 @@ if TYPE_CHECKING:
 
     from scaler.config.models import ObjectStorageOptions
 
+COMMAND = CommandLine(
+    "scaler_object_storage_server",
+    "Runs an object storage server. A scheduler starts one of its own unless it is told of another.",
+    [OBJECT_STORAGE],
+    "scaler_object_storage_server tcp://0.0.0.0:8517 --memory-limit 4GiB",
+)
+
 
 def main() -> None:
     sys.exit(run_command(_main))
 
 
 def _main(arguments: Sequence[str]) -> int:
-    description = "Runs an object storage server. A scheduler starts one of its own unless it is told of another."
-    typed = CommandLine("scaler_object_storage_server", description, [OBJECT_STORAGE]).read(arguments)
+    typed = COMMAND.read(arguments)
 
     # Only now: help does without the rest.
     from scaler.config import load

@@ -15,14 +15,20 @@ if TYPE_CHECKING:
 
     from scaler.config.models import SchedulerOptions
 
+COMMAND = CommandLine(
+    "scaler_scheduler",
+    "Runs a scheduler. Clients and worker managers connect to its address.",
+    [SCHEDULER],
+    "scaler_scheduler tcp://0.0.0.0:8516",
+)
+
 
 def main() -> None:
     sys.exit(run_command(_main))
 
 
 def _main(arguments: Sequence[str]) -> int:
-    description = "Runs a scheduler. Clients and worker managers connect to its address."
-    typed = CommandLine("scaler_scheduler", description, [SCHEDULER]).read(arguments)
+    typed = COMMAND.read(arguments)
 
     # Only now: help does without the rest.
     from scaler.config import load

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from scaler.cli.command import MISUSED, run_command
+from scaler.cli.command import printed, run_command
 from scaler.config.command_line import usage_error
 
 _PROGRAM = "scaler"
-_HELP = """\
+HELP = """\
 usage: scaler FILE
 
 Starts the parts that the TOML file FILE has tables for, starts again what dies, and ends all of it with one Ctrl-C.
@@ -17,10 +17,11 @@ Starts the parts that the TOML file FILE has tables for, starts again what dies,
   [object_storage_server]   keeps large values; without it, the scheduler does
   [scheduler]               clients and worker managers connect to it
   [[worker_manager]]        starts workers; as many of these tables as you like, each with a worker_manager_id
-  [gui]                     the web page; comes later
+  [gui]                     nothing: this version has no web page
 
 Keys are the long options of scaler_object_storage_server, scaler_scheduler and scaler_worker_manager, with
-underscores. Without a [scheduler], worker managers serve the scheduler_address that they name.
+underscores. The environment (SCALER_…) goes before the file. Without a [scheduler], worker managers serve the
+scheduler_address that they name.
 
   -v, --version   print the version and end
   -h, --help      print this and end
@@ -41,17 +42,8 @@ def main() -> None:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    if not arguments:
-        print(_HELP, end="", file=sys.stderr)
-        return MISUSED
-    if not {"--help", "-h"}.isdisjoint(arguments):
-        print(_HELP, end="")
-        return 0
-    if not {"--version", "-v"}.isdisjoint(arguments):
-        from scaler import __version__
-
-        print(__version__)
-        return 0
+    if (code := printed(arguments, HELP)) is not None:
+        return code
     for each in arguments:
         if each.startswith("-"):
             raise usage_error(f"There is no option {each}.", _PROGRAM, f"write it in the file; see {_PROGRAM} --help")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from scaler.cli.command import MISUSED, run_command
+from scaler.cli.command import printed, run_command
 from scaler.config.command_line import CommandLine, Typed, usage_error
 from scaler.config.options import Component
 from scaler.config.table import BAREMETAL_NATIVE, WORKER_MANAGER
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scaler.managers.loading import Driver
 
 _PROGRAM = "scaler_worker_manager"
-_HELP = """\
+HELP = """\
 usage: scaler_worker_manager DRIVER ADDRESS [options]
 
 Starts and ends workers for the scheduler at ADDRESS, on the infrastructure that DRIVER knows.
@@ -40,33 +40,40 @@ def main() -> None:
 
 
 def _main(arguments: Sequence[str]) -> int:
-    if not arguments:
-        print(_HELP, end="", file=sys.stderr)
-        return MISUSED
-    if arguments[0] in {"--help", "-h"}:
-        print(_HELP, end="")
-        return 0
+    if (code := printed(arguments[:1], HELP)) is not None:
+        return code
     if arguments[0] == "--list":
         return _list()
-    if arguments[0] in {"--version", "-v"}:
-        CommandLine(_PROGRAM, "", []).read(["--version"])
     driver, rest = _driver_of(arguments)
     return _run(driver, rest)
 
 
 def _driver_of(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The driver's name, which comes first or is in a file, and the other arguments."""
     if not arguments[0].startswith("-"):
         if "://" in arguments[0]:
             mend = f"{_PROGRAM} baremetal_native {arguments[0]}; {_PROGRAM} --list shows the drivers"
             raise usage_error("The driver is missing.", arguments[0], mend)
         return arguments[0], arguments[1:]
-    from scaler.config.load import driver_of
-
-    flag, equals, inline = arguments[0].partition("=")
-    path = inline if equals else arguments[1] if len(arguments) > 1 else ""
-    if flag not in {"--config", "-c"} or not path:
+    path = _file_of(arguments)
+    if not path:
         raise usage_error("The driver is missing.", _PROGRAM, f"{_PROGRAM} --help")
-    return driver_of(path), arguments
+    from scaler.managers.tables import only_manager
+
+    table = only_manager(path)
+    if table.driver != BUILT_IN:
+        # Here, for its error to say where in the file it is named.
+        table.load_driver()
+    return table.driver, arguments
+
+
+def _file_of(arguments: Sequence[str]) -> str:
+    """The configuration file among the arguments; empty where none is named."""
+    for index, each in enumerate(arguments):
+        flag, equals, inline = each.partition("=")
+        if flag in {"--config", "-c"}:
+            return inline if equals else "".join(arguments[index + 1 : index + 2])
+    return ""
 
 
 def _list() -> int:
@@ -89,9 +96,18 @@ def _components(name: str) -> tuple[list[Component], Driver | None]:
     return [component_of(driver.info.options, WORKER_MANAGER.table), WORKER_MANAGER], driver
 
 
+def command_of(name: str, components: Sequence[Component]) -> CommandLine:
+    """The command of one driver."""
+    description = f"Starts and ends workers for the scheduler at ADDRESS, by the driver {full_name(name)}."
+    example = f"{_PROGRAM} {name} tcp://127.0.0.1:8516 --max-task-concurrency 8"
+    if full_name(name) == BUILT_IN:
+        example += " --mode fixed"
+    return CommandLine(f"{_PROGRAM} {name}", description, components, example)
+
+
 def _run(name: str, arguments: Sequence[str]) -> int:
     components, driver = _components(name)
-    command_line = CommandLine(f"{_PROGRAM} {name}", f"Starts and ends workers by the driver {name}.", components)
+    command_line = command_of(name, components)
     if driver is not None and arguments and arguments[0] in (commands := driver.hook.commands() or {}):
         from scaler.managers.running import bare_context
 
@@ -106,10 +122,11 @@ def _manage(name: str, typed: Typed, components: list[Component]) -> int:
     from scaler.config.models import WorkerManagerOptions
     from scaler.managers.loading import load_driver
     from scaler.managers.running import run_manager
+    from scaler.managers.tables import gather
     from scaler.part import Ending
 
     driver = load_driver(name)
-    given = load.gather_manager(typed, full_name(name), components)
+    given = gather(typed, driver.info.name, components)
     options = load.validate(WorkerManagerOptions, given, components)
     own = load.validate(driver.info.options, given, components)
     set_up_logging(options.logging_level, options.logging_paths, options.logging_config_file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from scaler.config.options import Component, Option
 
@@ -29,28 +29,31 @@ class Typed:
 
 
 class CommandLine:
-    """A command and the options that it takes, its own first."""
+    """A command and the options that it takes, its own first. example: a whole line, for its help."""
 
-    def __init__(self, program: str, description: str, components: Sequence[Component]) -> None:
+    def __init__(self, program: str, description: str, components: Sequence[Component], example: str = "") -> None:
         self.program = program
         self.description = description
         self.components = components
+        self.example = example
         self.options = [option for component in components for option in component.options]
 
     def read(self, arguments: Sequence[str]) -> Typed:
         """Parses; UsageError says in three lines what is wrong. `--help` and `--version` end the process."""
-        if not {"--help", "-h"}.isdisjoint(arguments):
-            print(self.help(), end="")
-            sys.exit(0)
-        if not {"--version", "-v"}.isdisjoint(arguments):
-            from scaler import __version__
-
-            print(__version__)
+        if answered(arguments, self.help):
             sys.exit(0)
         # argparse alone would take half of the time that help may.
         from scaler.config.parser import Parser
 
         return Parser(self.program, self.options).read(arguments)
+
+    def groups(self) -> dict[str, list[Option]]:
+        """The options that help shows, positional ones aside, by the headings that they stand under."""
+        found: dict[str, list[Option]] = {}
+        for option in self.options:
+            if option.kind != "positional" and not option.hidden:
+                found.setdefault(option.group or "options", []).append(option)
+        return found
 
     def help(self) -> str:
         positional = [option for option in self.options if option.kind == "positional"]
@@ -61,16 +64,42 @@ class CommandLine:
             "",
         ]
         for option in positional:
-            lines += _entry(option.metavar, _told(option))
-        lines.append("")
-        for option in self.options:
-            if option.kind != "positional" and not option.hidden:
-                lines += _entry(_flags(option), _told(option))
-        table = self.components[0].table
-        lines += _entry("-c, --config FILE", f"TOML file whose table [{table}] has what is not typed")
+            lines += _entry(option.metavar, told(option))
+        for group, options in self.groups().items():
+            lines += ["", f"{group}:"]
+            for option in options:
+                lines += _entry(flags(option), told(option))
+        lines += ["", "general:"]
+        lines += _entry(
+            "-c, --config FILE", f"TOML file whose table [{self.components[0].table}] has what is not typed"
+        )
         lines += _entry("-v, --version", "print the version and end")
         lines += _entry("-h, --help", "print this and end")
+        lines += ["", *_wrapped(self._where_from(positional), "", "")]
+        if self.example:
+            lines += ["", f"example: {self.example}"]
         return "\n".join(lines) + "\n"
+
+    def _where_from(self, positional: list[Option]) -> str:
+        plain = next(option for option in self.options if option.kind == "value")
+        variables = " and ".join(f"{option.metavar} is {option.variable}" for option in positional)
+        return (
+            f"What is not typed may be in the environment ({plain.flag} is {plain.variable}, {variables}), "
+            f"then in the file ({plain.name} = …)."
+        )
+
+
+def answered(arguments: Sequence[str], text: Callable[[], str]) -> bool:
+    """Prints what `--help` or `--version` asks for. Whether one of them does. text: the help."""
+    if not {"--help", "-h"}.isdisjoint(arguments):
+        print(text(), end="")
+        return True
+    if not {"--version", "-v"}.isdisjoint(arguments):
+        from scaler import __version__
+
+        print(__version__)
+        return True
+    return False
 
 
 def usage_error(what: str, where: str, mend: str) -> UsageError:
@@ -80,15 +109,17 @@ def usage_error(what: str, where: str, mend: str) -> UsageError:
     return UsageError(what, where, mend)
 
 
-def _flags(option: Option) -> str:
-    flags = ", ".join(filter(None, (option.short, option.flag)))
+def flags(option: Option) -> str:
+    """How it is typed."""
+    names = ", ".join(filter(None, (option.short, option.flag)))
     if option.kind == "flag":
-        return flags
+        return names
     value = "|".join(option.choices) if option.choices else option.metavar
-    return f"{flags} {value}" + (" …" if option.kind == "list" else "")
+    return f"{names} {value}" + (" …" if option.kind == "list" else "")
 
 
-def _told(option: Option) -> str:
+def told(option: Option) -> str:
+    """What it is for, and its default."""
     return option.help + (f" (default: {option.default})" if option.default else "")
 
 

@@ -4,7 +4,7 @@ import inspect
 import types
 import typing
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 
 class OptionModel(BaseModel):
-    """Base of all option models, drivers' own too: unknown names are errors, values cannot change."""
+    """Base of all option models, drivers' own too: unknown names are errors, values cannot change.
+
+    group: the heading that a model's own options stand under in help.
+    """
+
+    group: ClassVar[str] = ""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -31,7 +36,7 @@ def option(
     short: str = "",
     positional: bool = False,
     metavar: str = "",
-    environment: bool = True,
+    variable: str = "",
     older: tuple[str, ...] = (),
     hidden: bool = False,
     default_text: str = "",
@@ -39,13 +44,14 @@ def option(
 ) -> Any:
     """A field of an option model. Without `default` it is required. `constraints` are pydantic's (gt, ge, le …).
 
-    short: like "-osa". older: names that other versions had, and their short flags.
+    short: like "-osa". variable: in the environment, where `SCALER_<NAME>` would mean two things. older: names that
+    other versions had, and their short flags.
     """
     extra: dict[str, Any] = {
         "short": short,
         "positional": positional,
         "metavar": metavar,
-        "environment": environment,
+        "variable": variable,
         "older": list(older),
         "hidden": hidden,
         "default_text": default_text,
@@ -55,8 +61,9 @@ def option(
 
 def component_of(model: type[BaseModel], table: str) -> Component:
     """The plain table of a model's options: positional ones first, then its own, then those of its bases."""
-    options = [_option(name, field) for name, field in model.model_fields.items()]
-    distance = {name: index for index, each in reversed(list(enumerate(model.__mro__))) for name in _own(each)}
+    owners = {name: each for each in reversed(model.__mro__) for name in _own(each)}
+    options = [_option(name, field, _group(owners[name])) for name, field in model.model_fields.items()]
+    distance = {name: model.__mro__.index(owner) for name, owner in owners.items()}
     options.sort(key=lambda option: (option.kind != "positional", distance[option.name]))
     return Component(table, tuple(options))
 
@@ -65,7 +72,12 @@ def _own(model: type) -> dict[str, Any]:
     return inspect.get_annotations(model)
 
 
-def _option(name: str, field: FieldInfo) -> Option:
+def _group(model: type) -> str:
+    """The heading of a model's own options: none of its bases'."""
+    return str(vars(model).get("group", ""))
+
+
+def _option(name: str, field: FieldInfo, group: str) -> Option:
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     kind, choices = _kind_of(field.annotation)
     if extra.get("positional"):
@@ -80,9 +92,10 @@ def _option(name: str, field: FieldInfo) -> Option:
         choices=choices,
         required=field.is_required(),
         metavar=str(extra.get("metavar") or "") or name.upper(),
-        environment=bool(extra.get("environment", True)),
+        variable=str(extra.get("variable", "")),
         older=tuple(map(str, older)) if isinstance(older, list) else (),
         hidden=bool(extra.get("hidden", False)),
+        group=group,
     )
 
 

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 # A key's path from the top, table by table; of an array of tables, the index of the table follows its name.
 Path = tuple[str | int, ...]
@@ -21,38 +22,69 @@ _PART = re.compile(
 )
 
 
+@dataclass(frozen=True)
+class Repeated:
+    """A table or key that is there a second time. first, line: where it is, from 1. header: whether it is a table."""
+
+    path: Path
+    first: int
+    line: int
+    header: bool
+
+
 class Lines:
     """Of a text that tomllib takes: of others it may say anything. Dashes and underscores are alike in all names."""
 
     def __init__(self, text: str) -> None:
         self._text = text
+        # Where each header and key begins that is there as such, not only as part of another's path.
+        self._written: dict[Path, int] = {}
+        self._repeated: Repeated | None = None
         self._starts: dict[Path, int] = {}
         # Index of the last table of each array of tables so far.
         self._last: dict[Path, int] = {}
-        for path, at in self._scan():
+        for written, at, header in self._scan():
+            self._starts.setdefault(written, at)
+            path = _alike(written)
+            first = self._written.get(path[:-1] if path[-1:] == (0,) else path, self._written.get(path))
+            if path and first is not None and self._repeated is None:
+                self._repeated = Repeated(path, self._at(first), self._at(at), header)
+            self._written.setdefault(path, at)
             for length in range(1, len(path) + 1):
                 self._starts.setdefault(path[:length], at)
 
     def line(self, *place: str | int) -> int:
-        """From 1. What has none of its own (a key of an inline table) has that of what it is in; 0 for nothing."""
-        path = tuple(part.replace("-", "_") if isinstance(part, str) else part for part in place)
+        """From 1; of two keys that are alike, of the one written so.
+
+        What has none of its own (a key of an inline table) has that of what it is in; 0 for nothing.
+        """
+        if place in self._starts:
+            return self._at(self._starts[place])
+        path = _alike(place)
         while path and path not in self._starts:
             path = path[:-1]
-        return self._text.count("\n", 0, self._starts[path]) + 1 if path else 0
+        return self._at(self._starts[path]) if path else 0
 
-    def _scan(self) -> Iterator[tuple[Path, int]]:
-        """Each header and key, and where it begins."""
+    def repeated(self) -> Repeated | None:
+        """The first that is there twice: in a text that tomllib refuses for that, which may be wrong further down."""
+        return self._repeated
+
+    def _at(self, start: int) -> int:
+        return self._text.count("\n", 0, start) + 1
+
+    def _scan(self) -> Iterator[tuple[Path, int, bool]]:
+        """Each header and key, where it begins, and whether it is a header."""
         text, at, table = self._text, 0, Path()
         while (at := _after_space(text, at)) < len(text):
             start = at
             brackets = 2 if text.startswith("[[", at) else 1 if text[at] == "[" else 0
             key, at = _key(text, at + brackets)
             if brackets:
-                table = self._header(key, brackets == 2)
-                yield table, start
+                table = self._header(_alike(key), brackets == 2)
+                yield table, start, True
                 at += brackets
             else:
-                yield table + key, start
+                yield table + key, start, False
                 at = _after_value(text, at)
 
     def _header(self, key: Path, new: bool) -> Path:
@@ -67,6 +99,10 @@ class Lines:
         return path
 
 
+def _alike(path: Path) -> Path:
+    return tuple(part.replace("-", "_") if isinstance(part, str) else part for part in path)
+
+
 def _after_space(text: str, at: int) -> int:
     found = _SPACE.match(text, at)
     return found.end() if found else at
@@ -77,12 +113,21 @@ def _key(text: str, at: int) -> tuple[Path, int]:
     parts: list[str] = []
     while found := _KEY.match(text, at):
         part, at = found[1], found.end()
-        plain = tomllib.loads(f"key = {part}")["key"] if part[0] in "\"'" else part
-        parts.append(plain.replace("-", "_"))
+        parts.append(_plain(part))
         if not text.startswith(".", at):
             break
         at += 1
     return tuple(parts), at
+
+
+def _plain(part: str) -> str:
+    """A key without its quotes."""
+    if part[0] not in "\"'":
+        return part
+    try:
+        return str(tomllib.loads(f"key = {part}")["key"])
+    except tomllib.TOMLDecodeError:
+        return part
 
 
 def _after_value(text: str, at: int) -> int:

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scaler.config.command_line import Typed
-from scaler.config.lines import Path
 from scaler.config.options import Component
-from scaler.config.sources import Document, Given, combine, read_document, table_values
+from scaler.config.sources import OLDER_TABLES, Document, Given, combine, read_document, table_now, table_values
 from scaler.transport.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -28,68 +27,27 @@ def gather(typed: Typed, components: Sequence[Component]) -> Given:
 
 
 def single_table(document: Document, components: Sequence[Component]) -> Given:
-    """What the one table of a component gives; nothing where there is none."""
+    """What the one table of a component gives, under its name or an older one; nothing where there is none."""
     title = components[0].table
-    found = document.tables.get(title, {})
-    if not isinstance(found, Mapping):
-        what = f"There is more than one [{title}]." if isinstance(found, list) else f"{title} is no table."
-        raise ConfigurationError(what, document.where(title, 1), f"write one [{title}] above its keys")
-    return table_values(document, (title,), found, components)
-
-
-def gather_manager(typed: Typed, driver: str, components: Sequence[Component]) -> Given:
-    """Like `gather` for the one [[worker_manager]] of that driver, whose `type` says so."""
-    table = Given()
-    if typed.config is not None:
-        document = read_document(typed.config)
-        entries = [entry for entry in manager_entries(document) if type_of(document, *entry) == driver]
-        if len(entries) != 1:
-            found = "no" if not entries else "more than one"
-            mend = f'write one with type = "{driver}"' if not entries else "leave one of that type"
-            where = document.where(*entries[1][0]) if entries else typed.config
-            raise ConfigurationError(f"There is {found} [[worker_manager]] of type {driver!r}.", where, mend)
-        table = manager_table(document, *entries[0], components)
-    given = combine(typed.values, table, components)
-    given.words[:0] = typed.words
+    older = [name for name, (new, _) in OLDER_TABLES.items() if new == title]
+    there = [name for name in (title, *older) if name in document.tables]
+    if not there:
+        return Given()
+    found = document.tables[there[0]]
+    if not isinstance(found, Mapping) or len(there) > 1:
+        several = isinstance(found, list) or len(there) > 1
+        what = f"There is more than one [{title}]." if several else f"{there[0]} is no table."
+        where = document.where(there[1]) if len(there) > 1 else document.where(there[0], 1)
+        raise ConfigurationError(what, where, f"write one [{title}] above its keys")
+    given = table_values(document, (there[0],), found, components)
+    if there[0] != title:
+        given.words.insert(0, renamed(document, there[0]))
     return given
 
 
-def manager_table(document: Document, place: Path, entry: Mapping[str, Any], components: Sequence[Component]) -> Given:
-    """What one of the `[[worker_manager]]` tables gives, without its type."""
-    values = {key: value for key, value in entry.items() if key != "type"}
-    return table_values(document, place, values, components)
-
-
-def manager_entries(document: Document) -> list[tuple[Path, Mapping[str, Any]]]:
-    """The `[[worker_manager]]` tables of a file, and where they are; a single `[worker_manager]` counts as one."""
-    title = "worker_manager"
-    found = document.tables.get(title, [])
-    if isinstance(found, Mapping):
-        return [((title,), found)]
-    if not isinstance(found, list) or not all(isinstance(entry, Mapping) for entry in found):
-        where = document.where(title)
-        raise ConfigurationError("worker_manager is no table.", where, "write [[worker_manager]] above its keys")
-    return [((title, index), entry) for index, entry in enumerate(found)]
-
-
-def driver_of(path: str) -> str:
-    """The driver of a file's only worker manager."""
-    document = read_document(path)
-    entries = manager_entries(document)
-    if len(entries) != 1:
-        raise ConfigurationError(
-            f"The file has {len(entries)} worker managers.", path, "say which: scaler_worker_manager DRIVER -c FILE"
-        )
-    return type_of(document, *entries[0])
-
-
-def type_of(document: Document, place: Path, entry: Mapping[str, Any]) -> str:
-    """The driver that one of them names."""
-    kind = entry.get("type")
-    if not isinstance(kind, str) or not kind:
-        where = document.where(*place)
-        raise ConfigurationError("A [[worker_manager]] has no type.", where, 'like: type = "baremetal_native"')
-    return kind
+def renamed(document: Document, *place: str | int) -> str:
+    """What to say of a table that has another name by now."""
+    return f"[{place[0]}] is {table_now(str(place[0]))} now ({document.where(*place)})"
 
 
 def validate(model: "type[Model]", given: Given, components: Sequence[Component]) -> "Model":
@@ -122,7 +80,7 @@ def _explain(error: "ValidationError", given: Given, components: Sequence[Compon
         place = f" before {typed_list}, which takes what follows it" if typed_list else ""
         mend = f"type {option.typed}{place}{also}"
         return ConfigurationError(f"{option.typed} is missing: {option.help}.", "", mend)
-    mend = option.help if option is not None else ""
+    mend = (option.help if option is not None else "") or "see --help"
     if option is not None and option.choices:
         mend = "one of " + ", ".join(option.choices)
     what, _, own_mend = _wrong(first, given.values.get(name)).partition("\n")

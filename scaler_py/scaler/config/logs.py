@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from scaler.transport.errors import ConfigurationError
+
 _FORMAT = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
 _STDOUT = ("-", "/dev/stdout")
 
@@ -14,21 +16,31 @@ _STDOUT = ("-", "/dev/stdout")
 def set_up_logging(level: str, paths: Sequence[str], config_file: str | None = None) -> None:
     """level: a name of `logging`. paths: "-" for stdout, or files ("~" and variables expanded; new at midnight).
 
-    config_file: a configuration of the `logging` module, instead of the other two.
+    config_file: a configuration of the `logging` module, instead of the other two. ConfigurationError: it, or a file,
+    cannot be used.
     """
     if config_file is not None:
-        logging.config.fileConfig(os.path.expanduser(os.path.expandvars(config_file)), disable_existing_loggers=False)
+        _read(os.path.expanduser(os.path.expandvars(config_file)))
         return
     logger = logging.getLogger("scaler")
+    handlers = [_handler(path) for path in dict.fromkeys(paths)]
     logger.setLevel(level)
     logger.propagate = False
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
-    for path in dict.fromkeys(paths):
-        handler = _handler(path)
+    for handler in handlers:
         handler.setFormatter(logging.Formatter(_FORMAT))
         logger.addHandler(handler)
+
+
+def _read(path: str) -> None:
+    try:
+        logging.config.fileConfig(path, disable_existing_loggers=False)
+    except Exception as error:
+        # Whatever its classes raise, which the file names.
+        what = f"The logging configuration cannot be used: {type(error).__name__}: {error}."
+        raise ConfigurationError(what, path, "give a file for logging.config.fileConfig of Python") from None
 
 
 def _handler(path: str) -> logging.Handler:
@@ -37,4 +49,8 @@ def _handler(path: str) -> logging.Handler:
     if path == "/dev/stderr":
         return logging.StreamHandler(sys.stderr)
     expanded = os.path.expanduser(os.path.expandvars(path))
-    return logging.handlers.TimedRotatingFileHandler(expanded, when="midnight", encoding="utf-8", delay=True)
+    try:
+        return logging.handlers.TimedRotatingFileHandler(expanded, when="midnight", encoding="utf-8")
+    except OSError as error:
+        what = f"The log cannot be written: {error.strerror}."
+        raise ConfigurationError(what, expanded, "name a file in logging_paths that can be") from None

@@ -3,7 +3,7 @@
 `python -m scaler.config.generate` writes `table.py` from them; a test compares.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import ByteSize
 
@@ -13,6 +13,8 @@ Level = Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"]
 
 
 class LoggingOptions(OptionModel):
+    group: ClassVar[str] = "logging"
+
     logging_level: Level = option("INFO", "least level that is logged", short="-ll", metavar="LEVEL")
     logging_paths: Paths = option(
         ["/dev/stdout"], "where the log goes; '-' is the standard output", short="-lp", metavar="PATH"
@@ -23,6 +25,8 @@ class LoggingOptions(OptionModel):
 
 
 class LinkOptions(OptionModel):
+    group: ClassVar[str] = "keys and network"
+
     key_file: str | None = option(
         None,
         "cluster key or join token to use",
@@ -34,11 +38,13 @@ class LinkOptions(OptionModel):
 
 
 class SchedulerOptions(LinkOptions, LoggingOptions):
+    group: ClassVar[str] = "scheduler"
+
     bind_address: AddressText = option(
         help="where to listen, like tcp://127.0.0.1:8516",
         positional=True,
         metavar="ADDRESS",
-        environment=False,
+        variable="SCALER_SCHEDULER_BIND_ADDRESS",
         older=("scheduler_address",),
     )
     object_storage_address: AddressText | None = option(
@@ -91,11 +97,13 @@ class SchedulerOptions(LinkOptions, LoggingOptions):
 
 
 class ObjectStorageOptions(LinkOptions, LoggingOptions):
+    group: ClassVar[str] = "object storage"
+
     bind_address: AddressText = option(
         help="where to listen, like tcp://127.0.0.1:8517",
         positional=True,
         metavar="ADDRESS",
-        environment=False,
+        variable="SCALER_OBJECT_STORAGE_SERVER_BIND_ADDRESS",
         older=("object_storage_address",),
     )
     memory_limit: ByteSize = option(
@@ -130,6 +138,8 @@ class ObjectStorageOptions(LinkOptions, LoggingOptions):
 
 class WorkerOptions(LinkOptions, LoggingOptions):
     """What an agent and its executors need to know, whoever starts them."""
+
+    group: ClassVar[str] = "workers"
 
     object_storage_address: AddressText | None = option(
         None,
@@ -179,6 +189,8 @@ class WorkerOptions(LinkOptions, LoggingOptions):
 
 
 class WorkerManagerOptions(WorkerOptions):
+    group: ClassVar[str] = "worker manager"
+
     scheduler_address: AddressText = option(
         help="the scheduler, like tcp://127.0.0.1:8516", positional=True, metavar="ADDRESS"
     )
@@ -208,6 +220,8 @@ class WorkerManagerOptions(WorkerOptions):
 
 
 class ClusterOptions(WorkerOptions):
+    group: ClassVar[str] = "cluster"
+
     scheduler_address: AddressText = option(
         help="the scheduler, like tcp://127.0.0.1:8516", positional=True, metavar="ADDRESS"
     )

@@ -16,7 +16,8 @@ class Option:
     """One option of a component. Its TOML key is `name`, its flag the name with dashes."""
 
     __slots__ = (
-        "choices", "default", "environment", "help", "hidden", "kind", "metavar", "name", "older", "required", "short",
+        "choices", "default", "group", "help", "hidden", "kind", "metavar", "name", "older", "required", "short",
+        "variable",
     )  # fmt: skip
 
     def __init__(
@@ -30,14 +31,15 @@ class Option:
         choices: tuple[str, ...] = (),
         required: bool = False,
         metavar: str = "",
-        environment: bool = True,
+        variable: str = "",
         older: tuple[str, ...] = (),
         hidden: bool = False,
+        group: str = "",
     ) -> None:
-        """default: as text, for people; the model has the value. environment: whether `SCALER_<NAME>` gives it.
+        """default: as text, for people; the model has the value. variable: in the environment; else `SCALER_<NAME>`.
 
         older: names of other versions, each followed by its short flag if it had one: accepted, with a word about the
-        new name.
+        new name. group: the heading that it stands under in help and documentation.
         """
         self.name = name
         self.kind = kind
@@ -47,18 +49,14 @@ class Option:
         self.choices = choices
         self.required = required
         self.metavar = metavar
-        self.environment = environment
+        self.variable = variable or f"SCALER_{name.upper()}"
         self.older = older
         self.hidden = hidden
+        self.group = group
 
     @property
     def flag(self) -> str:
         return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """The environment variable's name; empty where there is none."""
-        return f"SCALER_{self.name.upper()}" if self.environment else ""
 
     @property
     def typed(self) -> str:

@@ -30,7 +30,7 @@ class Policy:
 def parse_policy(engine: str, content: str, where: str = "policy_content") -> Policy:
     """`allocate=even_load; scaling=no`, in any order, either of them left out. ConfigurationError for anything else."""
     if engine == "waterfall_v1":
-        return Policy("even_load", (_later("policy_engine_type waterfall_v1"),))
+        return Policy("even_load", (_later("policy_engine_type=waterfall_v1"),))
     values = {"allocate": "even_load", "scaling": "no"}
     for item in filter(None, map(str.strip, content.split(";"))):
         name, equals, value = (part.strip().lower() for part in item.partition("="))
@@ -51,4 +51,10 @@ def _check(name: str, value: str, known: tuple[str, ...], where: str) -> None:
 
 
 def _later(what: str) -> str:
-    return f"{what} has no effect yet: it comes with dynamic scaling; workers that are started by hand are used"
+    # Here, for the help of commands does without.
+    from scaler import __version__
+
+    return (
+        f"{what} has no effect in version {__version__}, which starts no workers by need: that comes with a later one; "
+        'what works is scaling=no and worker managers with mode = "fixed" and max_task_concurrency = N'
+    )

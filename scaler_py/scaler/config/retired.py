@@ -16,11 +16,16 @@ class Retired:
     def flag(self) -> str:
         return "--" + self.name.replace("_", "-")
 
+    @property
+    def variable(self) -> str:
+        return f"SCALER_{self.name.upper()}"
+
 
 _LOOPS = "the loops are the core's own and need no choice"
 _KEYS = "every tcp connection is encrypted with the cluster's key; see scaler_keys"
-_MONITOR = "the monitor comes with scaler_top"
-_SCALING = "it comes with dynamic scaling"
+_MONITOR = "this version has no monitor; a later one has"
+_SCALING = "this version keeps as many workers as max_task_concurrency says; a later one scales"
+_WEBHOOKS = "worker managers connect to the scheduler themselves"
 _BALANCE = "tasks move as soon as a worker is idle"
 
 RETIRED: tuple[Retired, ...] = (
@@ -29,7 +34,7 @@ RETIRED: tuple[Retired, ...] = (
     Retired("worker_io_threads", "-wit", True, _LOOPS),
     Retired("scheduler_io_threads", "", True, _LOOPS),
     Retired("network_backend", "", True, _LOOPS),
-    Retired("backend", "", True, _LOOPS),
+    Retired("backend", "", True, "the driver's name says it: aws_hpc is AWS Batch"),
     Retired("identity", "", True, "the log names the part by its address"),
     Retired("max_number_of_tasks_waiting", "-mt", True, "--memory-limit holds clients back before memory runs out"),
     Retired("object_retention_seconds", "-ot", True, "objects live as long as somebody refers to them"),
@@ -43,7 +48,11 @@ RETIRED: tuple[Retired, ...] = (
     Retired("status_report_interval_seconds", "-sri", True, _MONITOR),
     Retired("object_report_limit", "-orl", True, _MONITOR),
     Retired("scale_down_cooldown_seconds", "-sdc", True, _SCALING),
-    Retired("adapter_webhook_urls", "-awu", True, "worker managers connect to the scheduler themselves"),
+    Retired("adapter_webhook_urls", "-awu", True, _WEBHOOKS),
+    Retired("adapter_web_host", "", True, _WEBHOOKS),
+    Retired("adapter_web_port", "-p", True, _WEBHOOKS),
+    Retired("allowed_ip", "", True, "workers connect to the scheduler: no port of theirs is open"),
+    Retired("orb_config_path", "", True, "the driver brings its configuration with it"),
     Retired("worker_names", "-wn", True, "workers are named by their machine"),
     Retired("no_random_worker_ids", "-nrwi", False, "workers are named by their machine"),
 )

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from scaler.managers.api import (
     Context,
@@ -31,8 +31,10 @@ _END_SECONDS = 3.0
 
 
 class BaremetalOptions(OptionModel):
+    group: ClassVar[str] = "driver baremetal_native"
+
     mode: Literal["fixed", "dynamic"] = option(
-        "dynamic", "fixed: so many workers from the start; dynamic: as many as the scheduler asks for"
+        "dynamic", "fixed: so many workers from the start; dynamic, as many as are needed, is not in this version"
     )
     worker_type: str = option("", "prefix of the workers' names", metavar="NAME")
 

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
+from scaler._core import VERSION
 from scaler.config.models import WorkerManagerOptions
 from scaler.managers.api import ConfigurationError, Context, OptionModel, Owner, WorkerGroup
 from scaler.managers.fixed import FixedManager
@@ -49,7 +50,7 @@ def check_mode(own: OptionModel, where: str, fixed: str) -> None:
     """ConfigurationError for a mode that is not there yet. fixed: what to write for the one that is."""
     if getattr(own, "mode", "dynamic") != "fixed":
         raise ConfigurationError(
-            "Dynamic mode, in which the scheduler asks for workers as it needs them, comes with scaling.",
+            f"Version {VERSION} has no dynamic mode, in which the scheduler asks for workers by need; a later one has.",
             where,
             f"for so many workers from the start: {fixed}",
         )

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scaler.config import load
 from scaler.config.fields import component_of
-from scaler.config.lines import Path
 from scaler.config.models import ObjectStorageOptions, SchedulerOptions, WorkerManagerOptions
 from scaler.config.options import Component, Option
 from scaler.config.policy import parse_policy
 from scaler.config.sources import Document, Given, combine, read_document
-from scaler.config.table import OBJECT_STORAGE, SCHEDULER, WORKER_MANAGER
-from scaler.managers.loading import Driver, load_driver
+from scaler.config.table import CLUSTER, OBJECT_STORAGE, SCHEDULER, WORKER_MANAGER
 from scaler.managers.running import check_mode
+from scaler.managers.tables import ManagerTable, manager_tables
 from scaler.node.settings import available_cpus
 from scaler.process import READY_SECONDS
 from scaler.scheduler.settings import SchedulerSettings
@@ -30,17 +29,15 @@ if TYPE_CHECKING:
     from scaler.config.models import LoggingOptions
 
 
-# Keys that the web page is going to have.
-_GUI = Component(
-    "gui",
-    tuple(
-        Option(name, "value", "")
-        for name in (
-            *("gui_address", "web_host", "web_port", "broadcast_interval_seconds", "task_log_max_size"),
-            *("logging_level", "logging_paths", "logging_config_file"),
-        )
-    ),
-)
+def _component(table: str, *names: str) -> Component:
+    """Of a part that this version lacks: the keys that its table may have."""
+    names = (*names, "logging_level", "logging_paths", "logging_config_file")
+    return Component(table, tuple(Option(name, "value", "") for name in names))
+
+
+_GUI = _component("gui", "gui_address", "web_host", "web_port", "broadcast_interval_seconds", "task_log_max_size")
+# Read by others, and checked all the same: a mistake in a file is better said at once.
+_OTHERS = (_component("top", "timeout"), CLUSTER)
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def read_plan(path: str) -> Plan:
     document = read_document(path)
     plan = Plan()
     # First of all: what is not installed is said before the addresses that its example leaves to be filled in.
-    managers = [_Manager(document, *entry) for entry in load.manager_entries(document)]
+    managers = [_Manager(document, table) for table in manager_tables(document)]
     storage = _plan_storage(plan, document) if OBJECT_STORAGE.table in document.tables else ""
     scheduler = _plan_scheduler(plan, document, storage) if SCHEDULER.table in document.tables else ""
     names: dict[str, str] = {}
@@ -84,13 +81,18 @@ def read_plan(path: str) -> Plan:
             )
         names[part.name] = manager.named
         plan.parts.append(part)
-    if _GUI.table in document.tables:
-        plan.words += load.single_table(document, [_GUI]).words
-        plan.words.append(f"[gui] starts nothing yet: the web page comes later ({document.where('gui')})")
+    for component in _OTHERS:
+        load.single_table(document, [component])
+    for name in ("gui", "ui", "webui"):
+        if name in document.tables:
+            plan.words += load.single_table(document, [_GUI]).words
+            plan.words.append(f"[gui] starts nothing in this version, which has no web page ({document.where(name)})")
     if not plan.parts:
         raise ConfigurationError(
             "The file has nothing to start.", path, "write [scheduler], [object_storage_server] or [[worker_manager]]"
         )
+    # What is said of the environment holds for all parts.
+    plan.words = list(dict.fromkeys(plan.words))
     return plan
 
 
@@ -145,26 +147,17 @@ def _follow(given: Given, name: str, address: str) -> None:
 class _Manager:
     """A `[[worker_manager]]` table whose driver is there."""
 
-    def __init__(self, document: Document, place: Path, entry: Mapping[str, Any]) -> None:
+    def __init__(self, document: Document, table: ManagerTable) -> None:
         self._document = document
-        self._path = place
-        self._entry = entry
+        self._table = table
         # Where its name is, once that was looked for.
-        self.named = document.where(*place)
-        self._driver = self._load(load.type_of(document, place, entry))
-
-    def _load(self, name: str) -> Driver:
-        try:
-            return load_driver(name)
-        except ConfigurationError as error:
-            where = f"{self._document.where(*self._path, 'type')}, [worker_manager] type"
-            raise ConfigurationError(error.what, where, error.mend) from None
+        self.named = table.where
+        self._driver = table.load_driver()
 
     def plan(self, plan: Plan, scheduler: str) -> PlannedPart:
         model = self._driver.info.options
         components = [component_of(model, WORKER_MANAGER.table), WORKER_MANAGER]
-        table = load.manager_table(self._document, self._path, self._entry, components)
-        given = _gather(self._document, table, components, *self._path)
+        given = _gather(self._document, self._table.values(components), components, *self._table.place)
         _follow(given, "scheduler_address", scheduler)
         options = load.validate(WorkerManagerOptions, given, components)
         own = load.validate(model, given, components)

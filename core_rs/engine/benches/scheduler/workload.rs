@@ -62,6 +62,7 @@ impl Shape {
                 blocks: blocks.collect(),
                 objects: Vec::new(),
                 finished: Vec::new(),
+                graph: None,
             })
         };
         starts.map(submission).collect()

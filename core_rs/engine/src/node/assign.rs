@@ -58,12 +58,14 @@ impl<P: Payload> Node<P> {
         let Some(function) = self.functions.get(&assign.function) else {
             return Err("its function was never told to the node".into());
         };
+        let inputs = self.values.inputs(assign)?;
         self.arrivals += 1;
         let work = Arc::new(Work::new(
             assign,
             function.code.clone(),
             self.arrivals,
             self.config.task_timeout_us,
+            inputs,
         ));
         let blocks: Vec<_> = assign
             .blocks

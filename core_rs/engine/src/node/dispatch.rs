@@ -123,6 +123,7 @@ impl<P: Payload> Node<P> {
     fn send_chunk(&mut self, slot: u32, helping: u32, piece: Piece<P>) {
         self.send_function(slot, &piece);
         self.send_objects(slot, &piece);
+        let (inputs, dropped) = self.send_inputs(slot, &piece);
         let state = &mut self.slots[slot as usize];
         state.last_chunk += 1;
         state.given += u64::from(piece.count);
@@ -141,6 +142,7 @@ impl<P: Payload> Node<P> {
             form: piece.block.form,
             payload: (!known).then(|| piece.block.payload.clone()),
             depth: piece.work.depth,
+            inputs,
         };
         if state.chunks.is_empty() {
             state.heard_at = self.now;
@@ -149,6 +151,7 @@ impl<P: Payload> Node<P> {
             .chunks
             .push_back(Running::new(state.last_chunk, helping, piece));
         self.send(slot, Message::Chunk(chunk));
+        self.forget_values(slot, dropped);
     }
 
     fn send_function(&mut self, slot: u32, piece: &Piece<P>) {

@@ -12,6 +12,7 @@ mod assign;
 mod config;
 mod deaths;
 mod dispatch;
+mod inputs;
 mod looks;
 mod objects;
 mod queue;
@@ -35,6 +36,7 @@ use crate::wire::{
     Failure, FailureCode, FunctionId, Message, NodeStatus, OutcomeKind, Payload, Range, Segment,
     Sequence, SessionId,
 };
+use inputs::Values;
 use objects::Objects;
 use queue::Queue;
 use slot::{Life, Slot};
@@ -81,6 +83,7 @@ pub struct Node<P: Payload> {
     awaited: Queue<P>,
     slots: Vec<Slot<P>>,
     objects: Objects<P>,
+    values: Values<P>,
     uploads: BTreeMap<u32, Upload<P>>,
     last_request: u32,
     here: BTreeMap<SessionId, RangeSet>,
@@ -109,6 +112,7 @@ impl<P: Payload> Node<P> {
             parked: Queue::default(),
             awaited: Queue::default(),
             slots,
+            values: Values::default(),
             uploads: BTreeMap::new(),
             last_request: 0,
             here: BTreeMap::new(),
@@ -131,6 +135,13 @@ impl<P: Payload> Node<P> {
             Message::ForgetFunction { id } => self.forget_function(id),
             Message::Assign(assign) => self.assign(assign),
             Message::DropBlocks { session, blocks } => self.drop_blocks(session, &blocks),
+            Message::Value {
+                id,
+                count,
+                form,
+                payload,
+            } => self.value(id, count, form, payload),
+            Message::DropValues { ids } => self.drop_values(&ids),
             Message::Reclaim { count } => self.reclaim(count),
             Message::CancelElements { range } => self.cancel(range),
             Message::Drain => self.drain_for(false),
@@ -171,6 +182,7 @@ impl<P: Payload> Node<P> {
         }
         self.functions.clear();
         self.blocks.clear();
+        self.drop_all_values();
         if let Draining::Drained { ends } = self.draining {
             self.draining = Draining::Yes { ends };
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::work::Piece;
 use crate::ranges::RangeSet;
-use crate::wire::{FunctionId, ObjectKey, Sequence, SessionId};
+use crate::wire::{FunctionId, ObjectKey, Sequence, SessionId, ValueId};
 
 /// Chunk and index in one number, as on the shared line.
 pub(super) type Position = u64;
@@ -152,6 +152,8 @@ pub(super) struct Slot<P> {
     pub furthest: Position,
     pub functions: BTreeSet<FunctionId>,
     pub objects: BTreeSet<ObjectKey>,
+    /// By the node's number.
+    pub values: BTreeSet<ValueId>,
     /// Block of the chunk that was sent last.
     pub last_block: Option<(SessionId, Sequence)>,
     /// Elements that this executor was given.
@@ -184,6 +186,7 @@ impl<P> Slot<P> {
             furthest: 0,
             functions: BTreeSet::new(),
             objects: BTreeSet::new(),
+            values: BTreeSet::new(),
             last_block: None,
             given: 0,
             stop: None,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::inputs::Inputs;
 use crate::wire::{Assign, CallStyle, Form, FunctionId, ObjectKey, Sequence, SessionId};
 
 /// What the elements of one assignment share.
@@ -18,10 +19,19 @@ pub(super) struct Work<P> {
     pub timeout_us: u64,
     /// Counts assignments.
     pub arrival: u64,
+    /// Its first element.
+    pub first: Sequence,
+    pub inputs: Inputs<P>,
 }
 
 impl<P> Work<P> {
-    pub fn new(assign: &Assign<P>, code: P, arrival: u64, default_timeout_us: u64) -> Self {
+    pub fn new(
+        assign: &Assign<P>,
+        code: P,
+        arrival: u64,
+        default_timeout_us: u64,
+        inputs: Inputs<P>,
+    ) -> Self {
         let timeout_us = match assign.options.timeout_us {
             0 => default_timeout_us,
             own => own,
@@ -35,6 +45,8 @@ impl<P> Work<P> {
             priority: assign.options.priority,
             timeout_us,
             arrival,
+            first: assign.first,
+            inputs,
         }
     }
 }

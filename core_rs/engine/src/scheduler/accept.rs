@@ -8,6 +8,7 @@ use crate::wire::{
 
 use super::arrays::{Array, ArrayIndex, FunctionIndex, OptionsIndex, Origin, SessionIndex};
 use super::classes::{Key, MOST_CLASSES};
+use super::graphs::cut_graph;
 use super::sessions::MOST_FUNCTIONS;
 use super::{check, Scheduler};
 
@@ -75,6 +76,7 @@ impl<P: Payload> Scheduler<P> {
                     blocks: Vec::new(),
                     objects: Vec::new(),
                     finished: Vec::new(),
+                    graph: None,
                 });
             }
             joins = true;
@@ -87,6 +89,10 @@ impl<P: Payload> Scheduler<P> {
             let end = start + part.count() as u32;
             part.objects = cut_objects(&submit.objects, start, end);
             part.finished = cut_spans(&submit.finished, start, end);
+            part.graph = submit
+                .graph
+                .as_ref()
+                .map(|graph| cut_graph(graph, start, end));
         }
         parts
     }
@@ -139,8 +145,13 @@ impl<P: Payload> Scheduler<P> {
         };
         let first = submit.first;
         let array = Array::new(origin, first, submit.blocks);
-        let (count, bytes) = (array.count, (array.bytes() + array.overhead()) as u64);
+        let count = array.count;
         let index = self.arrays.insert(array);
+        if let Some(graph) = submit.graph {
+            self.bind(index, graph, &submit.finished);
+        }
+        let array = &self.arrays[index];
+        let bytes = (array.bytes() + array.overhead()) as u64;
         let session = &mut self.sessions[owner as usize];
         session.arrays.insert(first, index);
         session.bytes += bytes;
@@ -165,7 +176,7 @@ impl<P: Payload> Scheduler<P> {
             at = offset + length;
         }
         for (start, end) in done {
-            self.finish(index, start, end);
+            self.finish_alone(index, start, end);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Arrays: what was submitted together and is not done yet, and where each of its elements is.
 //!
-//! An element is in exactly one place: `pending`, in a span (at a node), or done. Elements are told by their offset
+//! An element is in exactly one place: `pending`, blocked (it lacks values of others), in a span (at a node), or done. Elements are told by their offset
 //! from the array's first. What only some elements need (cancellations, attempts, objects) is in [`Extras`].
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::ranges::RangeSet;
-use crate::wire::{Block, Form, LinkId, ObjectUse, Payload, Sequence, SessionId};
+use crate::wire::{Block, Form, LinkId, Need, ObjectUse, Payload, Sequence, SessionId};
 
 use super::classes::Key;
 
@@ -54,6 +54,8 @@ impl Span {
 pub(super) struct Trial {
     /// Exceptions that were tried again.
     pub raised: u16,
+    /// Link of the node that gave the last of them: it may tell of it once more when its link begins anew.
+    pub raised_at: Option<LinkId>,
     /// Deaths of its executor, and of its node while it was known to run there.
     pub deaths: u32,
     /// Deaths of its node while it was alone in a slot there, not known whether it had begun.
@@ -75,6 +77,12 @@ pub(super) struct Extras {
     pub trials: BTreeMap<u32, Trial>,
     /// Run one at a time: they were on a node or in an executor that died.
     pub alone: RangeSet,
+    /// By element.
+    pub needs: Vec<Need>,
+    /// How many values each of them lacks: these elements are in no other place.
+    pub blocked: BTreeMap<u32, u32>,
+    /// Their values are not told.
+    pub silent: RangeSet,
 }
 
 #[derive(Debug)]
@@ -359,12 +367,16 @@ impl<P: Payload> Array<P> {
             1 => 0,
             blocks => blocks * std::mem::size_of::<StoredBlock<P>>(),
         };
-        std::mem::size_of::<Self>() + QUEUE_AND_MAP + spilled
+        let extras = self.extras.as_deref();
+        let needs = extras.map_or(0, |extras| extras.needs.len() * NEED);
+        std::mem::size_of::<Self>() + QUEUE_AND_MAP + spilled + needs
     }
 }
 
 /// Bytes of an array's entries in its class's queue and its session's map, at the trees' least filling.
 const QUEUE_AND_MAP: usize = 80;
+/// Bytes of a need, and of its share of what is known of the other element.
+const NEED: usize = 64;
 
 /// Elements taken from those pending.
 pub(super) struct Taken {

@@ -32,8 +32,18 @@ impl<P: Payload> Scheduler<P> {
         found
     }
 
-    /// Elements in no place become pending.
+    /// Elements in no place become pending, or blocked where they lack values of others.
     pub(super) fn make_pending(&mut self, index: ArrayIndex, start: u32, end: u32) {
+        let extras = self.arrays[index].extras.as_deref();
+        if extras.is_none_or(|extras| extras.needs.is_empty()) {
+            return self.enqueue(index, start, end);
+        }
+        for (start, end) in self.block(index, start, end) {
+            self.enqueue(index, start, end);
+        }
+    }
+
+    fn enqueue(&mut self, index: ArrayIndex, start: u32, end: u32) {
         let array = &mut self.arrays[index];
         array.pending.insert(start.into(), end.into());
         let elements = u64::from(end - start);
@@ -57,8 +67,8 @@ impl<P: Payload> Scheduler<P> {
             .dequeue(array.class, array.session, array.key, elements, empty);
     }
 
-    /// Takes those of `start .. end` that are pending out: into no place.
-    pub(super) fn take_pending(
+    /// Takes those of `start .. end` that are at no node out of where they are: into no place. Runs in order.
+    pub(super) fn take_unassigned(
         &mut self,
         index: ArrayIndex,
         start: u32,
@@ -72,6 +82,13 @@ impl<P: Payload> Scheduler<P> {
             array.pending.remove(start.into(), end.into());
             self.unpended(index, u64::from(end - start));
         }
+        let blocked = self.take_blocked(index, start, end);
+        if blocked.is_empty() {
+            return runs;
+        }
+        let mut runs = runs;
+        runs.extend(blocked);
+        runs.sort_unstable();
         runs
     }
 
@@ -133,6 +150,12 @@ impl<P: Payload> Scheduler<P> {
 
     /// Elements in no place have their outcome, which the caller tells. The array is gone when they were its last.
     pub(super) fn finish(&mut self, index: ArrayIndex, start: u32, end: u32) {
+        self.unbind(index, start, end);
+        self.finish_alone(index, start, end);
+    }
+
+    /// Nothing follows for other elements: it did when these had their outcome.
+    pub(super) fn finish_alone(&mut self, index: ArrayIndex, start: u32, end: u32) {
         self.release_uses(index, start, end);
         let array = &mut self.arrays[index];
         let freed = array.finish(start, end) as u64;

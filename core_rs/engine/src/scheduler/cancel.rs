@@ -16,7 +16,7 @@ impl<P: Payload> Scheduler<P> {
         for index in self.arrays_in(owner, first, end) {
             let (start, stop) = self.arrays[index].clip(first, end);
             let ranges = self.mark_cancelled(index, start, stop);
-            let pending = self.take_pending(index, start, stop);
+            let pending = self.take_unassigned(index, start, stop);
             self.answer_cancelled(index, &pending);
             for (node, range) in ranges {
                 let told = at_nodes.entry(node).or_default();

@@ -1,6 +1,6 @@
 //! What no correct peer says. Its link ends, with the reason.
 
-use crate::wire::{Form, OutcomeKind, Payload, Range, Segment, Submit};
+use crate::wire::{Form, Graph, Need, OutcomeKind, Payload, Range, Segment, Submit};
 
 pub(super) fn submit<P: Payload>(submit: &Submit<P>) -> Result<(), String> {
     let mut count = 0u32;
@@ -22,6 +22,9 @@ pub(super) fn submit<P: Payload>(submit: &Submit<P>) -> Result<(), String> {
     if submit.objects.iter().any(|object| stray(object.element)) {
         return Err("an object of no element".into());
     }
+    if let Some(graph) = &submit.graph {
+        check_graph(graph, submit.first, count)?;
+    }
     let mut at = 0;
     for &(offset, length) in &submit.finished {
         let end = offset.checked_add(length);
@@ -29,6 +32,22 @@ pub(super) fn submit<P: Payload>(submit: &Submit<P>) -> Result<(), String> {
             return Err("finished elements that are not the submission's".into());
         }
         at = offset + length;
+    }
+    Ok(())
+}
+
+/// An element needs earlier ones only: there can be no cycle.
+fn check_graph(graph: &Graph, first: u64, count: u32) -> Result<(), String> {
+    let earlier = |need: &Need| need.element < count && need.on < first + u64::from(need.element);
+    let ordered = graph
+        .needs
+        .windows(2)
+        .all(|pair| pair[0].element <= pair[1].element);
+    if !ordered || !graph.needs.iter().all(earlier) {
+        return Err("an element that needs one that was not submitted before it".into());
+    }
+    if !graph.uses.is_empty() && graph.uses.len() != count as usize {
+        return Err("uses that are not the submission's".into());
     }
     Ok(())
 }

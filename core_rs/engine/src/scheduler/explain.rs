@@ -1,6 +1,6 @@
 //! Why a task waits, from the same predicates as placement.
 
-use crate::wire::{Payload, Sequence};
+use crate::wire::{Payload, Sequence, SessionId};
 
 use super::arrays::{Array, ClassIndex, SessionIndex};
 use super::classes::Class;
@@ -10,6 +10,14 @@ use super::{Level, Scheduler};
 const PATIENCE_US: u64 = 2_000_000;
 
 impl<P: Payload> Scheduler<P> {
+    /// Why an element waits, for people.
+    pub fn why(&self, session: SessionId, sequence: Sequence) -> String {
+        let owner = self.session_of(session);
+        owner.map_or("its session is unknown".into(), |owner| {
+            self.explain(owner, sequence)
+        })
+    }
+
     pub(super) fn explain(&self, owner: SessionIndex, sequence: Sequence) -> String {
         let end = sequence.saturating_add(1);
         let Some(&index) = self.arrays_in(owner, sequence, end).first() else {
@@ -19,6 +27,15 @@ impl<P: Payload> Scheduler<P> {
         let offset = (sequence - array.first) as u32;
         if let Some(node) = array.node_of(offset) {
             return self.explain_assigned(array, offset, node);
+        }
+        if let Some((lacks, on)) = self.lacks(owner, sequence) {
+            let state = self.explain(owner, on);
+            return match lacks {
+                1 => format!("it waits for the result of another task: {state}"),
+                _ => format!(
+                    "it waits for the results of {lacks} other tasks, of which one: {state}"
+                ),
+            };
         }
         if !array.pending.contains(offset.into()) {
             return "it is done".into();

@@ -11,12 +11,15 @@ use super::{Scheduler, SchedulerOutput};
 const FULL_BYTES: usize = 4 << 20;
 const FULL_ELEMENTS: u64 = 8_192;
 const FULL_SEGMENTS: usize = 4_096;
+/// Values asked for by one message.
+const MOST_LACKING: usize = 4_096;
 
 impl<P: Payload> Scheduler<P> {
     pub(super) fn flush(&mut self) {
         for index in std::mem::take(&mut self.stirred) {
             if self.nodes.contains(index) {
                 self.drop_idle_blocks(index);
+                self.drop_values(index);
                 self.send_assignments(index);
                 self.nodes.get_mut(index).gave_back = false;
             }
@@ -69,6 +72,15 @@ impl<P: Payload> Scheduler<P> {
         }
     }
 
+    /// Values that no element needs any more.
+    fn drop_values(&mut self, index: NodeIndex) {
+        let node = self.nodes.get_mut(index);
+        let (link, ids) = (node.link, std::mem::take(&mut node.dropped_values));
+        if !ids.is_empty() {
+            self.send(link, Message::DropValues { ids });
+        }
+    }
+
     fn send_assignments(&mut self, index: NodeIndex) {
         let out = std::mem::take(&mut self.nodes.get_mut(index).out);
         let link = self.nodes.get(index).link;
@@ -112,9 +124,12 @@ impl<P: Payload> Scheduler<P> {
             });
             number += 1;
         }
-        let objects = array.extras.as_deref().map_or(Vec::new(), |extras| {
+        let mut objects = array.extras.as_deref().map_or(Vec::new(), |extras| {
             cut_objects(&extras.objects, assigned.start, assigned.end)
         });
+        let (start, end) = (assigned.start, assigned.end);
+        let inputs = self.inputs(index, assigned.array, start, end, &mut objects);
+        let array = &self.arrays[assigned.array];
         Assign {
             session: array.session_id,
             function: self.functions.get(array.function).id,
@@ -123,6 +138,7 @@ impl<P: Payload> Scheduler<P> {
             options: self.options.get(array.options).options.as_ref().clone(),
             blocks,
             objects,
+            inputs,
         }
     }
 
@@ -131,8 +147,13 @@ impl<P: Payload> Scheduler<P> {
             let session = &mut self.sessions[index as usize];
             let link = session.link;
             let results = std::mem::take(&mut session.results);
+            let lacking = std::mem::take(&mut session.lacking);
             for segments in in_messages(results) {
                 self.send(link, Message::Results { segments });
+            }
+            for sequences in lacking.chunks(MOST_LACKING) {
+                let sequences = sequences.to_vec();
+                self.send(link, Message::Lacking { sequences });
             }
         }
     }

@@ -167,6 +167,7 @@ impl<P: Payload> Scheduler<P> {
         let (node, gone) = self.nodes.remove(index);
         self.functions
             .forget_node(index, node.functions.into_iter());
+        self.values.forget_node(index, &node.values);
         if let Some(number) = gone {
             for (_, class) in self.classes.iter_mut() {
                 class.signatures.retain(|&signature| signature != number);
@@ -209,9 +210,10 @@ impl<P: Payload> Scheduler<P> {
             .copied()
             .collect();
         let mut at_nodes = Vec::new();
+        self.forget_graph(index);
         for array in arrays {
             let (first, count) = (self.arrays[array].first, self.arrays[array].count);
-            let mut runs = self.take_pending(array, 0, count);
+            let mut runs = self.take_unassigned(array, 0, count);
             for span in self.take_from_nodes(array, None, 0, count) {
                 let sequences = (first + u64::from(span.start), first + u64::from(span.end));
                 at_nodes.push((span.node, sequences.0, sequences.1));

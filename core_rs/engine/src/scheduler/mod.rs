@@ -21,6 +21,7 @@ mod ended;
 mod explain;
 mod flush;
 mod functions;
+mod graphs;
 mod leftover;
 mod losses;
 mod members;
@@ -37,6 +38,7 @@ mod sessions;
 mod stealing;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,11 +51,13 @@ use arrays::{Array, ArrayIndex, NodeIndex, SessionIndex};
 use classes::Classes;
 use ended::Ended;
 use functions::Functions;
+use graphs::Consequences;
 use nodes::Nodes;
 use objects::Objects;
 use options::OptionsTable;
 use resync::Orphans;
 use sessions::Session;
+use values::Values;
 
 #[cfg(feature = "planted")]
 pub use config::Bugs;
@@ -81,6 +85,8 @@ pub struct Scheduler<P> {
     classes: Classes,
     nodes: Nodes,
     objects: Objects,
+    values: Values<P>,
+    consequences: Consequences,
     orphans: BTreeMap<SessionId, Orphans<P>>,
     /// Elements that sessions left behind at nodes.
     ghosts: BTreeMap<SessionId, u64>,
@@ -131,6 +137,8 @@ impl<P: Payload> Scheduler<P> {
             classes: Classes::default(),
             nodes: Nodes::default(),
             objects: Objects::default(),
+            values: Values::default(),
+            consequences: Consequences::default(),
             orphans: BTreeMap::new(),
             ghosts: BTreeMap::new(),
             ended: Ended::default(),
@@ -210,6 +218,14 @@ impl<P: Payload> Scheduler<P> {
             }
             Message::HoldObject { key, size } => self.hold_object(session, key, size),
             Message::ReleaseObject { key } => self.release_object(session, key),
+            Message::Value {
+                id,
+                count,
+                form,
+                payload,
+            } => self.value_told(session, id, count, form, payload)?,
+            Message::DropValues { ids } => self.values_dropped(session, &ids),
+            Message::Given { given } => self.given(session, &given)?,
             Message::Heartbeat => {}
             _ => return Err("a client does not say that".into()),
         }
@@ -264,6 +280,7 @@ impl<P: Payload> Scheduler<P> {
 
     /// Places what can be placed, once for all that was handled since, and gives what the loop has to do.
     pub fn drain(&mut self, out: &mut Vec<SchedulerOutput<P>>) {
+        self.settle_graphs();
         self.refresh_touched();
         if self.now >= self.resync_until && !self.closing {
             self.place();

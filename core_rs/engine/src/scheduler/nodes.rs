@@ -11,9 +11,10 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use crate::ranges::RangeSet;
-use crate::wire::{Capabilities, LinkId, NodeStatus, Sequence, SessionId};
+use crate::wire::{Capabilities, LinkId, NodeStatus, Sequence, SessionId, ValueId};
 
 use super::arrays::{ArrayIndex, FunctionIndex, NodeIndex};
+use super::values::ValueIndex;
 
 pub(super) type SignatureIndex = u32;
 
@@ -69,6 +70,9 @@ pub(super) struct Node {
     /// Elements that run here, of sessions that have not come back.
     pub orphans: BTreeMap<SessionId, RangeSet>,
     pub functions: BTreeSet<FunctionIndex>,
+    /// Values of elements that it has, and numbers of those that it is to drop.
+    pub values: BTreeSet<ValueIndex>,
+    pub dropped_values: Vec<ValueId>,
     /// Blocks all of whose elements may be gone from the node.
     pub idle_blocks: Vec<(ArrayIndex, u32)>,
     /// What ran when it last said so.
@@ -355,6 +359,8 @@ impl Nodes {
             ghosts: BTreeMap::new(),
             orphans: BTreeMap::new(),
             functions: BTreeSet::new(),
+            values: BTreeSet::new(),
+            dropped_values: Vec::new(),
             idle_blocks: Vec::new(),
             started: BTreeSet::new(),
             status: NodeStatus::default(),

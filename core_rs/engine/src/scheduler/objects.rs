@@ -47,7 +47,7 @@ impl Objects {
         self.objects.entry(key).or_default().holds += 1;
     }
 
-    fn retain(&mut self, key: ObjectKey) {
+    pub fn retain(&mut self, key: ObjectKey) {
         self.objects.entry(key).or_default().uses += 1;
     }
 
@@ -58,7 +58,7 @@ impl Objects {
         }
     }
 
-    fn release(&mut self, key: ObjectKey) {
+    pub fn release(&mut self, key: ObjectKey) {
         if let Some(object) = self.objects.get_mut(&key) {
             object.uses -= 1;
             self.idle.push(key);

@@ -2,10 +2,11 @@
 
 use smallvec::SmallVec;
 
-use crate::wire::{Failure, OutcomeKind, Payload, Segment, Sequence, SessionId};
+use crate::wire::{Failure, LinkId, OutcomeKind, Payload, Segment, Sequence, SessionId};
 
 use super::arrays::{ArrayIndex, NodeIndex, SessionIndex};
 use super::sessions::cancelled;
+use super::values::form_of;
 use super::{check, Scheduler};
 
 /// Runs of sequences, `start .. end`.
@@ -24,6 +25,7 @@ impl<P: Payload> Scheduler<P> {
         self.nodes.get_mut(from).got_on(self.now);
         let end = segment.first + u64::from(segment.count);
         let owner = self.session_of(id);
+        let link = self.nodes.get(from).link;
         let mut accepted = Runs::new();
         let mut at = segment.first;
         let stops = segment.except.iter().map(|&e| segment.first + u64::from(e));
@@ -42,8 +44,7 @@ impl<P: Payload> Scheduler<P> {
                         measured = true;
                         self.measure(array, &segment, busy_us);
                     }
-                    let cancelled = segment.kind == OutcomeKind::Cancelled;
-                    here += self.done_in(from, array, (start, stop), cancelled, &mut accepted);
+                    here += self.done_in(from, array, (start, stop), segment.kind, &mut accepted);
                 }
             }
             if here < stop - start {
@@ -52,7 +53,7 @@ impl<P: Payload> Scheduler<P> {
             self.explain_missing(from, owner, stop - start, here)?;
         }
         match owner {
-            Some(owner) => self.deliver(owner, segment, &accepted),
+            Some(owner) => self.deliver(owner, segment, &accepted, link),
             None if !self.keeps_outcome(id, segment.first) => self.discard_reference(&segment),
             None => {}
         }
@@ -90,7 +91,7 @@ impl<P: Payload> Scheduler<P> {
         from: NodeIndex,
         index: ArrayIndex,
         (start, stop): (Sequence, Sequence),
-        cancelled: bool,
+        kind: OutcomeKind,
         accepted: &mut Runs,
     ) -> u64 {
         let (start, stop) = self.arrays[index].clip(start, stop);
@@ -101,10 +102,9 @@ impl<P: Payload> Scheduler<P> {
             .sum();
         let mut runs: SmallVec<[(u32, u32); 2]> =
             spans.iter().map(|span| (span.start, span.end)).collect();
-        let late = self.nodes.get(from).resumed && !cancelled;
-        if here < u64::from(stop - start) && late {
+        if here < u64::from(stop - start) && self.may_be_late(from, index, start, kind) {
             // It finished them before its link began anew, and nobody else has them yet.
-            let pending = self.take_pending(index, start, stop);
+            let pending = self.take_unassigned(index, start, stop);
             here += pending.iter().map(|(s, e)| u64::from(e - s)).sum::<u64>();
             runs.extend(pending);
             runs.sort_unstable();
@@ -120,13 +120,39 @@ impl<P: Payload> Scheduler<P> {
         here
     }
 
-    /// Hands on the outcomes of elements that are in no place now.
-    pub(super) fn deliver(&mut self, owner: SessionIndex, segment: Segment<P>, accepted: &Runs) {
+    /// Whether an outcome may be of elements that are not in the node's book: it finished them before its link began anew.
+    fn may_be_late(
+        &self,
+        from: NodeIndex,
+        index: ArrayIndex,
+        offset: u32,
+        kind: OutcomeKind,
+    ) -> bool {
+        let node = self.nodes.get(from);
+        let told_before = || {
+            let trial = self.arrays[index].trial(offset);
+            trial.is_some_and(|trial| trial.raised_at == Some(node.link))
+        };
+        match kind {
+            OutcomeKind::Cancelled => false,
+            OutcomeKind::Exception => node.resumed && !told_before(),
+            _ => node.resumed,
+        }
+    }
+
+    /// Hands on the outcomes, told by link `from`, of elements that are in no place now.
+    pub(super) fn deliver(
+        &mut self,
+        owner: SessionIndex,
+        segment: Segment<P>,
+        accepted: &Runs,
+        from: LinkId,
+    ) {
         let mut told = Runs::new();
         for &(start, end) in accepted {
             for index in self.arrays_in(owner, start, end) {
-                let (from, upto) = self.arrays[index].clip(start, end);
-                self.deliver_in(owner, index, from, upto, &segment, &mut told);
+                let (start, upto) = self.arrays[index].clip(start, end);
+                self.deliver_in(owner, index, (start, upto), (&segment, from), &mut told);
             }
         }
         self.tell_runs(owner, segment, &told);
@@ -136,9 +162,8 @@ impl<P: Payload> Scheduler<P> {
         &mut self,
         owner: SessionIndex,
         index: ArrayIndex,
-        start: u32,
-        end: u32,
-        segment: &Segment<P>,
+        (start, end): (u32, u32),
+        (segment, from): (&Segment<P>, LinkId),
         told: &mut Runs,
     ) {
         let first = self.arrays[index].first;
@@ -157,7 +182,7 @@ impl<P: Payload> Scheduler<P> {
             self.finish(index, start, end);
             self.tell(owner, cancelled(first + u64::from(start), end - start));
         }
-        if segment.kind == OutcomeKind::Exception && self.tries_again(index, &others) {
+        if segment.kind == OutcomeKind::Exception && self.tries_again(index, &others, from) {
             return;
         }
         if segment.kind == OutcomeKind::Cancelled {
@@ -167,22 +192,48 @@ impl<P: Payload> Scheduler<P> {
             }
             return;
         }
+        let mut value = None;
         for (start, end) in std::mem::take(&mut others) {
+            self.keep_values(index, (start, end), segment, &mut value);
             if segment.kind == OutcomeKind::Failure && self.arrays[index].extras.is_some() {
                 self.tell_failures(owner, index, start, end, segment);
             } else {
-                let run = (first + u64::from(start), first + u64::from(end));
-                match told.last_mut() {
-                    Some(last) if last.1 == run.0 => last.1 = run.1,
-                    _ => told.push(run),
-                }
+                self.note_told(index, (start, end), segment.kind, told);
             }
             self.finish(index, start, end);
         }
     }
 
+    /// Outcomes that the client is to be told: all but values that it does not want.
+    fn note_told(
+        &self,
+        index: ArrayIndex,
+        (start, end): (u32, u32),
+        kind: OutcomeKind,
+        told: &mut Runs,
+    ) {
+        let array = &self.arrays[index];
+        let mut note = |start: u32, end: u32| {
+            let run = (array.first + u64::from(start), array.first + u64::from(end));
+            match told.last_mut().filter(|last| last.1 == run.0) {
+                Some(last) => last.1 = run.1,
+                None if start < end => told.push(run),
+                None => {}
+            }
+        };
+        let extras = array.extras.as_deref().filter(|_| form_of(kind).is_some());
+        let mut at = start;
+        if let Some(extras) = extras {
+            for (from, upto) in extras.silent.overlap(start.into(), end.into()) {
+                note(at, from as u32);
+                at = upto as u32;
+            }
+        }
+        note(at, end);
+    }
+
     /// An element raised: whether it may run again, and if so it is pending.
-    fn tries_again(&mut self, index: ArrayIndex, runs: &[(u32, u32)]) -> bool {
+    fn tries_again(&mut self, index: ArrayIndex, runs: &[(u32, u32)], from: LinkId) -> bool {
         let Some(&(offset, end)) = runs.first() else {
             return false;
         };
@@ -192,7 +243,9 @@ impl<P: Payload> Scheduler<P> {
         if raised >= retries {
             return false;
         }
-        array.extras().trials.entry(offset).or_default().raised += 1;
+        let trial = array.extras().trials.entry(offset).or_default();
+        trial.raised += 1;
+        trial.raised_at = Some(from);
         self.make_pending(index, offset, end);
         true
     }

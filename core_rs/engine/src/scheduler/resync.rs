@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::ranges::RangeSet;
-use crate::wire::{Payload, Range, Segment, Sequence, SessionId};
+use crate::wire::{LinkId, Payload, Range, Segment, Sequence, SessionId};
 
 use super::arrays::{ArrayIndex, NodeIndex, SessionIndex, Span};
 use super::{check, Scheduler};
@@ -20,7 +20,7 @@ pub(super) struct Orphans<P> {
     /// First element of each run, its end, and where it is.
     held: BTreeMap<Sequence, (Sequence, NodeIndex)>,
     /// Outcomes that came before the elements were told, by first element.
-    outcomes: BTreeMap<Sequence, Segment<P>>,
+    outcomes: BTreeMap<Sequence, (LinkId, Segment<P>)>,
 }
 
 impl<P: Payload> Scheduler<P> {
@@ -59,7 +59,7 @@ impl<P: Payload> Scheduler<P> {
 
     /// A node runs elements that a client has submitted: if nobody else has them they are its, else it is told to stop.
     fn adopt(&mut self, node: NodeIndex, index: ArrayIndex, start: u32, end: u32) {
-        let pending = self.take_pending(index, start, end);
+        let pending = self.take_unassigned(index, start, end);
         let array = &self.arrays[index];
         let cost = self.functions.get(array.function).cost();
         let first = array.first;
@@ -152,11 +152,12 @@ impl<P: Payload> Scheduler<P> {
             return;
         };
         let outcomes: Vec<Sequence> = orphans.outcomes.range(..end).map(|(&at, _)| at).collect();
-        let mut outcomes: Vec<Segment<P>> = outcomes
+        let mut outcomes: Vec<(LinkId, Segment<P>)> = outcomes
             .into_iter()
             .rev()
             .take_while(|at| {
-                orphans.outcomes[at].first + u64::from(orphans.outcomes[at].count) > first
+                let segment = &orphans.outcomes[at].1;
+                segment.first + u64::from(segment.count) > first
             })
             .collect::<Vec<_>>()
             .into_iter()
@@ -167,13 +168,19 @@ impl<P: Payload> Scheduler<P> {
             let (from, upto) = self.arrays[index].clip(start, stop);
             self.adopt(node, index, from, upto);
         }
-        for segment in outcomes {
-            self.deliver_late(owner, index, segment);
+        for (from, segment) in outcomes {
+            self.deliver_late(owner, index, segment, from);
         }
     }
 
     /// An outcome that was here before its elements.
-    fn deliver_late(&mut self, owner: SessionIndex, index: ArrayIndex, segment: Segment<P>) {
+    fn deliver_late(
+        &mut self,
+        owner: SessionIndex,
+        index: ArrayIndex,
+        segment: Segment<P>,
+        link: LinkId,
+    ) {
         let first = self.arrays[index].first;
         let mut accepted = smallvec::SmallVec::new();
         let mut at = segment.first;
@@ -186,12 +193,12 @@ impl<P: Payload> Scheduler<P> {
             .collect();
         for stop in stops {
             let (from, upto) = self.arrays[index].clip(at, stop);
-            for (start, end) in self.take_pending(index, from, upto) {
+            for (start, end) in self.take_unassigned(index, from, upto) {
                 accepted.push((first + u64::from(start), first + u64::from(end)));
             }
             at = stop + 1;
         }
-        self.deliver(owner, segment, &accepted);
+        self.deliver(owner, segment, &accepted, link);
     }
 
     /// Takes runs of `first .. end` from among the orphans: they are at these nodes, and in nobody's book.
@@ -251,11 +258,12 @@ impl<P: Payload> Scheduler<P> {
         let waiting = self.now < self.resync_until && self.nodes.get(from).resumed;
         if here > 0 || waiting {
             let until = self.resync_until;
+            let link = self.nodes.get(from).link;
             let orphans = self.orphans_of(id, until);
             orphans
                 .outcomes
                 .entry(segment.first)
-                .or_insert_with(|| segment.clone());
+                .or_insert_with(|| (link, segment.clone()));
         }
         here
     }
@@ -314,7 +322,7 @@ impl<P: Payload> Scheduler<P> {
                 self.haunt(node, id, first, end);
             }
             let orphans = self.orphans.remove(&id);
-            for segment in orphans.into_iter().flat_map(|it| it.outcomes.into_values()) {
+            for (_, segment) in orphans.into_iter().flat_map(|it| it.outcomes.into_values()) {
                 self.discard_reference(&segment);
             }
         }

@@ -6,6 +6,8 @@ use crate::ranges::RangeSet;
 use crate::wire::Payload;
 
 use super::arrays::{Array, ArrayIndex};
+use super::sessions::Session;
+use super::values::ValueIndex;
 use super::Scheduler;
 
 impl<P: Payload> Scheduler<P> {
@@ -21,6 +23,7 @@ impl<P: Payload> Scheduler<P> {
             let functions = session.functions.values();
             let functions = functions.map(|&it| self.functions.get(it).payload.len() as u64);
             let mut held = functions.sum::<u64>();
+            held += self.check_graph(index as u32, session);
             for (&first, &number) in &session.arrays {
                 let array = &self.arrays[number];
                 assert_eq!((array.first, array.session as usize), (first, index));
@@ -54,6 +57,11 @@ impl<P: Payload> Scheduler<P> {
     ) -> u64 {
         let mut places = array.pending.clone();
         let mut in_spans = RangeSet::new();
+        let extras = array.extras.as_deref();
+        for &offset in extras.iter().flat_map(|extras| extras.blocked.keys()) {
+            assert!(!places.contains(offset.into()), "blocked, and in a place");
+            places.insert(offset.into(), u64::from(offset) + 1);
+        }
         for pair in array.spans().windows(2) {
             assert!(pair[0].end <= pair[1].start, "spans in order");
         }
@@ -97,6 +105,40 @@ impl<P: Payload> Scheduler<P> {
         0
     }
 
+    /// Gives the bytes of its values.
+    fn check_graph(&self, index: u32, session: &Session<P>) -> u64 {
+        let mut users: BTreeMap<ValueIndex, u32> = BTreeMap::new();
+        let kept = session.kept.values().filter_map(|kept| kept.value);
+        let values = kept.map(|(value, _)| value);
+        for value in values.chain(session.told.values().copied()) {
+            *users.entry(value).or_default() += 1;
+        }
+        let own = self
+            .values
+            .iter()
+            .filter(|(_, value)| value.session == index);
+        let mut bytes = 0;
+        for (number, value) in own {
+            assert_eq!(users.remove(&number), Some(value.users), "users of a value");
+            bytes += value.payload.len() as u64;
+            for &node in &value.nodes {
+                assert!(self.nodes.get(node).values.contains(&number));
+            }
+        }
+        assert!(users.is_empty(), "values of another session");
+        for (sequence, kept) in &session.kept {
+            assert!(kept.uses > 0, "kept for nobody");
+            let unique: std::collections::BTreeSet<_> = kept.waiting.iter().collect();
+            assert_eq!(
+                unique.len(),
+                kept.waiting.len(),
+                "{sequence} is waited for twice by one"
+            );
+            assert!(kept.value.is_none() || kept.waiting.is_empty());
+        }
+        bytes
+    }
+
     fn check_nodes(&self, at_nodes: &BTreeMap<(u32, ArrayIndex), u32>) {
         let mut booked = BTreeMap::new();
         let mut ghosts: BTreeMap<u64, u64> = BTreeMap::new();
@@ -125,6 +167,11 @@ impl<P: Payload> Scheduler<P> {
     }
 
     fn check_tables(&self, uses: u64, pending: u64) {
+        let values = self
+            .values
+            .iter()
+            .filter(|(_, value)| value.object.is_some());
+        let uses = uses + values.count() as u64;
         assert_eq!(self.objects.uses(), uses, "uses of objects");
         let held: usize = self.sessions.iter().map(|(_, it)| it.held.len()).sum();
         assert_eq!(self.objects.holds(), held as u64, "holds of objects");

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::{
-    FunctionId, LinkId, ObjectKey, OutcomeKind, Payload, Segment, Sequence, SessionId,
+    FunctionId, LinkId, ObjectKey, OutcomeKind, Payload, Segment, Sequence, SessionId, ValueId,
 };
 
 use super::arrays::{ArrayIndex, ClassIndex, FunctionIndex};
+use super::graphs::Kept;
+use super::values::ValueIndex;
 
 /// Functions that a session may keep known; those past it are not taken, and what uses them is rejected.
 pub(super) const MOST_FUNCTIONS: usize = 16_384;
@@ -23,6 +25,12 @@ pub(super) struct Session<P> {
     pub functions: BTreeMap<FunctionId, FunctionIndex>,
     /// Objects that the client holds.
     pub held: BTreeSet<ObjectKey>,
+    /// Elements whose value others need.
+    pub kept: BTreeMap<Sequence, Kept>,
+    /// Values that the client gives.
+    pub told: BTreeMap<ValueId, ValueIndex>,
+    /// Values to be asked for, after the outcomes of this turn: they may be among those.
+    pub lacking: Vec<Sequence>,
     /// Outcomes of this turn.
     pub results: Vec<Segment<P>>,
     /// Payload bytes of results that the client is not known to have.
@@ -49,6 +57,9 @@ impl<P: Payload> Session<P> {
             arrays: BTreeMap::new(),
             functions: BTreeMap::new(),
             held: BTreeSet::new(),
+            kept: BTreeMap::new(),
+            told: BTreeMap::new(),
+            lacking: Vec::new(),
             results: Vec::new(),
             backlog: 0,
             over_budget: false,

@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::wire::{Block, FunctionId, ObjectKey, ObjectUse, Options, Payload, Sequence, Submit};
+use crate::wire::{
+    Block, FunctionId, Graph, Need, ObjectKey, ObjectUse, Options, Payload, Sequence, Submit,
+};
+
+use super::graph::{cut_needs, Graphs};
 
 /// An array as it leaves in one message holds at most so many elements …
 pub(super) const MOST_ELEMENTS: u64 = 8_192;
 /// … and so many bytes of arguments (unless a single block has more).
 pub(super) const MOST_BYTES: usize = 4 << 20;
+/// … and so many needs (unless a single block has more).
+pub(super) const MOST_NEEDS: usize = 1 << 16;
 
 struct StoredBlock<P> {
     /// Of its first element, from the array's first.
@@ -26,6 +32,10 @@ pub(super) struct Array<P> {
     blocks: Vec<StoredBlock<P>>,
     /// By element; those of all elements last.
     objects: Vec<ObjectUse>,
+    /// By element.
+    needs: Vec<Need>,
+    /// Empty, or as many as elements.
+    uses: Vec<u32>,
 }
 
 impl<P: Payload> Array<P> {
@@ -37,6 +47,8 @@ impl<P: Payload> Array<P> {
             left: 0,
             blocks: Vec::with_capacity(submit.blocks.len()),
             objects: Vec::new(),
+            needs: Vec::new(),
+            uses: Vec::new(),
         };
         array.append(submit);
         array
@@ -58,6 +70,17 @@ impl<P: Payload> Array<P> {
         self.objects
             .extend(submit.objects.iter().map(|object| shifted(object, shift)));
         self.objects[before..].sort_by_key(|object| object.element);
+        append_graph(
+            (&mut self.needs, &mut self.uses),
+            submit.graph.as_ref(),
+            (shift, self.count),
+        );
+    }
+
+    /// The needs of elements `start .. end`.
+    pub fn needs(&self, start: u32, end: u32) -> &[Need] {
+        let before = |element: u32| self.needs.partition_point(|need| need.element < element);
+        &self.needs[before(start)..before(end)]
     }
 
     pub fn count(&self) -> u32 {
@@ -115,11 +138,24 @@ impl<P: Payload> Array<P> {
         ended.map(|object| object.key).collect()
     }
 
+    /// What binds elements `start .. end`, as it is now.
+    fn graph(&self, first: Sequence, start: u32, end: u32, graphs: &Graphs<P>) -> Option<Graph> {
+        let uses = self.uses.get(start as usize..end as usize);
+        let mut needs = cut_needs(&self.needs, start, end);
+        needs.iter_mut().for_each(|need| need.announced = true);
+        let graph = Graph {
+            needs,
+            uses: graphs.uses(first + u64::from(start), uses.unwrap_or_default()),
+        };
+        (graph != Graph::default()).then_some(graph)
+    }
+
     /// The submissions that say the unfinished part again. `finished(start, end)` lists finished (offset, count) pairs.
     pub fn submissions(
         &self,
         first: Sequence,
         mut finished: impl FnMut(u32, u32) -> Vec<(u32, u32)>,
+        graphs: &Graphs<P>,
         mut each: impl FnMut(Submit<P>),
     ) {
         let mut index = 0;
@@ -144,10 +180,33 @@ impl<P: Payload> Array<P> {
                         .collect(),
                     objects: cut_objects(&self.objects, start, end),
                     finished: finished(start, end),
+                    graph: self.graph(first, start, end, graphs),
                 });
             }
             index += kept.max(1);
         }
+    }
+}
+
+/// What binds the elements that come behind `shift` others, `count` then, is added to what binds those.
+fn append_graph(
+    (needs, uses): (&mut Vec<Need>, &mut Vec<u32>),
+    added: Option<&Graph>,
+    (shift, count): (u32, u32),
+) {
+    let announced = added.is_some_and(|graph| !graph.uses.is_empty());
+    if announced || !uses.is_empty() {
+        uses.resize(shift as usize, 0);
+    }
+    if let Some(graph) = added {
+        needs.extend(graph.needs.iter().map(|need| Need {
+            element: need.element + shift,
+            ..*need
+        }));
+        uses.extend(&graph.uses);
+    }
+    if !uses.is_empty() {
+        uses.resize(count as usize, 0);
     }
 }
 
@@ -177,19 +236,22 @@ fn cut_objects(objects: &[ObjectUse], start: u32, end: u32) -> Vec<ObjectUse> {
 
 /// Cuts a submission between blocks into ones that fit a frame.
 pub(super) fn cut<P: Payload>(submit: Submit<P>) -> Vec<Submit<P>> {
-    if fits(
-        submit.count(),
-        submit.blocks.iter().map(|block| block.payload.len()).sum(),
-    ) {
+    if fits(Size::of(&submit)) {
         return vec![submit];
     }
+    let graph = submit.graph.unwrap_or_default();
     let mut pieces: Vec<Submit<P>> = Vec::new();
-    let (mut offset, mut elements, mut bytes) = (0u32, 0u64, 0usize);
+    let (mut offset, mut size) = (0u32, Size::default());
     for block in submit.blocks {
-        elements += u64::from(block.count);
-        bytes += block.payload.len();
-        if pieces.is_empty() || !fits(elements, bytes) {
-            (elements, bytes) = (u64::from(block.count), block.payload.len());
+        let end = offset + block.count;
+        let own = Size {
+            elements: u64::from(block.count),
+            bytes: block.payload.len(),
+            needs: count_needs(&graph.needs, offset, end),
+        };
+        size = size.and(own);
+        if pieces.is_empty() || !fits(size) {
+            size = own;
             pieces.push(Submit {
                 function: submit.function,
                 first: submit.first + u64::from(offset),
@@ -197,29 +259,67 @@ pub(super) fn cut<P: Payload>(submit: Submit<P>) -> Vec<Submit<P>> {
                 blocks: Vec::new(),
                 objects: Vec::new(),
                 finished: Vec::new(),
+                graph: None,
             });
         }
-        offset += block.count;
+        offset = end;
         if let Some(piece) = pieces.last_mut() {
             piece.blocks.push(block);
         }
     }
     for piece in &mut pieces {
         let start = (piece.first - submit.first) as u32;
-        piece.objects = cut_objects(&submit.objects, start, start + piece.count() as u32);
+        let end = start + piece.count() as u32;
+        piece.objects = cut_objects(&submit.objects, start, end);
+        let uses = graph.uses.get(start as usize..end as usize);
+        let part = Graph {
+            needs: cut_needs(&graph.needs, start, end),
+            uses: uses.unwrap_or_default().to_vec(),
+        };
+        piece.graph = (part != Graph::default()).then_some(part);
     }
     pieces
 }
 
-fn fits(elements: u64, bytes: usize) -> bool {
-    elements <= MOST_ELEMENTS && bytes <= MOST_BYTES
+fn count_needs(needs: &[Need], start: u32, end: u32) -> usize {
+    let before = |element: u32| needs.partition_point(|need| need.element < element);
+    before(end) - before(start)
+}
+
+fn fits(size: Size) -> bool {
+    size.elements <= MOST_ELEMENTS && size.bytes <= MOST_BYTES && size.needs <= MOST_NEEDS
+}
+
+#[derive(Clone, Copy, Default)]
+struct Size {
+    elements: u64,
+    bytes: usize,
+    needs: usize,
+}
+
+impl Size {
+    fn of<P: Payload>(submit: &Submit<P>) -> Size {
+        let graph = submit.graph.as_ref();
+        Size {
+            elements: submit.count(),
+            bytes: submit.blocks.iter().map(|block| block.payload.len()).sum(),
+            needs: graph.map_or(0, |graph| graph.needs.len()),
+        }
+    }
+
+    fn and(self, other: Size) -> Size {
+        Size {
+            elements: self.elements + other.elements,
+            bytes: self.bytes + other.bytes,
+            needs: self.needs + other.needs,
+        }
+    }
 }
 
 /// Size of the submission that leaves last: neighbours may still join it.
 #[derive(Clone, Copy)]
 pub(super) struct Tail {
-    count: u64,
-    bytes: usize,
+    size: Size,
 }
 
 impl Tail {
@@ -230,31 +330,34 @@ impl Tail {
                 .objects
                 .iter()
                 .all(|object| object.element != u32::MAX);
-        let bytes = submit.blocks.iter().map(|block| block.payload.len()).sum();
         joinable.then(|| Tail {
-            count: submit.count(),
-            bytes,
+            size: Size::of(submit),
         })
     }
 
     /// Whether `next` may travel in one array with `last`, which is this tail's.
     pub fn takes<P: Payload>(&self, last: &Submit<P>, next: &Submit<P>) -> bool {
-        let neighbours = last.first + self.count == next.first;
+        let neighbours = last.first + self.size.elements == next.first;
         let same = last.function == next.function && last.options == next.options;
-        let fitting = |added: Tail| fits(self.count + added.count, self.bytes + added.bytes);
+        let fitting = |added: Tail| fits(self.size.and(added.size));
         neighbours && same && Tail::of(next).is_some_and(fitting)
     }
 
     /// Appends `next` to `last`, which is this tail's.
     pub fn join<P: Payload>(&mut self, last: &mut Submit<P>, next: Submit<P>) {
-        let shift = self.count as u32;
+        let shift = self.size.elements as u32;
+        self.size = self.size.and(Size::of(&next));
         last.objects
             .extend(next.objects.iter().map(|object| shifted(object, shift)));
-        for block in next.blocks {
-            self.count += u64::from(block.count);
-            self.bytes += block.payload.len();
-            last.blocks.push(block);
+        if last.graph.is_some() || next.graph.is_some() {
+            let graph = last.graph.get_or_insert_with(Graph::default);
+            append_graph(
+                (&mut graph.needs, &mut graph.uses),
+                next.graph.as_ref(),
+                (shift, self.size.elements as u32),
+            );
         }
+        last.blocks.extend(next.blocks);
     }
 }
 

@@ -4,6 +4,7 @@
 //! nothing: [`Session::reset`] says all of it again. Each element's outcome is handed out once, whatever comes twice.
 
 mod arrays;
+mod graph;
 mod objects;
 #[cfg(test)]
 mod tests;
@@ -12,10 +13,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::ranges::RangeSet;
 use crate::wire::{
-    Block, FunctionId, Message, ObjectKey, OutcomeKind, Payload, QueryKind, Segment, Sequence,
-    SessionId, Submit,
+    Block, Failure, FailureCode, Form, FunctionId, Message, Need, ObjectKey, OutcomeKind, Payload,
+    QueryKind, Segment, Sequence, SessionId, Submit,
 };
 use arrays::{Array, Tail};
+use graph::{Graphs, Value};
 use objects::Objects;
 
 /// Values of so many elements come in one segment at most; verdicts without values may be on more.
@@ -55,6 +57,9 @@ pub struct Session<P> {
     /// Asked to be cancelled, without an outcome.
     cancelled: RangeSet,
     objects: Objects,
+    graphs: Graphs<P>,
+    /// Elements that nobody needs any more, about to be finished.
+    unneeded: Vec<Sequence>,
     /// Queries and shutdowns without an answer.
     requests: BTreeMap<u32, Message<P>>,
     last_request: u32,
@@ -75,6 +80,8 @@ impl<P: Payload> Session<P> {
             unfinished: RangeSet::new(),
             cancelled: RangeSet::new(),
             objects: Objects::default(),
+            graphs: Graphs::default(),
+            unneeded: Vec::new(),
             requests: BTreeMap::new(),
             last_request: 0,
             over: false,
@@ -124,7 +131,8 @@ impl<P: Payload> Session<P> {
 
     /// Sends an array. Its function is known, its elements are new; neighbours that leave together become one array.
     ///
-    /// Panics when an element was submitted before or the function was never told: the caller numbers the tasks.
+    /// Panics when an element was submitted before, the function was never told, or one that is needed has no value to
+    /// come ([`Session::may_be_needed`]): the caller numbers the tasks.
     pub fn submit(&mut self, submit: Submit<P>) {
         for piece in arrays::cut(submit) {
             self.submit_piece(piece);
@@ -143,6 +151,14 @@ impl<P: Payload> Session<P> {
         self.unfinished.insert(first, end);
         for object in &piece.objects {
             self.objects.begin_use(object.key);
+        }
+        if let Some(graph) = &piece.graph {
+            let here = |need: &Need| self.may_be_needed(need.on);
+            assert!(
+                graph.needs.iter().all(here),
+                "an element needs one without a value"
+            );
+            self.graphs.submitted(first, graph);
         }
         if let (Some(tail), Some(Message::Submit(last))) = (&mut self.tail, self.out.back_mut()) {
             if tail.takes(last, &piece) {
@@ -166,6 +182,12 @@ impl<P: Payload> Session<P> {
         let tail = Tail::of(&piece);
         self.push(Message::Submit(piece));
         self.tail = tail;
+    }
+
+    /// Whether an element that is submitted next may need the value of this one: it has no outcome yet, or its value is
+    /// kept for others.
+    pub fn may_be_needed(&self, sequence: Sequence) -> bool {
+        self.unfinished.contains(sequence) || self.graphs.has_value(sequence)
     }
 
     /// Asks for an end of those elements that have none yet; each is still answered by an outcome.
@@ -233,6 +255,10 @@ impl<P: Payload> Session<P> {
     pub fn handle(&mut self, _now: u64, message: Message<P>) -> Option<SessionEvent<P>> {
         match message {
             Message::Results { segments } => self.results(segments),
+            Message::Lacking { sequences } => {
+                self.give(&sequences);
+                None
+            }
             Message::Answer { request, ok, text } => self
                 .requests
                 .remove(&request)
@@ -270,7 +296,7 @@ impl<P: Payload> Session<P> {
         );
         for (&first, array) in &self.arrays {
             let finished = |start, end| gaps(&self.unfinished, first, start, end);
-            array.submissions(first, finished, |submit| {
+            array.submissions(first, finished, &self.graphs, |submit| {
                 out.push_back(Message::Submit(submit))
             });
         }
@@ -296,7 +322,7 @@ impl<P: Payload> Session<P> {
 
     /// Payload bytes kept for unfinished elements.
     pub fn kept_bytes(&self) -> usize {
-        self.arrays.values().map(Array::bytes).sum()
+        self.arrays.values().map(Array::bytes).sum::<usize>() + self.graphs.bytes()
     }
 
     fn push(&mut self, message: Message<P>) {
@@ -321,19 +347,25 @@ impl<P: Payload> Session<P> {
         }
         let mut fresh = Vec::with_capacity(segments.len());
         for segment in segments {
-            self.result(segment, &mut fresh);
+            let unwanted = self.result(segment, &mut fresh);
+            self.fall(unwanted, &mut fresh);
         }
         (!fresh.is_empty()).then_some(SessionEvent::Results(fresh))
     }
 
     /// Hands on what of a segment is new, and forgets the elements that it ends.
-    fn result(&mut self, mut segment: Segment<P>, fresh: &mut Vec<Segment<P>>) {
+    /// Gives elements that ended without a value that others need.
+    fn result(&mut self, mut segment: Segment<P>, fresh: &mut Vec<Segment<P>>) -> Vec<Sequence> {
         let end = segment.first + u64::from(segment.count);
         let runs = unfinished_runs(&self.unfinished, &segment);
+        let mut without = Vec::new();
         if runs.is_empty() {
-            return;
+            return without;
         }
         for &(start, end) in &runs {
+            if !self.graphs.is_empty() {
+                without.extend(self.keep(&segment, start, end));
+            }
             self.finish(start, end);
         }
         let ended: u64 = runs.iter().map(|(start, end)| end - start).sum();
@@ -351,9 +383,88 @@ impl<P: Payload> Session<P> {
                 ..segment.clone()
             }));
         }
+        without
     }
 
+    /// Elements `start .. end` have this outcome: values that others need are kept. Gives those that have none.
+    fn keep(&mut self, segment: &Segment<P>, start: Sequence, end: Sequence) -> Vec<Sequence> {
+        let needed = self.graphs.without_value(start, end);
+        let form = match segment.kind {
+            OutcomeKind::ValueList => Form::List,
+            OutcomeKind::ValueTable => Form::Table,
+            OutcomeKind::ValueSingle => Form::Single,
+            OutcomeKind::ValueReference => Form::Reference,
+            OutcomeKind::Exception | OutcomeKind::Cancelled | OutcomeKind::Failure => {
+                return needed;
+            }
+        };
+        for sequence in needed {
+            let value = Value {
+                count: segment.count,
+                form,
+                payload: segment.payload.clone(),
+                index: (sequence - segment.first) as u32,
+            };
+            if let Some(key) = value.object() {
+                self.objects.begin_use(key);
+            }
+            self.graphs.keep(sequence, value);
+        }
+        Vec::new()
+    }
+
+    /// What needs elements without a value, itself or by others, ends; each names the first one.
+    fn fall(&mut self, without: Vec<Sequence>, fresh: &mut Vec<Segment<P>>) {
+        for root in without {
+            let mut falling = self.graphs.fall(root).into_vec();
+            while let Some(sequence) = falling.pop() {
+                if !self.unfinished.contains(sequence) {
+                    continue;
+                }
+                let wanted = self.graphs.is_wanted(sequence);
+                self.finish(sequence, sequence + 1);
+                falling.extend(self.graphs.fall(sequence));
+                if wanted {
+                    fresh.push(fallen(sequence, root));
+                }
+            }
+        }
+    }
+
+    /// The scheduler lacks values that the client was told.
+    fn give(&mut self, sequences: &[Sequence]) {
+        let mut given = Vec::with_capacity(sequences.len());
+        for &on in sequences {
+            let (answer, value) = self.graphs.give(on);
+            if let Some(value) = value {
+                self.push(Message::Value {
+                    id: answer.value,
+                    count: value.count,
+                    form: value.form,
+                    payload: value.payload,
+                });
+            }
+            given.push(answer);
+        }
+        let ids: Vec<u64> = given.iter().map(|given| given.value).collect();
+        let ids: Vec<u64> = ids.into_iter().filter(|&id| id > 0).collect();
+        self.push(Message::Given { given });
+        if !ids.is_empty() {
+            self.push(Message::DropValues { ids });
+        }
+    }
+
+    /// Elements have their outcome, and with them those whose values nobody needs any more.
     fn finish(&mut self, start: Sequence, end: Sequence) {
+        self.finish_run(start, end);
+        while let Some(on) = self.unneeded.pop() {
+            if self.unfinished.contains(on) {
+                self.finish_run(on, on + 1);
+            }
+        }
+    }
+
+    fn finish_run(&mut self, start: Sequence, end: Sequence) {
         self.unfinished.remove(start, end);
         self.cancelled.remove(start, end);
         let mut at = start;
@@ -363,6 +474,7 @@ impl<P: Payload> Session<P> {
             let upto = end.min(first + u64::from(array.count()));
             let (from, to) = ((at - first) as u32, (upto - first) as u32);
             array.finish(from, to);
+            let needs: Vec<Need> = array.needs(from, to).to_vec();
             for key in array.objects_ended(from, to) {
                 self.end_use(key);
             }
@@ -372,8 +484,20 @@ impl<P: Payload> Session<P> {
                 self.arrays.remove(&first);
                 self.array_gone(function);
             }
+            for need in needs {
+                self.let_go(&need, first + u64::from(need.element));
+            }
             at = upto;
         }
+    }
+
+    /// An element that has its outcome needs another one no more. One that is not wanted ends with the last to need it.
+    fn let_go(&mut self, need: &Need, dependent: Sequence) {
+        let ended = self.graphs.let_go(need, dependent);
+        if let Some(key) = ended.value.and_then(|value| value.object()) {
+            self.end_use(key);
+        }
+        self.unneeded.extend(ended.unneeded);
     }
 
     fn end_use(&mut self, key: ObjectKey) {
@@ -401,10 +525,29 @@ impl<P: Payload> Session<P> {
     }
 }
 
+/// The outcome of what needs an element without a value.
+fn fallen<P: Payload>(sequence: Sequence, root: Sequence) -> Segment<P> {
+    Segment {
+        first: sequence,
+        count: 1,
+        kind: OutcomeKind::Failure,
+        payload: P::from_vec(Vec::new()),
+        failure: Some(Failure {
+            code: FailureCode::Dependency,
+            attempts: 0,
+            status: 0,
+            nodes: Vec::new(),
+            detail: root.to_string(),
+        }),
+        except: Vec::new(),
+    }
+}
+
 fn payload_bytes<P: Payload>(message: &Message<P>) -> u64 {
     match message {
         Message::Function { payload, .. } => payload.len() as u64,
         Message::Submit(submit) => blocks_bytes(&submit.blocks),
+        Message::Value { payload, .. } => payload.len() as u64,
         _ => 0,
     }
 }

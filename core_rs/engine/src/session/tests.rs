@@ -33,6 +33,7 @@ fn array(first: Sequence, blocks: Vec<Block<Bytes>>) -> Submit<Bytes> {
         blocks,
         objects: vec![],
         finished: vec![],
+        graph: None,
     }
 }
 

@@ -63,6 +63,7 @@ pub fn submit(first: u64, count: u32) -> Message {
         }],
         objects: Vec::new(),
         finished: Vec::new(),
+        graph: None,
     })
 }
 

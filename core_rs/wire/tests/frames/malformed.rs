@@ -216,6 +216,7 @@ fn a_submission_leaves_room_for_what_it_becomes() {
             }],
             objects: Vec::new(),
             finished: Vec::new(),
+            graph: None,
         })
     };
     assert!(read(&stream_of(&frame_of(vec![submit(MAX_FIRST_HOP - 100)]))[4..]).is_ok());

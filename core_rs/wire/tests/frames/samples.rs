@@ -160,6 +160,7 @@ const REFUSALS: &[RefusalCode] = &[
 const FAILURES: &[FailureCode] = &[
     FailureCode::ProcessorDied,
     FailureCode::WorkerDied,
+    FailureCode::Dependency,
     FailureCode::TaskTimeout,
     FailureCode::TaskMemory,
     FailureCode::MissingObjects,
@@ -253,6 +254,26 @@ fn submit(draw: &mut impl Draw) -> Submit<Bytes> {
         }),
         objects: draw.list(object_use),
         finished: draw.list(|draw| (draw.u32(), draw.u32())),
+        graph: draw.maybe(graph),
+    }
+}
+
+fn graph<D: Draw>(draw: &mut D) -> Graph {
+    Graph {
+        needs: draw.list(|draw| Need {
+            element: draw.u32(),
+            on: draw.u64(),
+            announced: draw.bool(),
+        }),
+        uses: draw.list(Draw::u32),
+    }
+}
+
+fn input<D: Draw>(draw: &mut D) -> Input {
+    Input {
+        element: draw.u32(),
+        value: draw.u64(),
+        index: draw.u32(),
     }
 }
 
@@ -270,6 +291,7 @@ fn assign(draw: &mut impl Draw) -> Assign<Bytes> {
             payload: draw.maybe(Draw::payload),
         }),
         objects: draw.list(object_use),
+        inputs: draw.list(input),
     }
 }
 
@@ -311,6 +333,7 @@ fn chunk(draw: &mut impl Draw) -> Chunk<Bytes> {
         form: draw.pick(FORMS),
         payload: draw.maybe(Draw::payload),
         depth: draw.u16(),
+        inputs: draw.list(input),
     }
 }
 
@@ -373,6 +396,16 @@ pub fn sample(kind: u8, draw: &mut impl Draw) -> Message<Bytes> {
         22 => Closing {
             reason: draw.text(),
         },
+        23 => Lacking {
+            sequences: draw.list(Draw::u64),
+        },
+        24 => Given {
+            given: draw.list(|draw| GivenValue {
+                on: draw.u64(),
+                value: draw.u64(),
+                index: draw.u32(),
+            }),
+        },
         30 => Assign(assign(draw)),
         31 => DropBlocks {
             session: draw.u64(),
@@ -383,6 +416,15 @@ pub fn sample(kind: u8, draw: &mut impl Draw) -> Message<Bytes> {
         34 => Drain,
         35 => Exit {
             reason: draw.text(),
+        },
+        36 => Value {
+            id: draw.u64(),
+            count: draw.u32(),
+            form: draw.pick(FORMS),
+            payload: draw.payload(),
+        },
+        37 => DropValues {
+            ids: draw.list(Draw::u64),
         },
         40 => Done {
             session: draw.u64(),

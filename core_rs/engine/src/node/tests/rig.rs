@@ -195,6 +195,7 @@ impl Rig {
             options,
             blocks,
             objects: vec![],
+            inputs: vec![],
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::rig::*;
 use crate::scheduler::SchedulerConfig;
-use crate::wire::{Message, OutcomeKind};
+use crate::wire::{Message, Options, OutcomeKind};
 
 const RESYNC: u64 = 5_000_000;
 
@@ -86,6 +86,31 @@ fn what_an_earlier_scheduler_took_from_a_node_is_not_a_clients_cancellation() {
     assert_eq!(rig.outcomes(CLIENT), []);
     rig.pass(RESYNC);
     assert_eq!(rig.assigned(10), [(0, 2)]);
+}
+
+#[test]
+fn an_exception_that_is_told_again_in_a_new_epoch_is_the_same_one() {
+    let mut rig = Rig::new();
+    rig.client(CLIENT, SESSION);
+    rig.node(10, 1);
+    let retries = Options {
+        retries: 1,
+        ..Options::default()
+    };
+    rig.submit_with(0, 1, retries);
+    rig.end(10, 0, OutcomeKind::Exception);
+    // Its connection broke before it heard that the scheduler has this.
+    rig.leave(10);
+    returning(&mut rig, 10, 1, &[]);
+    rig.give_back(10, &[(0, 1)]);
+    rig.leave(10);
+    rig.join_node(10, 1, &[], 11, 3);
+    rig.end(10, 0, OutcomeKind::Exception);
+    assert_eq!(rig.outcomes(CLIENT), []);
+    rig.hold(10, &[]);
+    rig.told(10);
+    rig.done(10, 0, 1, 5);
+    assert_eq!(rig.outcomes(CLIENT), [(0, 1, OutcomeKind::ValueTable)]);
 }
 
 #[test]

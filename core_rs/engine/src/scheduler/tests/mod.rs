@@ -4,6 +4,7 @@ mod accepting;
 mod cancelling;
 mod dying;
 mod explaining;
+mod graphs;
 mod histories;
 mod holding;
 mod members;

@@ -375,6 +375,7 @@ pub fn submission(first: Sequence, count: u32, options: Options) -> Submit<Bytes
         blocks: blocks.collect(),
         objects: Vec::new(),
         finished: Vec::new(),
+        graph: None,
     }
 }
 

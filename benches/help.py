@@ -1,0 +1,52 @@
+"""How long `--help` of each command takes, as a multiple of `python -c pass` in the same run. At most 3 will do.
+
+    python benches/help.py [ROUNDS]
+
+Rounds are interleaved, and of each command the median counts, so that a busy machine is busy for all of them.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+
+COMMANDS = {
+    "scaler": "stack --help",
+    "scaler_scheduler": "scheduler --help",
+    "scaler_object_storage_server": "object_storage_server --help",
+    "scaler_worker_manager": "worker_manager --help",
+    "scaler_worker_manager native": "worker_manager native --help",
+    "scaler_cluster": "cluster --help",
+    "scaler_keys": "keys --help",
+}
+MOST = 3.0
+
+
+def code(command: str) -> str:
+    """What an installed command runs."""
+    module, *arguments = command.split()
+    return f"import sys; sys.argv = ['x', *{arguments!r}]; from scaler.cli.{module} import main; main()"
+
+
+def seconds(program: str) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - start
+
+
+def main() -> int:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    programs = {"python -c pass": "pass", **{name: code(command) for name, command in COMMANDS.items()}}
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(rounds):
+        for name, program in programs.items():
+            times[name].append(seconds(program))
+    medians = {name: statistics.median(each) for name, each in times.items()}
+    base = medians["python -c pass"]
+    for name, median in medians.items():
+        print(f"{name:<30} {median * 1e3:6.1f} ms  x {median / base:4.2f}")
+    return int(any(median > MOST * base for median in medians.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
