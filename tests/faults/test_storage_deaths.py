@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scaler import Client
 from scaler.client import objects
-from scaler.errors import MissingObjects
+from scaler.errors import MissingObjects, ObjectStorageException
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +97,23 @@ def test_a_result_that_only_the_storage_had_is_a_missing_object(passing: Cluster
         with pytest.raises(MissingObjects, match="not in object storage any more"):
             future.result(PATIENCE)
         assert client.submit(bytes, 3 * MIB).result(PATIENCE) == bytes(3 * MIB)
+
+
+def test_what_needs_a_storage_that_stays_away_fails(start: Starter) -> None:
+    start.scheduler(object_storage=start.path("objects"))
+    storage = start.part("scaler.storage", {"address": start.path("objects")})
+    start.node(slots=1, storage_timeout=0.5)
+    with Client(start.path(), timeout_seconds=2) as client:
+        reference = client.send_object(os.urandom(MIB))
+        start.kill(storage)
+        futures = [client.submit(len, reference), client.submit(bytes, MIB), client.submit(len, bytes(MIB))]
+        for future in futures:
+            with pytest.raises(ObjectStorageException, match=r"object storage for 0 s|cannot be reached"):
+                future.result(PATIENCE)
+        assert client.submit(abs, -1).result(PATIENCE) == 1
+        start.part("scaler.storage", {"address": start.path("objects")})
+        assert client.submit(bytes, MIB).result(PATIENCE) == bytes(MIB)
+        assert client.submit(len, bytes(MIB + 1)).result(PATIENCE) == MIB + 1
 
 
 def wait_done(future: Any) -> bool:

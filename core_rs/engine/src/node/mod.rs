@@ -9,6 +9,7 @@
 //! is, when an element turns out to be long, when another slot is idle, or when the scheduler wants it.
 
 mod assign;
+mod away;
 mod config;
 mod deaths;
 mod dispatch;
@@ -36,6 +37,7 @@ use crate::wire::{
     Failure, FailureCode, FunctionId, Message, NodeStatus, OutcomeKind, Payload, Range, Segment,
     Sequence, SessionId,
 };
+use away::StorageAway;
 use inputs::Values;
 use objects::Objects;
 use queue::Queue;
@@ -85,6 +87,7 @@ pub struct Node<P: Payload> {
     objects: Objects<P>,
     values: Values<P>,
     uploads: BTreeMap<u32, Upload<P>>,
+    storage_away: StorageAway,
     last_request: u32,
     here: BTreeMap<SessionId, RangeSet>,
     arrivals: u64,
@@ -114,6 +117,7 @@ impl<P: Payload> Node<P> {
             slots,
             values: Values::default(),
             uploads: BTreeMap::new(),
+            storage_away: StorageAway::default(),
             last_request: 0,
             here: BTreeMap::new(),
             arrivals: 0,
@@ -204,6 +208,7 @@ impl<P: Payload> Node<P> {
     pub fn tick(&mut self, now: u64) {
         self.now = now;
         self.start_executors();
+        self.give_up_storage();
         self.look_where_due();
         if now >= self.next_heartbeat {
             self.next_heartbeat = now + self.config.heartbeat_us;
@@ -227,6 +232,7 @@ impl<P: Payload> Node<P> {
         slots
             .chain([self.next_heartbeat])
             .chain(self.death_at())
+            .chain(self.storage_away.due)
             .min()
     }
 
@@ -244,6 +250,7 @@ impl<P: Payload> Node<P> {
         self.fetch_objects();
         self.hand_out();
         self.end_drain();
+        self.watch_storage();
     }
 
     fn death_at(&self) -> Option<u64> {
