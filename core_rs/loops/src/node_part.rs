@@ -133,6 +133,7 @@ impl NodePart {
             scheduler.tick(now);
         }
         self.store.tick(now);
+        self.engine.store_connected(now, self.store.is_open());
         // After what arrived was handed in: it may be what was waited for.
         if self.engine.next_wakeup().is_some_and(|at| at <= now) {
             self.engine.tick(now);

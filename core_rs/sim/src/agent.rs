@@ -132,6 +132,8 @@ impl Agent {
         while let Some(event) = self.store.event() {
             self.store_event(context, event);
         }
+        self.node
+            .store_connected(context.now(), self.store.connected());
         self.node.tick(context.now());
     }
 

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 # With more on its way to storage, in bytes, whoever puts more waits.
 MOST_ON_THE_WAY = 16 << 20
 
+# By the code of the storage's refusal: what is full, and whose.
+_MENDS = {
+    0: "give it more room (--memory-limit, --directory, --disk-limit, a larger disk), or let go of results and "
+    "references",
+    1: "let go of results and references, send less at a time, or raise its --session-quota",
+}
+
 
 class Request:
     """A put or get under way. `_outcome`: True when stored, the bytes of a get, or the exception."""
@@ -236,7 +243,7 @@ class ObjectLink(Attendant):
             error = ObjectStorageException(
                 f"Object storage did not take an object of {request.size} bytes: {event[3]}\n"
                 f"  where: {self.endpoint.address}\n"
-                "  to do: give it more memory or disk, or let go of results and references"
+                f"  to do: {_MENDS.get(event[2], 'send it again')}"
             )
             self._fail(request, error)
 

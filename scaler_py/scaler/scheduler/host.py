@@ -88,6 +88,7 @@ class SchedulerHost:
             compression=settings.compression,
             memory_limit=settings.storage_memory,
             directory=settings.storage_directory,
+            write_through=settings.storage_write_through,
         )
         try:
             self._storage = Storage(own, key, self._storage_ended)

@@ -9,6 +9,7 @@
 //! is, when an element turns out to be long, when another slot is idle, or when the scheduler wants it.
 
 mod assign;
+mod away;
 mod config;
 mod deaths;
 mod dispatch;
@@ -38,6 +39,7 @@ use crate::wire::{
     Failure, FailureCode, FunctionId, Message, NodeStatus, OutcomeKind, Payload, Range, Segment,
     Sequence, SessionId,
 };
+use away::StorageAway;
 use inputs::Values;
 use objects::Objects;
 use queue::Queue;
@@ -88,6 +90,7 @@ pub struct Node<P: Payload> {
     objects: Objects<P>,
     values: Values<P>,
     uploads: BTreeMap<u32, Upload<P>>,
+    storage_away: StorageAway,
     last_request: u32,
     here: BTreeMap<SessionId, RangeSet>,
     arrivals: u64,
@@ -120,6 +123,7 @@ impl<P: Payload> Node<P> {
             slots,
             values: Values::default(),
             uploads: BTreeMap::new(),
+            storage_away: StorageAway::default(),
             last_request: 0,
             here: BTreeMap::new(),
             arrivals: 0,
@@ -216,6 +220,7 @@ impl<P: Payload> Node<P> {
     pub fn tick(&mut self, now: u64) {
         self.now = now;
         self.start_executors();
+        self.give_up_storage();
         self.look_where_due();
         if now >= self.next_heartbeat {
             self.next_heartbeat = now + self.config.heartbeat_us;
@@ -239,6 +244,7 @@ impl<P: Payload> Node<P> {
         slots
             .chain([self.next_heartbeat])
             .chain(self.death_at())
+            .chain(self.storage_away.due)
             .min()
     }
 
@@ -256,6 +262,7 @@ impl<P: Payload> Node<P> {
         self.fetch_objects();
         self.hand_out();
         self.end_drain();
+        self.watch_storage();
     }
 
     fn death_at(&self) -> Option<u64> {
