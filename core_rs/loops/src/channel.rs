@@ -32,6 +32,10 @@ pub enum ChannelEvent {
     Closing {
         reason: String,
     },
+    Output {
+        dropped: u64,
+        payload: Bytes,
+    },
     Refused {
         code: RefusalCode,
         text: String,
@@ -125,6 +129,21 @@ impl Channel {
         self.session.submit(submit);
     }
 
+    /// All of these, or none: gives the elements from before them that are needed and have no value to come.
+    pub fn submit_parts(&mut self, parts: Vec<Submit<Bytes>>) -> Vec<Sequence> {
+        let first = parts.first().map_or(0, |part| part.first);
+        let graphs = parts.iter().filter_map(|part| part.graph.as_ref());
+        let before = graphs
+            .flat_map(|graph| &graph.needs)
+            .map(|need| need.on)
+            .filter(|&on| on < first && !self.session.may_be_needed(on));
+        let gone: Vec<Sequence> = before.collect();
+        if gone.is_empty() {
+            parts.into_iter().for_each(|part| self.submit(part));
+        }
+        gone
+    }
+
     /// Elements from `first` on, one for each blob.
     pub fn submit_many(
         &mut self,
@@ -150,6 +169,11 @@ impl Channel {
         self.urgent = true;
     }
 
+    pub fn cancel_unstarted(&mut self, first: Sequence, count: u64) -> u32 {
+        self.urgent = true;
+        self.session.cancel_unstarted(first, count)
+    }
+
     pub fn query(&mut self, kind: QueryKind, first: Sequence) -> u32 {
         self.urgent = true;
         self.session.query(kind, first)
@@ -163,6 +187,11 @@ impl Channel {
     pub fn clear(&mut self) {
         self.urgent = true;
         self.session.clear();
+    }
+
+    pub fn stream_output(&mut self) {
+        self.urgent = true;
+        self.session.stream_output();
     }
 
     pub fn goodbye(&mut self) {
@@ -248,6 +277,9 @@ impl Channel {
                 Some(ChannelEvent::Answer { request, ok, text })
             }
             SessionEvent::Closing { reason } => Some(ChannelEvent::Closing { reason }),
+            SessionEvent::Output { dropped, payload } => {
+                Some(ChannelEvent::Output { dropped, payload })
+            }
             SessionEvent::Malformed { reason: _ } => {
                 self.dialed.give_up();
                 None
@@ -257,7 +289,7 @@ impl Channel {
 }
 
 /// Blobs to blocks: tables of neighbours, a large blob alone.
-fn pack_blocks(blobs: &[&[u8]]) -> Vec<Block<Bytes>> {
+pub fn pack_blocks(blobs: &[&[u8]]) -> Vec<Block<Bytes>> {
     let mut blocks = Vec::new();
     let mut start = 0;
     while start < blobs.len() {

@@ -67,6 +67,13 @@ pub enum Order {
         slot: u32,
         error: String,
     },
+    /// What came from an executor's pipes.
+    Output {
+        session: SessionId,
+        lines: u32,
+        dropped: u64,
+        payload: Bytes,
+    },
     Drain,
     StoreFile(FileDone<Bytes>),
     Stop,
@@ -81,6 +88,11 @@ pub enum Request {
     Connect {
         link: Outward,
         attempt: u32,
+    },
+    /// Whether somebody wants what this session's tasks write.
+    Listen {
+        session: SessionId,
+        on: bool,
     },
     Log {
         level: &'static str,

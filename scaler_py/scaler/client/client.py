@@ -8,7 +8,6 @@ import platform
 import socket
 import sys
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, overload
@@ -22,8 +21,11 @@ from scaler.client.conversation import QUERY_EXPLAIN, Conversation
 from scaler.client.functions import Function, FunctionCache
 from scaler.client.futures import UNSENT, ScalerFuture
 from scaler.client.map_futures import MapFutures
-from scaler.client.mapping import MapSubmission, lazy_results, length_of, reference_payload
+from scaler.client.mapping import MapSubmission, lazy_results, length_of
+from scaler.client.needing import Packer, TaskPlace, reference_payload, submit_needing
+from scaler.client.needs import Needs
 from scaler.client.object_link import ObjectLink, Owner
+from scaler.client.profiling import MeasuredFunction
 from scaler.client.serializer import DefaultSerializer, Seal, Sealed, SealedFunction, seal_argument, seal_arguments
 from scaler.config.retired import answer, tell_once
 from scaler.errors import ClientQuitException, ObjectStorageException, SchedulerProtectedError
@@ -49,7 +51,9 @@ class Client:
 
     address: `tcp://host:port` or `ipc://path` of the scheduler. None: a cluster on this machine, which this process
     starts once and ends with it.
+    profiling: `profiling_info` of futures has memory and CPU time as well; it costs each task some 0.2 ms.
     timeout_seconds: how long to wait for a scheduler that does not answer, at first and when it was lost.
+    stream_output: what tasks write to standard output and error is printed here, line by line, and not on the nodes.
     serializer: with two static methods, for functions, arguments and results; default pickle and cloudpickle.
     object_storage_address: instead of the one that the scheduler names.
     security_config: accepted, and a warning says what replaced it.
@@ -89,8 +93,6 @@ class Client:
     ) -> None:
         if security_config is not None:
             tell_once(answer("security_config"))
-        if stream_output:
-            warnings.warn("stream_output is not supported yet: see the nodes' logs", stacklevel=2)
         if timeout_seconds <= 0 or heartbeat_interval_seconds <= 0:
             raise ValueError("timeout_seconds and heartbeat_interval_seconds are seconds, above 0")
         if not 0 <= inline_limit_bytes <= LARGEST_INLINE_LIMIT:
@@ -114,14 +116,23 @@ class Client:
         return Endpoint(_embedded_address() if address is None else address, "client", key, insecure, compression)
 
     def _begin(self) -> None:
+        _, profiling, timeout, heartbeat, _, stream_output = self._given
         self._conversation = self._converse(
             _random_number() if self._session is None else self._session,
-            self._given[2],
-            self._given[3],
+            timeout,
+            heartbeat,
             self._options_given["object_storage_address"],
         )
-        wrap = None if self._seal is None else functools.partial(SealedFunction, self._seal)
-        self._functions = FunctionCache(self._conversation.forget, self._conversation.objects.store, wrap)
+        self._functions = FunctionCache(
+            self._conversation.forget,
+            self._conversation.objects.store,
+            _wrapper(self._seal, profiling),
+            opaque=self._seal is not None,
+        )
+        self._needs = functools.partial(Needs, self._conversation, self._seal)
+        self._packer = Packer(self._conversation, self._needs, self._inline_limit)
+        if stream_output:
+            self._conversation.stream_output()
         # For the short way of `submit`.
         self._known = self._functions.known
         self._submit_blob = self._conversation.submit
@@ -241,11 +252,33 @@ class Client:
         references = references_among(args)
         if self._seal is not None:
             args = seal_arguments(self._seal, args)
-            kwargs = {name: Sealed(self._seal, value) for name, value in kwargs.items()}
-        blob = pack_call(args, kwargs) if kwargs else pack_positional(args)
+            kwargs = {name: seal_argument(self._seal, value) for name, value in kwargs.items()}
+        with self._needs() as needs:
+            blob = pack_call(args, kwargs) if kwargs else pack_positional(args)
+        if needs:
+            return self._submit_needing(function, options, args, kwargs, references)
         if references or len(blob) > self._inline_limit:
             return self._submit_stored(function, options, blob, references)
         return self._conversation.submit(function, options, blob)
+
+    def _submit_needing(
+        self,
+        function: Function,
+        options: Options,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        references: list[ObjectReference],
+    ) -> ScalerFuture:
+        """There are futures among the arguments."""
+        uses = object_uses(0, references)
+
+        def pickle() -> bytes:
+            return pack_call(args, kwargs) if kwargs else pack_positional(args)
+
+        place = TaskPlace(self._conversation)
+        pack = functools.partial(self._packer.pack, pickle, uses)
+        submit_needing(self._conversation, function, options, pack, place)
+        return place.future
 
     def _submit_stored(
         self, function: Function, options: Options, blob: bytes, references: list[ObjectReference]
@@ -382,8 +415,8 @@ class Client:
         conversation = self._conversation
         run = conversation.begin_map(length)
         try:
-            submission = MapSubmission(conversation, run, function, options, self._inline_limit)
-            submission.send_all(BlockMaker(elements, starred, self._inline_limit))
+            submission = MapSubmission(conversation, run, function, options, self._packer, self._inline_limit)
+            submission.send_all(BlockMaker(elements, starred, self._needs, self._inline_limit))
         finally:
             conversation.end_map(run)
         return MapFutures(conversation, run)
@@ -395,13 +428,52 @@ class Client:
             raise ValueError("buffersize is at least 1")
 
         def submit(element: Any) -> ScalerFuture:
-            blob = dumps(element)
+            with self._needs() as needs:
+                blob = dumps(element)
             references = references_among(element if starred else (element,)) if ObjectReference.made else []
+            if needs:
+                place = TaskPlace(self._conversation)
+                pickle = functools.partial(dumps, element)
+                pack = functools.partial(self._packer.pack, pickle, object_uses(0, references))
+                submit_needing(self._conversation, function, options, pack, place)
+                return place.future
             if references or len(blob) > self._inline_limit:
                 return self._submit_stored(function, options, blob, references)
             return self._conversation.submit(function, options, blob)
 
         return lazy_results(elements, submit, buffersize)
+
+    # -- Graphs
+
+    def get(
+        self,
+        graph: Any,
+        keys: Any,
+        block: bool = True,
+        capabilities: dict[str, int] | None = None,
+        *,
+        priority: int = 0,
+        timeout: float | None = None,
+        retries: int = 0,
+        reserialize: bool = False,
+    ) -> Any:
+        """Runs what these keys of the graph need: a dict of their values, or of futures where `block` is False.
+
+        A node `(callable, argument, …)` is a call, anything else data. An argument that is a key stands for that node's
+        value, also in lists and in nested calls; a reference or a future for its object or value. Values that nobody
+        asks for stay with the workers and go with the last that takes them. A node that fails fails what needs it.
+        capabilities, priority, timeout (seconds), retries: of each node, as for `submit_verbose`.
+
+        Also a scheduler for dask: `dask.compute(x, scheduler=client.get)` gets its values in the form of its keys.
+
+        KeyError for a key that is not in the graph, or is twice in `keys`; graphlib.CycleError; PackingError names the
+        node."""
+        from scaler.client.graphs import get
+
+        def options_of(function: Function) -> Options:
+            return _options(function, STYLE_STAR, capabilities, priority, timeout, retries, None)
+
+        return get(self, graph, keys, block, options_of, reserialize)
 
     # -- Objects
 
@@ -513,6 +585,14 @@ def _properties() -> dict[str, str]:
         "pid": str(os.getpid()),
         "name": os.path.basename(sys.argv[0]) if sys.argv else "",
     }
+
+
+def _wrapper(seal: Seal | None, profiling: bool) -> Callable[[Any], Any] | None:
+    """What a function travels in."""
+    sealed = None if seal is None else functools.partial(SealedFunction, seal)
+    if not profiling:
+        return sealed
+    return MeasuredFunction if sealed is None else lambda function: MeasuredFunction(sealed(function))
 
 
 def _is_default(serializer: Any) -> bool:

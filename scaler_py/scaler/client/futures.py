@@ -14,7 +14,9 @@ from collections.abc import Callable, Generator
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from scaler.client.needs import reduce_future
 from scaler.client.outcomes import Outcome
+from scaler.client.profiling import ProfileResult
 
 if TYPE_CHECKING:
     import asyncio
@@ -89,6 +91,18 @@ class ScalerFuture(concurrent.futures.Future[Any]):
         self._conversation.wait_for(self, timeout)
         assert self._outcome is not None
         return self._outcome
+
+    def profiling_info(self) -> ProfileResult:
+        """What the task took: its duration always, its memory and CPU with `Client(profiling=True)`.
+
+        ValueError before the task is done. A large value is fetched for it."""
+        outcome = self._outcome
+        if outcome is None and self.done():
+            outcome = self._outcome
+        if outcome is None:
+            raise ValueError(f"task {self.task_id} is not done: nothing is known yet of what it took")
+        profile = outcome.profile(self._sequence)
+        return ProfileResult(outcome.duration) if profile is None else ProfileResult(*profile)
 
     def done(self) -> bool:
         if self._outcome is None:
@@ -168,8 +182,12 @@ class ScalerFuture(concurrent.futures.Future[Any]):
     set_result = _refuse  # type: ignore[assignment]
     set_exception = _refuse  # type: ignore[assignment]
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("a future cannot be pickled; pass its result() instead")
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Among the arguments of a task of the same client it stands for its value."""
+        reduced = reduce_future(self)
+        if reduced is None:
+            raise TypeError("a future cannot be pickled; pass its result() instead")
+        return reduced
 
     def __repr__(self) -> str:
         outcome = self._outcome

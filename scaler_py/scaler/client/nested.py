@@ -55,8 +55,8 @@ class NestedEndpoint(Endpoint):
 class NestedReceiver(Receiver):
     """There may be hundreds on a machine, all of which wait: it looks seldom unasked."""
 
-    def _pause(self) -> float:
-        return max(super()._pause(), min(UNASKED_PAUSE, self._heartbeat))
+    def pause(self) -> float:
+        return max(super().pause(), min(UNASKED_PAUSE, self._conversation.turns.longest_wait))
 
 
 class NestedConversation(Conversation):
@@ -76,7 +76,7 @@ class NestedConversation(Conversation):
         super().__init__(endpoint, session, channel, timeout, heartbeat, open_link)
         channel.within(nest.node, *task)
         self._nest = nest
-        self.receiver = NestedReceiver(self, heartbeat)
+        self.receiver = NestedReceiver(self)
         self._wait = self.wait_for
         self.wait_for = self._wait_and_say
 
@@ -103,7 +103,7 @@ class NestedConversation(Conversation):
 class NestedClient(Client):
     """See the module's text. What is not there is made when it is first asked for, in the task that asks."""
 
-    _OF_A_TASK = ("_conversation", "_functions", "_known", "_submit_blob")
+    _OF_A_TASK = ("_conversation", "_functions", "_needs", "_packer", "_known", "_submit_blob")
 
     def _begin(self) -> None:
         self._begin_lock = threading.RLock()

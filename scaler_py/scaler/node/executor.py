@@ -25,6 +25,7 @@ from scaler.node.nest import Nest
 from scaler.node.objects import Objects
 from scaler.node.outbox import Outbox
 from scaler.node.printing import flush_standard_streams, label_standard_streams
+from scaler.node.streaming import Streaming
 
 TYPE_CHECKING = False  # typing's own takes as long to import as all of this
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Executor:
         self.port = port
         self.outbox = Outbox(port, inline_limit)
         self.objects = Objects()
-        self.chunks = Chunks(port, self.outbox, interrupts, self.objects)
+        self.streaming = Streaming(port.output)
+        self.chunks = Chunks(port, self.outbox, interrupts, self.objects, self.streaming)
         self.housekeeping = housekeeping
 
     def serve(self) -> None:
@@ -53,6 +55,9 @@ class Executor:
             "forget_function": self.chunks.functions.forget,
             "object": self.objects.put,
             "forget_object": self.objects.forget,
+            "listen": self.streaming.listen,
+            "value": self.chunks.values.put,
+            "drop_values": self.chunks.values.drop,
         }
         receive, run = self.port.receive, self._run
         while (order := receive()) is not None:
@@ -71,6 +76,8 @@ class Executor:
 
     def _flush_when_asked(self) -> None:
         while self.port.wait_flush():
+            if self.streaming.sessions:
+                self.streaming.send_gathered()
             self.outbox.flush()
 
 
@@ -91,7 +98,7 @@ def main(arguments: list[str]) -> int:
         node, scheduler = int(settings["node"]), settings["scheduler"]
         executor.chunks.nest = Nest(port, executor.chunks, door, node, scheduler)
         nested.enter(executor.chunks.nest)
-    label_standard_streams(lambda: executor.chunks.position)
+    label_standard_streams(lambda: executor.chunks.position, executor.streaming.write)
     _leave_main()
     if (preload := settings.get("preload")) and (error := _preload(preload)):
         port.ready(error)

@@ -25,6 +25,7 @@ class ExecutorLoop(Protocol):
     def positions(self) -> list[tuple[int, int, int, int]]: ...
     @property
     def node_link(self) -> int: ...
+    def output(self, session: int, lines: int, dropped: int, payload: bytes) -> None: ...
 
 
 class Executors:
@@ -35,7 +36,7 @@ class Executors:
         self._loop = loop
         self._settings = settings
         self._orphans = Orphans()
-        self._output = OutputReader(loop.positions)
+        self._output = OutputReader(loop.positions, loop.output)
         self._pids: dict[int, int] = {}
         self._doors = doors
 
@@ -61,6 +62,10 @@ class Executors:
             return start_executor(self._settings, door, self._loop.node_link, self._doors.address)
         finally:
             door.close()
+
+    def listen(self, session: int, on: bool) -> None:
+        """The loop's request."""
+        self._output.listen(session, on)
 
     def sweep(self) -> None:
         """Ends what dead executors have left behind."""

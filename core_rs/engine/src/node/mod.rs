@@ -9,6 +9,7 @@
 //! is, when an element turns out to be long, when another slot is idle, or when the scheduler wants it.
 
 mod assign;
+mod away;
 mod config;
 mod deaths;
 mod dispatch;
@@ -22,9 +23,11 @@ mod sanity;
 mod slot;
 mod stops;
 mod storage;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod times;
+mod withdrawing;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,12 +40,14 @@ use crate::wire::{
     Failure, FailureCode, FunctionId, Message, NodeStatus, OutcomeKind, Payload, Range, Segment,
     Sequence, SessionId,
 };
+use away::StorageAway;
 use inputs::Values;
 use objects::Objects;
 use queue::Queue;
 use slot::{Life, Slot};
 use storage::Upload;
 use times::Times;
+use withdrawing::Withdrawal;
 use work::{Held, Piece};
 
 /// A function that the scheduler told.
@@ -86,16 +91,20 @@ pub struct Node<P: Payload> {
     objects: Objects<P>,
     values: Values<P>,
     uploads: BTreeMap<u32, Upload<P>>,
+    storage_away: StorageAway,
     last_request: u32,
     here: BTreeMap<SessionId, RangeSet>,
     arrivals: u64,
     reclaims: Vec<Reclaim>,
+    withdrawals: Vec<Withdrawal>,
     draining: Draining,
     /// Executors in a row that could not start.
     setup_failures: u32,
     /// Depths of elements that wait, as the scheduler was told last.
     told_waiting: Vec<u32>,
     next_heartbeat: u64,
+    /// Sessions whose client wants what their tasks write.
+    listening: BTreeSet<SessionId>,
     /// Since when the scheduler is away.
     away_since: Option<u64>,
     out: Vec<NodeOutput<P>>,
@@ -117,13 +126,16 @@ impl<P: Payload> Node<P> {
             slots,
             values: Values::default(),
             uploads: BTreeMap::new(),
+            storage_away: StorageAway::default(),
             last_request: 0,
             here: BTreeMap::new(),
             arrivals: 0,
             reclaims: Vec::new(),
+            withdrawals: Vec::new(),
             draining: Draining::No,
             setup_failures: 0,
             told_waiting: Vec::new(),
+            listening: BTreeSet::new(),
             away_since: Some(now),
             out: Vec::new(),
         };
@@ -148,6 +160,8 @@ impl<P: Payload> Node<P> {
             Message::DropValues { ids } => self.drop_values(&ids),
             Message::Reclaim { count } => self.reclaim(count),
             Message::CancelElements { range } => self.cancel(range),
+            Message::Withdraw { request, range } => self.withdraw(request, range),
+            Message::Listen { session, on } => self.listen(session, on),
             Message::Drain => self.drain_for(false),
             Message::Exit { reason } => self.out.push(NodeOutput::Exit { reason }),
             Message::Heartbeat => {}
@@ -174,6 +188,7 @@ impl<P: Payload> Node<P> {
         self.now = now;
         let unsent = self.take_outcomes(unacknowledged);
         self.reclaims.clear();
+        self.withdrawals.clear();
         for piece in [
             self.queue.clear(),
             self.awaited.clear(),
@@ -186,6 +201,7 @@ impl<P: Payload> Node<P> {
         }
         self.functions.clear();
         self.blocks.clear();
+        self.listen_to_nobody();
         self.drop_all_values();
         if let Draining::Drained { ends } = self.draining {
             self.draining = Draining::Yes { ends };
@@ -209,6 +225,7 @@ impl<P: Payload> Node<P> {
     pub fn tick(&mut self, now: u64) {
         self.now = now;
         self.start_executors();
+        self.give_up_storage();
         self.look_where_due();
         self.end_idle();
         if now >= self.next_heartbeat {
@@ -234,6 +251,7 @@ impl<P: Payload> Node<P> {
             .chain([self.next_heartbeat])
             .chain(self.death_at())
             .chain(self.idle_wakeup())
+            .chain(self.storage_away.due)
             .min()
     }
 
@@ -274,6 +292,7 @@ impl<P: Payload> Node<P> {
         self.hand_out();
         self.end_drain();
         self.tell_waiting();
+        self.watch_storage();
     }
 
     fn death_at(&self) -> Option<u64> {
@@ -395,11 +414,9 @@ impl<P: Payload> Node<P> {
 
     fn done(&mut self, piece: &Piece<P>, kind: OutcomeKind, payload: P, busy_us: u64) {
         self.leave(piece);
-        self.tell_done(
-            piece.session(),
-            segment(piece.first, piece.count, kind, payload, None),
-            busy_us,
-        );
+        let mut segment = segment(piece.first, piece.count, kind, payload, None);
+        segment.busy_us = busy_us;
+        self.tell_done(piece.session(), segment);
     }
 
     fn done_cancelled(&mut self, piece: &Piece<P>) {
@@ -416,16 +433,12 @@ impl<P: Payload> Node<P> {
         self.tell_done(
             session,
             segment(first, count, OutcomeKind::Failure, empty, Some(failure)),
-            0,
         );
     }
 
-    fn tell_done(&mut self, session: SessionId, segment: Segment<P>, busy_us: u64) {
-        self.out.push(NodeOutput::ToScheduler(Message::Done {
-            session,
-            segment,
-            busy_us,
-        }));
+    fn tell_done(&mut self, session: SessionId, segment: Segment<P>) {
+        self.out
+            .push(NodeOutput::ToScheduler(Message::Done { session, segment }));
     }
 
     fn failure(&self, code: FailureCode, attempts: u32, status: i32, detail: String) -> Failure {
@@ -439,6 +452,13 @@ impl<P: Payload> Node<P> {
     }
 
     fn give_back(&mut self, pieces: &[Piece<P>]) {
+        let ranges = self.leave_all(pieces);
+        self.out
+            .push(NodeOutput::ToScheduler(Message::GaveBack { ranges }));
+    }
+
+    /// These are no longer the node's: as ranges.
+    fn leave_all(&mut self, pieces: &[Piece<P>]) -> Vec<Range> {
         let mut ranges: Vec<Range> = Vec::new();
         for piece in pieces {
             self.leave(piece);
@@ -456,8 +476,7 @@ impl<P: Payload> Node<P> {
                 }),
             }
         }
-        self.out
-            .push(NodeOutput::ToScheduler(Message::GaveBack { ranges }));
+        ranges
     }
 }
 
@@ -475,5 +494,6 @@ fn segment<P>(
         payload,
         failure,
         except: Vec::new(),
+        busy_us: 0,
     }
 }

@@ -255,7 +255,7 @@ fn submit(draw: &mut impl Draw) -> Submit<Bytes> {
         }),
         objects: draw.list(object_use),
         finished: draw.list(|draw| (draw.u32(), draw.u32())),
-        graph: draw.maybe(graph),
+        graph: draw.maybe(|draw| Box::new(graph(draw))),
     }
 }
 
@@ -310,6 +310,7 @@ fn segment<D: Draw>(draw: &mut D) -> Segment<Bytes> {
             detail: draw.text(),
         }),
         except: draw.list(Draw::u32),
+        busy_us: draw.u64(),
     }
 }
 
@@ -430,7 +431,6 @@ pub fn sample(kind: u8, draw: &mut impl Draw) -> Message<Bytes> {
         40 => Done {
             session: draw.u64(),
             segment: segment(draw),
-            busy_us: draw.u64(),
         },
         41 => GaveBack {
             ranges: draw.list(range),
@@ -514,20 +514,44 @@ pub fn sample(kind: u8, draw: &mut impl Draw) -> Message<Bytes> {
             code: draw.pick(STORE_ERRORS),
             text: draw.text(),
         },
-        70 => Within {
+        70 => StreamOutput,
+        71 => Listen {
+            session: draw.u64(),
+            on: draw.bool(),
+        },
+        72 => Output {
+            session: draw.u64(),
+            lines: draw.u32(),
+            dropped: draw.u64(),
+            payload: draw.payload(),
+        },
+        80 => CancelUnstarted {
+            request: draw.u32(),
+            first: draw.u64(),
+            count: draw.u64(),
+        },
+        81 => Withdraw {
+            request: draw.u64(),
+            range: range(draw),
+        },
+        82 => Withdrawn {
+            request: draw.u64(),
+            ranges: draw.list(range),
+        },
+        90 => Within {
             node: draw.u64(),
             session: draw.u64(),
             sequence: draw.u64(),
         },
-        71 => Waits {
+        91 => Waits {
             chunk: draw.u32(),
             index: draw.u32(),
         },
-        72 => GoesOn {
+        92 => GoesOn {
             chunk: draw.u32(),
             index: draw.u32(),
         },
-        73 => Waiting {
+        93 => Waiting {
             depths: draw.list(Draw::u32),
         },
         _ => panic!("no sample of kind {kind}"),

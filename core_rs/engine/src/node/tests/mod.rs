@@ -7,4 +7,6 @@ mod nesting;
 mod nonsense;
 mod rig;
 mod storage;
+mod streaming;
 mod watching;
+mod withdrawing;

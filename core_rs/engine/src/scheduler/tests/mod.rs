@@ -14,3 +14,5 @@ mod placing;
 mod pressing;
 mod rig;
 mod stealing;
+mod streaming;
+mod withdrawing;
