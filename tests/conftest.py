@@ -220,3 +220,5 @@ def run(home: Path) -> Iterator[Run]:
             except subprocess.TimeoutExpired:
                 command.process.kill()
                 command.process.communicate()
+        assert command.process.stdout is not None
+        command.process.stdout.close()

@@ -130,3 +130,9 @@ def log_and_pass(call: tuple[str, int, Gate | None, bool]) -> int:
 
 def never_returns_to_the_interpreter() -> int:
     return sum(itertools.repeat(0))
+
+
+def sleep_and_measure(call: tuple[int, float, bytes]) -> tuple[int, int]:
+    i, seconds, data = call
+    time.sleep(seconds)
+    return i, len(data)
