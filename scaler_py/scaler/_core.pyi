@@ -134,6 +134,30 @@ class Channel:
     ) -> None:
         """blocks: (count, form, payload). objects: (element or 0xFFFFFFFF for all, session, hash, size)."""
 
+    def submit_parts(
+        self,
+        parts: Sequence[
+            tuple[
+                bytes,
+                Options,
+                int,
+                Sequence[tuple[int, int, Buffer]],
+                Sequence[bytes],
+                Sequence[tuple[int, int, bytes, int]],
+                Sequence[int],
+                Sequence[int],
+            ]
+        ],
+        announced_from: int,
+    ) -> list[int]:
+        """Elements that take values of others: all of the parts, or none.
+
+        A part: function, options, first sequence, blocks or (where there are none) a blob an element, objects, needs
+        (offset of the element, sequence of what it takes, and so on by offset), uses (empty, or a number an element:
+        0, or how many others take its value, plus 0x80000000 where the client wants it too). Needs from
+        `announced_from` on are among those uses. Returns the elements of before that were done already and whose values
+        are nowhere any more: then nothing was submitted."""
+
     def cancel(self, first: int, count: int) -> None: ...
     def query(self, kind: int, first: int) -> int:
         """kind: 0 explain, 1 state, 2 status. Returns the request number of the coming EVENT_ANSWER."""
@@ -205,7 +229,9 @@ class ExecutorPort:
 
         ("function", id, pickled) | ("forget_function", id) | ("object", session, hash, bytes)
         | ("forget_object", session, hash) | ("stop",)
-        | ("chunk", chunk, function id, style, first, skip, take, block_count, form, payload or None, session, depth)"""
+        | ("value", number, count, form, payload) | ("drop_values", numbers)
+        | ("chunk", chunk, function id, style, first, skip, take, block_count, form, payload or None, session, depth
+           [, inputs: (element, value's number, entry), …])"""
 
     def steps(self, chunk: int, index: int, elements: Sequence[Any], at: int, slice_us: int) -> Steps:
         """Elements from `elements[at]` on; the first is the chunk's `index`; `take - index` of them at most."""

@@ -218,7 +218,7 @@ class ScriptedScheduler:
             self._get(peer, message)
 
     def _submit(self, peer: Peer, message: list[Any]) -> None:
-        _, function, first, options, blocks, _, finished = message
+        _, function, first, options, blocks, _, finished, _ = message
         if not all(self._is_here(payload) for _, form, payload in blocks if form == REFERENCE):
             self.waiting.append((peer, message))
             return

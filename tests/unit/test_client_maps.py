@@ -12,14 +12,19 @@ from hypothesis import strategies as st
 from scaler._core import FORM_LIST, FORM_SINGLE, FORM_TABLE
 from scaler.client.blocks import MOST_BYTES, MOST_ELEMENTS, Block, BlockMaker, Unpacked
 from scaler.client.book import Book, MapRun
+from scaler.client.needs import Needs
 from scaler.client.outcomes import CANCELLED, KnownError, SingleValue
 from scaler.errors import PackingError
 from scaler.packing import unpack_values
 from scripted_scheduler import CANCEL, FAILURE, SUBMIT
 
 
+def no_needs() -> Needs:
+    return Needs(None, None)  # type: ignore[arg-type]
+
+
 def unpacked(elements, starred=False):
-    blocks = list(BlockMaker(elements, starred))
+    blocks = list(BlockMaker(elements, starred, no_needs))
     values = []
     for block in blocks:
         if isinstance(block, Block):
@@ -60,7 +65,7 @@ def test_large_elements_are_not_gathered():
             next(taken)
             yield [bytes(1_000_000)]
 
-    maker = iter(BlockMaker(elements(), False))
+    maker = iter(BlockMaker(elements(), False, no_needs))
     for _ in range(40):
         next(maker)
     assert next(taken) < 45

@@ -125,6 +125,21 @@ impl Channel {
         self.session.submit(submit);
     }
 
+    /// All of these, or none: gives the elements from before them that are needed and have no value to come.
+    pub fn submit_parts(&mut self, parts: Vec<Submit<Bytes>>) -> Vec<Sequence> {
+        let first = parts.first().map_or(0, |part| part.first);
+        let graphs = parts.iter().filter_map(|part| part.graph.as_ref());
+        let before = graphs
+            .flat_map(|graph| &graph.needs)
+            .map(|need| need.on)
+            .filter(|&on| on < first && !self.session.may_be_needed(on));
+        let gone: Vec<Sequence> = before.collect();
+        if gone.is_empty() {
+            parts.into_iter().for_each(|part| self.submit(part));
+        }
+        gone
+    }
+
     /// Elements from `first` on, one for each blob.
     pub fn submit_many(
         &mut self,
@@ -252,7 +267,7 @@ impl Channel {
 }
 
 /// Blobs to blocks: tables of neighbours, a large blob alone.
-fn pack_blocks(blobs: &[&[u8]]) -> Vec<Block<Bytes>> {
+pub fn pack_blocks(blobs: &[&[u8]]) -> Vec<Block<Bytes>> {
     let mut blocks = Vec::new();
     let mut start = 0;
     while start < blobs.len() {

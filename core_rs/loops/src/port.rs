@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use scaler_wire::{Chunk, ChunkResult, Frame, FunctionId, Message, ObjectKey};
+use scaler_wire::{Chunk, ChunkResult, Form, Frame, FunctionId, Message, ObjectKey, ValueId};
 
 use crate::input::{Input, Read, ReadError};
 use crate::line::Line;
@@ -44,6 +44,16 @@ pub enum Order {
     },
     ForgetObject {
         key: ObjectKey,
+    },
+    /// Values of other elements that coming chunks take.
+    Value {
+        id: ValueId,
+        count: u32,
+        form: Form,
+        payload: Bytes,
+    },
+    DropValues {
+        ids: Vec<ValueId>,
     },
     Chunk(Chunk<Bytes>),
     Stop,
@@ -317,6 +327,18 @@ impl Receiving {
             Message::ForgetFunction { id } => Order::ForgetFunction { id },
             Message::Chunk(chunk) => Order::Chunk(chunk),
             Message::ForgetObject { key } => Order::ForgetObject { key },
+            Message::Value {
+                id,
+                count,
+                form,
+                payload,
+            } => Order::Value {
+                id,
+                count,
+                form,
+                payload,
+            },
+            Message::DropValues { ids } => Order::DropValues { ids },
             Message::Stop => Order::Stop,
             Message::Object {
                 key,

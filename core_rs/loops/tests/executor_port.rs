@@ -14,7 +14,7 @@ use scaler_loops::line::{position_of, Line, NEVER};
 use scaler_loops::linux::{memory_file, monotonic_us};
 use scaler_loops::port::{local_frame, object_hash, Order, Port, Received};
 use scaler_loops::wire::{
-    decode, encode, stream_length, CallStyle, Chunk, ChunkResult, Form, Message, ObjectKey,
+    decode, encode, stream_length, CallStyle, Chunk, ChunkResult, Form, Input, Message, ObjectKey,
     OutcomeKind,
 };
 
@@ -125,6 +125,11 @@ fn a_chunk_and_its_result_pass_unchanged() {
         form: Form::Table,
         payload: Some(Bytes::from_static(b"payload")),
         depth: 1,
+        inputs: vec![Input {
+            element: 1,
+            value: 7,
+            index: 3,
+        }],
     };
     agent.send(vec![Message::Chunk(chunk.clone())]);
     assert!(matches!(order(&port), Order::Chunk(got) if got == chunk));
@@ -188,6 +193,7 @@ fn chunk(number: u32) -> Message<Bytes> {
         form: Form::Single,
         payload: Some(Bytes::from_static(b"payload")),
         depth: 0,
+        inputs: Vec::new(),
     })
 }
 

@@ -10,8 +10,8 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 use scaler_loops::channel::{self, ChannelEvent};
 use scaler_loops::dialed::Waiting;
 use scaler_loops::wire::{
-    Block, Failure, Form, FunctionId, ObjectKey, ObjectUse, QueryKind, Role, Segment, SessionId,
-    Submit,
+    Block, Failure, Form, FunctionId, Graph, Need, ObjectKey, ObjectUse, QueryKind, Role, Segment,
+    SessionId, Submit,
 };
 
 use crate::bytes::{exactly, Borrowed};
@@ -154,6 +154,15 @@ impl Channel {
         Ok(())
     }
 
+    fn submit_parts(&self, parts: Vec<Part<'_>>, announced_from: u64) -> PyResult<Vec<u64>> {
+        let parts = parts
+            .into_iter()
+            .map(|part| submission(part, announced_from))
+            .collect::<PyResult<Vec<_>>>()?;
+        let mut inner = self.lock();
+        Ok(inner.submit_parts(parts))
+    }
+
     fn cancel(&self, first: u64, count: u64) {
         self.lock().cancel(first, count);
     }
@@ -210,6 +219,63 @@ impl Channel {
         }
         Ok(events)
     }
+}
+
+/// Elements of one function, as `submit_parts` takes them: function, options, first sequence, blocks or (where these are
+/// none) a blob each, objects, needs as offset and sequence in turn, uses.
+type Part<'a> = (
+    Vec<u8>,
+    Bound<'a, Options>,
+    u64,
+    Vec<(u32, u8, Borrowed<'a>)>,
+    Vec<Bound<'a, PyBytes>>,
+    Vec<(u32, u64, Vec<u8>, u64)>,
+    Vec<u64>,
+    Vec<u32>,
+);
+
+fn submission(part: Part<'_>, announced_from: u64) -> PyResult<Submit<Bytes>> {
+    let (function, options, first, blocks, blobs, objects, needs, uses) = part;
+    let blocks: Vec<Block<Bytes>> = if blocks.is_empty() {
+        let blobs: Vec<&[u8]> = blobs.iter().map(|blob| blob.as_bytes()).collect();
+        channel::pack_blocks(&blobs)
+    } else {
+        blocks.into_iter().map(block).collect::<PyResult<_>>()?
+    };
+    let count: u64 = blocks.iter().map(|block| u64::from(block.count)).sum();
+    let mut last = 0;
+    let mut need = |pair: &[u64]| {
+        let &[element, on] = pair else {
+            return Err(PyValueError::new_err("needs are pairs of numbers"));
+        };
+        if element < last || element >= count || on >= first + element {
+            return Err(PyValueError::new_err(
+                "a need of no element, or of a later one",
+            ));
+        }
+        last = element;
+        Ok(Need {
+            element: element as u32,
+            on,
+            announced: on >= announced_from,
+        })
+    };
+    let needs = needs.chunks(2).map(&mut need).collect::<PyResult<_>>()?;
+    if !uses.is_empty() && uses.len() as u64 != count {
+        return Err(PyValueError::new_err("uses are of each element or of none"));
+    }
+    Ok(Submit {
+        function: function_id(&function)?,
+        first,
+        options: options.get().0.clone(),
+        blocks,
+        objects: objects
+            .into_iter()
+            .map(object_use)
+            .collect::<PyResult<_>>()?,
+        finished: Vec::new(),
+        graph: Some(Box::new(Graph { needs, uses })),
+    })
 }
 
 impl Channel {

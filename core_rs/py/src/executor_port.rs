@@ -209,6 +209,13 @@ impl ExecutorPort {
             Order::ForgetObject { key } => {
                 ("forget_object", key.session, PyBytes::new(py, &key.hash)).into_pyobject(py)
             }
+            Order::Value {
+                id,
+                count,
+                form,
+                payload,
+            } => ("value", id, count, form as u8, PyBytes::new(py, &payload)).into_pyobject(py),
+            Order::DropValues { ids } => ("drop_values", ids).into_pyobject(py),
             Order::Chunk(chunk) => {
                 self.takes().push_back((chunk.chunk, chunk.take));
                 chunk_tuple(py, chunk)
@@ -224,7 +231,7 @@ fn chunk_tuple(py: Python<'_>, chunk: Chunk<Payload>) -> PyResult<Bound<'_, PyTu
         .as_ref()
         .map(|payload| PyBytes::new(py, payload));
     let function = PyBytes::new(py, &chunk.function);
-    (
+    let order = (
         "chunk",
         chunk.chunk,
         function,
@@ -238,7 +245,16 @@ fn chunk_tuple(py: Python<'_>, chunk: Chunk<Payload>) -> PyResult<Bound<'_, PyTu
         chunk.session,
         chunk.depth,
     )
-        .into_pyobject(py)
+        .into_pyobject(py)?;
+    if chunk.inputs.is_empty() {
+        return Ok(order);
+    }
+    let inputs = chunk.inputs.iter();
+    let inputs = inputs.map(|input| (input.element, input.value, input.index));
+    let with_inputs = order
+        .as_sequence()
+        .concat((PyList::new(py, inputs)?,).into_pyobject(py)?.as_sequence())?;
+    Ok(with_inputs.cast_into()?)
 }
 
 fn value_kind(kind: u8) -> PyResult<OutcomeKind> {

@@ -38,7 +38,7 @@ pub struct Client {
     said_goodbye: bool,
 }
 
-fn graph_of(array: &ArrayPlan) -> Option<Graph> {
+fn graph_of(array: &ArrayPlan) -> Option<Box<Graph>> {
     let needs = array.needs.iter();
     let graph = Graph {
         needs: needs
@@ -50,7 +50,7 @@ fn graph_of(array: &ArrayPlan) -> Option<Graph> {
             .collect(),
         uses: array.uses.clone(),
     };
-    (graph != Graph::default()).then_some(graph)
+    (graph != Graph::default()).then(|| Box::new(graph))
 }
 
 struct Fetch {

@@ -172,7 +172,7 @@ pub fn brief(message: &Message<Data>) -> String {
                 span(submit.first, submit.count()),
                 submit.finished,
                 submit.options.capabilities,
-                submit.graph.as_ref().map_or(String::new(), bindings)
+                submit.graph.as_deref().map_or(String::new(), bindings)
             )
         }
         Message::Assign(assign) => format!(

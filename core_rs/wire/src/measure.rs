@@ -63,7 +63,7 @@ impl<P> Message<P> {
     fn entries(&self) -> usize {
         match self {
             Message::Submit(submit) => {
-                let graph = submit.graph.as_ref().map_or(0, graph_entries);
+                let graph = submit.graph.as_deref().map_or(0, graph_entries);
                 submit.blocks.len() + submit.objects.len() + submit.finished.len() + graph
             }
             Message::Assign(assign) => {

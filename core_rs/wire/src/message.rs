@@ -239,7 +239,7 @@ pub struct Submit<P> {
     /// Empty but for a submission that is told again after a scheduler forgot.
     pub finished: Vec<(u32, u32)>,
     /// `None`: no element needs another one's value, and the client wants all values.
-    pub graph: Option<Graph>,
+    pub graph: Option<Box<Graph>>,
 }
 
 /// What binds a submission's elements to others of their session.

@@ -21,6 +21,18 @@ pub(crate) trait Record<P>: Sized {
     fn read(input: &mut crate::reader::Reader<'_, P>) -> Result<Self, crate::DecodeError>;
 }
 
+impl<P, R: Record<P>> Record<P> for Box<R> {
+    const FIELDS: u32 = R::FIELDS;
+
+    fn write(&self, out: &mut Writer<'_, P>) {
+        (**self).write(out);
+    }
+
+    fn read(input: &mut crate::reader::Reader<'_, P>) -> Result<Self, crate::DecodeError> {
+        R::read(input).map(Box::new)
+    }
+}
+
 /// An enum without data, written as its number.
 pub(crate) trait Code: Copy {
     const NAME: &'static str;

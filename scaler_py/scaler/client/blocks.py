@@ -7,13 +7,14 @@ results come early and large elements are not gathered, then as many as fill a b
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from scaler._core import FORM_LIST, FORM_SINGLE, FORM_TABLE
 from scaler.client.calls import references_among
+from scaler.client.needs import Needs
 from scaler.errors import PackingError
 from scaler.packing import ObjectReference, dumps, is_plain, pack_table
 
@@ -34,6 +35,14 @@ class Block:
 
 
 @dataclass(slots=True)
+class Needing:
+    """One element that takes values of futures."""
+
+    value: Any
+    references: list[ObjectReference]
+
+
+@dataclass(slots=True)
 class Unpacked:
     """One element that cannot be pickled: it fails alone."""
 
@@ -41,16 +50,20 @@ class Unpacked:
 
 
 class BlockMaker:
-    """starred: elements are tuples of positional arguments, not the one argument. most_bytes: of several elements."""
+    """starred: elements are tuples of positional arguments, not the one argument. needs: lets futures be pickled.
+    most_bytes: of several elements."""
 
-    def __init__(self, elements: Iterable[Any], starred: bool, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self, elements: Iterable[Any], starred: bool, needs: Callable[[], Needs], most_bytes: int = MOST_BYTES
+    ) -> None:
         self._most_bytes = min(most_bytes, MOST_BYTES)
         self._elements = elements
+        self._needs = needs
         self._starred = starred
         self._size = FIRST_ELEMENTS
         self._index = 0
 
-    def __iter__(self) -> Iterator[Block | Unpacked]:
+    def __iter__(self) -> Iterator[Block | Needing | Unpacked]:
         take = self._take_slices() if type(self._elements) in (list, tuple, range) else self._take_from_iterator()
         all_plain = type(self._elements) is range
         for values in take:
@@ -89,7 +102,7 @@ class BlockMaker:
             for at in range(0, len(values), step):
                 yield from self._lists(values[at : at + step])
 
-    def _tables(self, values: list[Any]) -> Iterator[Block | Unpacked]:
+    def _tables(self, values: list[Any]) -> Iterator[Block | Needing | Unpacked]:
         blobs: list[bytes] = []
         references: list[tuple[int, ObjectReference]] = []
         size = total = 0
@@ -100,7 +113,7 @@ class BlockMaker:
                 if blobs:
                     yield _table(blobs, references)
                     blobs, references, size = [], [], 0
-                yield Unpacked(self._named(error, self._index + offset))
+                yield self._needing(value) or Unpacked(self._named(error, self._index + offset))
                 continue
             if blobs and size + len(blob) + 4 > self._most_bytes:
                 yield _table(blobs, references)
@@ -114,6 +127,15 @@ class BlockMaker:
         if blobs:
             yield _table(blobs, references)
         self._adapt(len(values), total)
+
+    def _needing(self, value: Any) -> Needing | None:
+        """What cannot be pickled may have futures in it."""
+        try:
+            with self._needs() as needs:
+                dumps(value)
+        except PackingError:
+            return None
+        return Needing(value, references_among(value if self._starred else (value,))) if needs else None
 
     def _named(self, error: PackingError, index: int) -> PackingError:
         text = str(error).removeprefix("value")

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from scaler.client.futures import ScalerFuture
 from scaler.client.objects import Stored
 from scaler.client.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from scaler.client.conversation import Conversation
+    from scaler.client.graph import Key
+    from scaler.client.graph_run import GraphRun
 
 # Futures in one run of tasks: what the slowest of them keeps from being forgotten is this long a list.
 TASKS_A_RUN = 1024
@@ -161,6 +167,10 @@ class MapRun:
         at, upto, outcome = self.arrivals[self._by_start[place][1]]
         return outcome if at <= index < upto else None
 
+    def name_of(self, sequence: int) -> str | None:
+        """What names an element for its user."""
+        return None
+
     def unfinished(self) -> Iterator[tuple[int, int]]:
         at = 0
         for start, end, _ in sorted(self.arrivals, key=lambda arrival: arrival[0]):
@@ -251,6 +261,25 @@ class Book:
         self._unused += count
         self._enter(run)
         return run
+
+    def graph_run(self, conversation: Conversation, keys: list[Key], wanted: list[int]) -> GraphRun:
+        """Numbers for a graph's tasks, those at the offsets `wanted` with futures."""
+        from scaler.client.graph_run import GraphRun
+
+        self._shut()
+        run = GraphRun(conversation, self._next, keys, wanted)
+        self._next += len(keys)
+        self._unused += len(keys) - len(wanted)
+        run.add(len(wanted))
+        run.closed = True
+        self._enter(run)
+        return run
+
+    def key_of(self, sequence: int) -> str | None:
+        """What names a graph's task for its user."""
+        place = bisect_right(self._starts, sequence) - 1
+        run = self._runs[place] if place >= 0 else None
+        return None if run is None or not isinstance(run, MapRun) else run.name_of(sequence)
 
     def _enter(self, run: TaskRun | MapRun) -> None:
         self._runs.append(run)

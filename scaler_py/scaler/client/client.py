@@ -21,7 +21,9 @@ from scaler.client.conversation import QUERY_EXPLAIN, Conversation
 from scaler.client.functions import Function, FunctionCache
 from scaler.client.futures import UNSENT, ScalerFuture
 from scaler.client.map_futures import MapFutures
-from scaler.client.mapping import MapSubmission, lazy_results, length_of, reference_payload
+from scaler.client.mapping import MapSubmission, lazy_results, length_of
+from scaler.client.needing import Packer, TaskPlace, reference_payload, submit_needing
+from scaler.client.needs import Needs
 from scaler.client.object_link import ObjectLink, Owner
 from scaler.client.serializer import DefaultSerializer, Seal, Sealed, SealedFunction, seal_argument, seal_arguments
 from scaler.config.retired import answer, tell_once
@@ -107,6 +109,8 @@ class Client:
         )
         wrap = None if self._seal is None else functools.partial(SealedFunction, self._seal)
         self._functions = FunctionCache(self._conversation.forget, self._conversation.objects.store, wrap)
+        self._needs = functools.partial(Needs, self._conversation, self._seal)
+        self._packer = Packer(self._conversation, self._needs, inline_limit_bytes)
         # For the short way of `submit`.
         self._known = self._functions.known
         self._submit_blob = self._conversation.submit
@@ -215,11 +219,33 @@ class Client:
         references = references_among(args)
         if self._seal is not None:
             args = seal_arguments(self._seal, args)
-            kwargs = {name: Sealed(self._seal, value) for name, value in kwargs.items()}
-        blob = pack_call(args, kwargs) if kwargs else pack_positional(args)
+            kwargs = {name: seal_argument(self._seal, value) for name, value in kwargs.items()}
+        with self._needs() as needs:
+            blob = pack_call(args, kwargs) if kwargs else pack_positional(args)
+        if needs:
+            return self._submit_needing(function, options, args, kwargs, references)
         if references or len(blob) > self._inline_limit:
             return self._submit_stored(function, options, blob, references)
         return self._conversation.submit(function, options, blob)
+
+    def _submit_needing(
+        self,
+        function: Function,
+        options: Options,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        references: list[ObjectReference],
+    ) -> ScalerFuture:
+        """There are futures among the arguments."""
+        uses = object_uses(0, references)
+
+        def pickle() -> bytes:
+            return pack_call(args, kwargs) if kwargs else pack_positional(args)
+
+        place = TaskPlace(self._conversation)
+        pack = functools.partial(self._packer.pack, pickle, uses)
+        submit_needing(self._conversation, function, options, pack, place)
+        return place.future
 
     def _submit_stored(
         self, function: Function, options: Options, blob: bytes, references: list[ObjectReference]
@@ -356,8 +382,8 @@ class Client:
         conversation = self._conversation
         run = conversation.begin_map(length)
         try:
-            submission = MapSubmission(conversation, run, function, options, self._inline_limit)
-            submission.send_all(BlockMaker(elements, starred, self._inline_limit))
+            submission = MapSubmission(conversation, run, function, options, self._packer, self._inline_limit)
+            submission.send_all(BlockMaker(elements, starred, self._needs, self._inline_limit))
         finally:
             conversation.end_map(run)
         return MapFutures(conversation, run)
@@ -369,13 +395,52 @@ class Client:
             raise ValueError("buffersize is at least 1")
 
         def submit(element: Any) -> ScalerFuture:
-            blob = dumps(element)
+            with self._needs() as needs:
+                blob = dumps(element)
             references = references_among(element if starred else (element,)) if ObjectReference.made else []
+            if needs:
+                place = TaskPlace(self._conversation)
+                pickle = functools.partial(dumps, element)
+                pack = functools.partial(self._packer.pack, pickle, object_uses(0, references))
+                submit_needing(self._conversation, function, options, pack, place)
+                return place.future
             if references or len(blob) > self._inline_limit:
                 return self._submit_stored(function, options, blob, references)
             return self._conversation.submit(function, options, blob)
 
         return lazy_results(elements, submit, buffersize)
+
+    # -- Graphs
+
+    def get(
+        self,
+        graph: Any,
+        keys: Any,
+        block: bool = True,
+        capabilities: dict[str, int] | None = None,
+        *,
+        priority: int = 0,
+        timeout: float | None = None,
+        retries: int = 0,
+        reserialize: bool = False,
+    ) -> Any:
+        """Runs what these keys of the graph need: a dict of their values, or of futures where `block` is False.
+
+        A node `(callable, argument, …)` is a call, anything else data. An argument that is a key stands for that node's
+        value, also in lists and in nested calls; a reference or a future for its object or value. Values that nobody
+        asks for stay with the workers and go with the last that takes them. A node that fails fails what needs it.
+        capabilities, priority, timeout (seconds), retries: of each node, as for `submit_verbose`.
+
+        Also a scheduler for dask: `dask.compute(x, scheduler=client.get)` gets its values in the form of its keys.
+
+        KeyError for a key that is not in the graph, or is twice in `keys`; graphlib.CycleError; PackingError names the
+        node."""
+        from scaler.client.graphs import get
+
+        def options_of(function: Function) -> Options:
+            return _options(function, STYLE_STAR, capabilities, priority, timeout, retries, None)
+
+        return get(self, graph, keys, block, options_of, reserialize)
 
     # -- Objects
 

@@ -31,7 +31,7 @@ from scaler.client.futures import ScalerFuture
 from scaler.client.holds import Holds
 from scaler.client.object_link import ObjectLink, Owner
 from scaler.client.objects import Objects, Stored
-from scaler.client.outcomes import CANCELLED, KnownError, Outcome, SingleValue, Verdict, make_outcome
+from scaler.client.outcomes import CANCELLED, Fallen, KnownError, Outcome, SingleValue, Verdict, make_outcome
 from scaler.client.receiver import Receiver
 from scaler.client.turns import Target, Turns
 from scaler.errors import (
@@ -53,6 +53,8 @@ RUNNING_REMEMBERED = 0.1
 # For what is unsent when the client ends.
 GOODBYE_SECONDS = 1.0
 QUERY_EXPLAIN, QUERY_STATE = 0, 1
+# The code of a failure: a task whose value is needed has none.
+DEPENDENCY = 8
 
 
 logger = logging.getLogger("scaler")
@@ -195,11 +197,11 @@ class Conversation:
         future = ScalerFuture(self, 0)
         with self.lock:
             self.check_open()
+            self.hand_over()
             future._sequence = self.book.add_task(future, stored)
             if stored is not None and isinstance(stored.request._outcome, Exception):
                 self.book.resolve(future._sequence, 1, KnownError(stored.request._outcome), (), self.settle)
                 return future
-            self.hand_over()
             self.tell(function)
             self.channel.submit_blocks(function.id, options, future._sequence, [block], objects)
             self.waits_for_credit = not self.channel.credit
@@ -345,13 +347,19 @@ class Conversation:
         channel = self.channel
         self.reads += 1
         events = channel.read()
+        # Ranges that ended without values: what needs them follows at once.
+        failed: list[tuple[int, int, Outcome]] = []
         for event in events:
             if event[0] == EVENT_RESULTS:
                 _, first, count, kind, payload, excepted, failure = event
                 if kind == FORM_SINGLE:
                     outcome: Outcome = SingleValue(payload)
+                elif failure is not None and failure[0] == DEPENDENCY:
+                    outcome = self.fallen(int(failure[4]), failed)
                 else:
                     outcome = make_outcome(first, count, kind, payload, failure, self.objects)
+                    if outcome.failed:
+                        failed.append((first, first + count, outcome))
                 self.book.resolve(first, count, outcome, excepted, self.settle if self.observed else None)
             else:
                 self.other_event(event[0], event)
@@ -365,6 +373,14 @@ class Conversation:
             if self.settling or turns.barred:
                 self.receiver.call()
         self.holds.write()
+
+    def fallen(self, root: int, failed: list[tuple[int, int, Outcome]]) -> Outcome:
+        """The outcome of what needs the value of `root`, which is among those that `failed`."""
+        outcome = next(outcome for start, end, outcome in failed if start <= root < end)
+        if outcome.cancelled:
+            return outcome
+        name = self.book.key_of(root) or f"task {self.session:016x}-{root}"
+        return Fallen(outcome, root, name)
 
     def other_event(self, kind: int, event: tuple[Any, ...]) -> None:
         if kind == EVENT_WELCOME:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from scaler.client.needs import reduce_future
 from scaler.client.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -168,8 +169,12 @@ class ScalerFuture(concurrent.futures.Future[Any]):
     set_result = _refuse  # type: ignore[assignment]
     set_exception = _refuse  # type: ignore[assignment]
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("a future cannot be pickled; pass its result() instead")
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """Among the arguments of a task of the same client it stands for its value."""
+        reduced = reduce_future(self)
+        if reduced is None:
+            raise TypeError("a future cannot be pickled; pass its result() instead")
+        return reduced
 
     def __repr__(self) -> str:
         outcome = self._outcome

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from scaler._core import FORM_REFERENCE, Options
-from scaler.client.blocks import Block, BlockMaker, Unpacked
+from scaler.client.blocks import Block, BlockMaker, Needing, Unpacked
 from scaler.client.book import MapRun
 from scaler.client.calls import object_uses
 from scaler.client.conversation import Conversation
 from scaler.client.functions import Function
 from scaler.client.futures import ScalerFuture
+from scaler.client.needing import ElementPlace, Packer, reference_payload, submit_needing
 from scaler.client.objects import Stored
 from scaler.client.outcomes import KnownError
+from scaler.packing import dumps
 
 # A map of unknown length reserves so many numbers.
 UNKNOWN_LENGTH = 1 << 36
@@ -34,12 +37,19 @@ class MapSubmission:
     """One map on its way out. inline_limit: bytes over which a single element goes to object storage."""
 
     def __init__(
-        self, conversation: Conversation, run: MapRun, function: Function, options: Options, inline_limit: int
+        self,
+        conversation: Conversation,
+        run: MapRun,
+        function: Function,
+        options: Options,
+        packer: Packer,
+        inline_limit: int,
     ) -> None:
         self._conversation = conversation
         self._run = run
         self._function = function
         self._options = options
+        self._packer = packer
         self._inline_limit = inline_limit
         self._clear()
 
@@ -57,12 +67,22 @@ class MapSubmission:
                 self._send()
                 self._conversation.fail_element(self._run, KnownError(block.error))
                 continue
+            if isinstance(block, Needing):
+                self._send()
+                self._send_needing(block)
+                continue
             if self._count + block.count > BATCH_ELEMENTS or self._bytes + len(block.payload) > BATCH_BYTES:
                 self._send()
             self._add(block)
             if self._conversation.channel.credit:
                 self._send()
         self._send()
+
+    def _send_needing(self, element: Needing) -> None:
+        pickle = functools.partial(dumps, element.value)
+        pack = functools.partial(self._packer.pack, pickle, object_uses(0, element.references))
+        place = ElementPlace(self._conversation, self._run)
+        submit_needing(self._conversation, self._function, self._options, pack, place)
 
     def _add(self, block: Block) -> None:
         for offset, reference in block.references:
@@ -85,11 +105,6 @@ class MapSubmission:
                 self._run, self._function, self._options, self._blocks, self._objects, self._stored
             )
             self._clear()
-
-
-def reference_payload(session: int, stored: Stored) -> bytes:
-    """FORM_REFERENCE."""
-    return session.to_bytes(8, "little") + stored.hash + stored.size.to_bytes(8, "little")
 
 
 def lazy_results(elements: Iterable[Any], submit: Callable[[Any], ScalerFuture], buffersize: int) -> Iterator[Any]:

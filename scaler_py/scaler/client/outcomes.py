@@ -71,6 +71,16 @@ class _Value:
         return [self.value(sequence) for sequence in range(start, end)]
 
 
+class Known(_Value):
+    """A value that was here before."""
+
+    def __init__(self, known: Any) -> None:
+        self.known = known
+
+    def value(self, sequence: int) -> Any:
+        return self.known
+
+
 class SingleValue(_Value):
     def __init__(self, payload: bytes) -> None:
         self.payload: bytes | None = payload
@@ -215,6 +225,20 @@ class Verdict(_Error):
         if sequence not in self.made:
             self.made.setdefault(sequence, self.make())
         return self.made[sequence]
+
+
+class Fallen(_Error):
+    """Of any number of elements, which need the value of one that has none. name: whose error it is, for its note."""
+
+    def __init__(self, root: Outcome, sequence: int, name: str) -> None:
+        self.root, self.sequence, self.name = root, sequence, name
+
+    def error(self, sequence: int) -> BaseException | None:
+        error = self.root.error(self.sequence)
+        note = f"it was raised by {self.name}, whose value is needed here"
+        if error is not None and note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+        return error
 
 
 class Cancelled(_Error):

@@ -8,9 +8,11 @@ unpickled once a process: a script's own goes by value, which takes most of a mi
 from __future__ import annotations
 
 import abc
+import concurrent.futures
 from typing import Any, Protocol, runtime_checkable
 
 from scaler.errors import DeserializeObjectError, PackingError
+from scaler.inputs import Input
 from scaler.packing import ObjectReference, dumps, loads
 
 # Serializers that a process remembers.
@@ -165,8 +167,8 @@ class UnsealedFunction:
 
 
 def seal_argument(seal: Seal, value: Any) -> Any:
-    """References stay what they are: they stand for objects that were serialised when they were sent."""
-    return value if isinstance(value, ObjectReference) else Sealed(seal, value)
+    """References and futures stay what they are: they stand for what was serialised where it was made."""
+    return value if isinstance(value, ObjectReference | Input | concurrent.futures.Future) else Sealed(seal, value)
 
 
 def seal_arguments(seal: Seal, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -10,6 +10,7 @@ from scaler._core import FORM_LIST, FORM_REFERENCE, FORM_TABLE, ExecutorPort, St
 from scaler.errors import TaskError
 from scaler.node.calls import fault_of_arguments, packed_applier, plain_applier, undecodable
 from scaler.node.functions import Functions
+from scaler.node.inputs import Values, by_element, taking_applier
 from scaler.node.interrupts import Interrupts, TaskCancelled
 from scaler.node.objects import Objects
 from scaler.node.outbox import Outbox
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from scaler.node.calls import Applier
+    from scaler.node.inputs import Taken
 
 # Values that are there travel after this time, while the chunk goes on.
 SLICE_US = 5_000
@@ -63,6 +65,9 @@ class Chunks:
         self._interrupts = interrupts
         self._objects = objects
         self._block: Block | None = None
+        self.values = Values(objects)
+        # What elements of the chunk that runs take of these.
+        self._taken: Taken | None = None
         self._forked = False
         os.register_at_fork(after_in_child=self._after_fork)
         self._session = self._first = 0
@@ -91,16 +96,20 @@ class Chunks:
         payload: bytes | None,
         session: int,
         depth: int,
+        inputs: list[tuple[int, int, int]] | None = None,
     ) -> None:
         """Arguments as in the order that `ExecutorPort.receive` gives."""
         self._session, self._first, self.depth = session, first, depth
         self._interrupts.hit = -1
+        self._taken = None if inputs is None else by_element(inputs)
         started = perf_counter_ns()
         if payload is not None:
             self._block = Block(form, block_count, payload)
         block = self._block
         assert block is not None, "the first chunk of an executor comes with its block"
         elements, obstacle = self._elements(block, skip, take)
+        if inputs is not None:
+            elements = list(enumerate(elements))
         loaded = self.functions.loaded(function)
         if take == 1 and loaded is not None and obstacle is None:
             self._run_alone(chunk, self._applier_of(loaded, style, block), elements, function, block, started)
@@ -117,7 +126,7 @@ class Chunks:
             begin, index = index, index + len(values)
             values.clear()  # they may be large, and the next ones come before this name is theirs
             if index < steps.next:
-                self._report(chunk, index, error, function, elements[index] if block.packed else None)
+                self._report(chunk, index, error, function, self._blob(elements[index], block))
                 index += 1
             elif index == begin:
                 break  # revoked before the first
@@ -138,8 +147,12 @@ class Chunks:
             self._outbox.alone(chunk, values, busy_us)
             return
         if steps.next:
-            self._report(chunk, 0, error, function, elements[0] if block.packed else None)
+            self._report(chunk, 0, error, function, self._blob(elements[0], block))
         self._port.end(chunk, steps.next, busy_us)
+
+    def _blob(self, element: Any, block: Block) -> bytes | None:
+        """The packed arguments, for who looks for what is wrong with them; known already where they take values."""
+        return element if block.packed and self._taken is None else None
 
     def _elements(self, block: Block, skip: int, take: int) -> tuple[list[Any], Exception | None]:
         try:
@@ -167,6 +180,8 @@ class Chunks:
         return load_and_apply
 
     def _applier_of(self, function: Callable[..., Any], style: int, block: Block) -> Applier:
+        if self._taken is not None:
+            return taking_applier(function, style, self.values, self._taken, self._objects)
         if block.packed:
             return packed_applier(function, style, block.small, self._objects)
         return plain_applier(function, style)

@@ -50,6 +50,8 @@ class Executor:
             "forget_function": self.chunks.functions.forget,
             "object": self.objects.put,
             "forget_object": self.objects.forget,
+            "value": self.chunks.values.put,
+            "drop_values": self.chunks.values.drop,
         }
         receive, run = self.port.receive, self._run
         while (order := receive()) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scaler._core import STYLE_FULL, STYLE_ONE
 from scaler.errors import DeserializeObjectError, MissingObjects
 from scaler.packing import ObjectReference, loads
 
@@ -37,6 +38,17 @@ class Objects:
             return self._bytes[session, hash]
         except KeyError:
             raise MissingObjects(f"The arguments {hash.hex()} are not on the node.") from None
+
+    def arguments(self, packed: Any, style: int) -> Any:
+        """An element's arguments as its call style has them, with objects in the place of references."""
+        if not self._bytes:
+            return packed
+        if style == STYLE_FULL:
+            args, kwargs = packed
+            return self.in_place_of_references(args), kwargs
+        if style == STYLE_ONE:
+            return self.in_place_of_references((packed,))[0]
+        return self.in_place_of_references(packed)
 
     def in_place_of_references(self, args: Iterable[Any]) -> list[Any]:
         """The positional arguments, each that is a reference replaced by the object."""

@@ -92,7 +92,7 @@ impl<P: Payload> Scheduler<P> {
             part.graph = submit
                 .graph
                 .as_ref()
-                .map(|graph| cut_graph(graph, start, end));
+                .map(|graph| Box::new(cut_graph(graph, start, end)));
         }
         parts
     }
@@ -148,7 +148,7 @@ impl<P: Payload> Scheduler<P> {
         let count = array.count;
         let index = self.arrays.insert(array);
         if let Some(graph) = submit.graph {
-            self.bind(index, graph, &submit.finished);
+            self.bind(index, *graph, &submit.finished);
         }
         let array = &self.arrays[index];
         let bytes = (array.bytes() + array.overhead()) as u64;

@@ -72,7 +72,7 @@ impl<P: Payload> Array<P> {
         self.objects[before..].sort_by_key(|object| object.element);
         append_graph(
             (&mut self.needs, &mut self.uses),
-            submit.graph.as_ref(),
+            submit.graph.as_deref(),
             (shift, self.count),
         );
     }
@@ -139,7 +139,13 @@ impl<P: Payload> Array<P> {
     }
 
     /// What binds elements `start .. end`, as it is now.
-    fn graph(&self, first: Sequence, start: u32, end: u32, graphs: &Graphs<P>) -> Option<Graph> {
+    fn graph(
+        &self,
+        first: Sequence,
+        start: u32,
+        end: u32,
+        graphs: &Graphs<P>,
+    ) -> Option<Box<Graph>> {
         let uses = self.uses.get(start as usize..end as usize);
         let mut needs = cut_needs(&self.needs, start, end);
         needs.iter_mut().for_each(|need| need.announced = true);
@@ -147,7 +153,7 @@ impl<P: Payload> Array<P> {
             needs,
             uses: graphs.uses(first + u64::from(start), uses.unwrap_or_default()),
         };
-        (graph != Graph::default()).then_some(graph)
+        (graph != Graph::default()).then(|| Box::new(graph))
     }
 
     /// The submissions that say the unfinished part again. `finished(start, end)` lists finished (offset, count) pairs.
@@ -276,7 +282,7 @@ pub(super) fn cut<P: Payload>(submit: Submit<P>) -> Vec<Submit<P>> {
             needs: cut_needs(&graph.needs, start, end),
             uses: uses.unwrap_or_default().to_vec(),
         };
-        piece.graph = (part != Graph::default()).then_some(part);
+        piece.graph = (part != Graph::default()).then(|| Box::new(part));
     }
     pieces
 }
@@ -350,10 +356,10 @@ impl Tail {
         last.objects
             .extend(next.objects.iter().map(|object| shifted(object, shift)));
         if last.graph.is_some() || next.graph.is_some() {
-            let graph = last.graph.get_or_insert_with(Graph::default);
+            let graph = last.graph.get_or_insert_with(Box::default);
             append_graph(
                 (&mut graph.needs, &mut graph.uses),
-                next.graph.as_ref(),
+                next.graph.as_deref(),
                 (shift, self.size.elements as u32),
             );
         }

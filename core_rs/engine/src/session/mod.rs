@@ -152,7 +152,7 @@ impl<P: Payload> Session<P> {
         for object in &piece.objects {
             self.objects.begin_use(object.key);
         }
-        if let Some(graph) = &piece.graph {
+        if let Some(graph) = piece.graph.as_deref() {
             let here = |need: &Need| self.may_be_needed(need.on);
             assert!(
                 graph.needs.iter().all(here),

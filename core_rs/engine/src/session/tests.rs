@@ -1,5 +1,5 @@
 use super::*;
-use crate::wire::{Block, Failure, FailureCode, Form, ObjectUse, Options};
+use crate::wire::{Block, Failure, FailureCode, Form, GivenValue, Graph, Need, ObjectUse, Options};
 
 /// A payload that is only a name and a length.
 #[derive(Clone, Debug, PartialEq)]
@@ -508,4 +508,112 @@ mod histories {
             prop_assert_eq!(session.kept_bytes(), 0);
         }
     }
+}
+
+fn needing(first: Sequence, count: u32, needs: &[(u32, Sequence)], uses: &[u32]) -> Submit<Bytes> {
+    let mut submit = array(first, vec![block(count, 5)]);
+    let needs = needs.iter().map(|&(element, on)| Need {
+        element,
+        on,
+        announced: true,
+    });
+    submit.graph = Some(Box::new(Graph {
+        needs: needs.collect(),
+        uses: uses.to_vec(),
+    }));
+    submit
+}
+
+fn raised(first: Sequence) -> Segment<Bytes> {
+    Segment {
+        kind: OutcomeKind::Exception,
+        ..values(first, 1)
+    }
+}
+
+#[test]
+fn an_element_that_is_not_wanted_ends_with_the_last_that_takes_its_value() {
+    let mut session = session();
+    session.submit(needing(0, 1, &[], &[2]));
+    session.submit(needing(1, 2, &[(0, 0), (1, 0)], &[]));
+    results(&mut session, vec![values(1, 1)]);
+    assert!(session.is_unfinished(0));
+    results(&mut session, vec![values(2, 1)]);
+    assert_eq!((session.unfinished(), session.kept_bytes()), (0, 0));
+}
+
+#[test]
+fn a_chain_of_unwanted_elements_ends_as_a_whole_however_long_it_is() {
+    let mut session = session();
+    session.submit(needing(0, 1, &[], &[1]));
+    for first in 1..50_000 {
+        let uses = u32::from(first < 49_999);
+        session.submit(needing(first, 1, &[(0, first - 1)], &[uses]));
+    }
+    results(&mut session, vec![values(49_999, 1)]);
+    assert_eq!(session.unfinished(), 0);
+}
+
+#[test]
+fn what_needs_a_failed_element_fails_with_it_and_names_it() {
+    let mut session = session();
+    session.submit(needing(0, 1, &[], &[1]));
+    session.submit(needing(1, 1, &[(0, 0)], &[1]));
+    session.submit(needing(2, 1, &[(0, 1)], &[]));
+    let told = results(&mut session, vec![raised(0)]);
+    assert_eq!(told[0], raised(0));
+    // The one between is not wanted, and its client need not hear of it.
+    assert_eq!((told[1].first, told[1].kind), (2, OutcomeKind::Failure));
+    let failure = told[1].failure.as_ref().expect("a failure says which");
+    assert_eq!(
+        (failure.code, failure.detail.as_str()),
+        (FailureCode::Dependency, "0")
+    );
+    assert_eq!(session.unfinished(), 0);
+}
+
+#[test]
+fn a_scheduler_that_forgot_is_told_the_values_that_it_lacks() {
+    let mut session = session();
+    session.submit(array(0, vec![block(2, 5)]));
+    session.submit(needing(2, 1, &[(0, 1)], &[]));
+    results(&mut session, vec![values(0, 2)]);
+    sent(&mut session);
+    session.reset();
+    let again = sent(&mut session);
+    assert_eq!(submits(&again).len(), 1);
+    session.handle(
+        0,
+        Message::Lacking {
+            sequences: vec![1, 5],
+        },
+    );
+    let answer = sent(&mut session);
+    assert!(matches!(
+        answer[0],
+        Message::Value {
+            id: 1,
+            count: 2,
+            ..
+        }
+    ));
+    let given = |on, value, index| GivenValue { on, value, index };
+    let expected = Message::Given {
+        given: vec![given(1, 1, 1), given(5, 0, 0)],
+    };
+    assert_eq!(answer[1], expected);
+    assert_eq!(answer[2], Message::DropValues { ids: vec![1] });
+    assert!(session.may_be_needed(1) && !session.may_be_needed(0));
+}
+
+#[test]
+fn what_is_said_again_announces_all_that_is_left() {
+    let mut session = session();
+    session.submit(needing(0, 1, &[], &[3]));
+    session.submit(needing(1, 2, &[(0, 0), (1, 0)], &[]));
+    results(&mut session, vec![values(1, 1)]);
+    session.reset();
+    let again = sent(&mut session);
+    let uses = |submit: &Submit<Bytes>| submit.graph.as_ref().map(|graph| graph.uses.clone());
+    assert_eq!(uses(submits(&again)[0]), Some(vec![2, 0, 0]));
 }

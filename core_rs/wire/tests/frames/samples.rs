@@ -254,7 +254,7 @@ fn submit(draw: &mut impl Draw) -> Submit<Bytes> {
         }),
         objects: draw.list(object_use),
         finished: draw.list(|draw| (draw.u32(), draw.u32())),
-        graph: draw.maybe(graph),
+        graph: draw.maybe(|draw| Box::new(graph(draw))),
     }
 }
 

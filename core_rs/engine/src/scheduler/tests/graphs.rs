@@ -7,7 +7,7 @@ use crate::wire::{
 
 fn needing(first: Sequence, count: u32, needs: &[(u32, Sequence)], uses: &[u32]) -> Message<Bytes> {
     let mut submit = submission(first, count, Options::default());
-    submit.graph = Some(Graph {
+    submit.graph = Some(Box::new(Graph {
         needs: needs
             .iter()
             .map(|&(element, on)| Need {
@@ -17,7 +17,7 @@ fn needing(first: Sequence, count: u32, needs: &[(u32, Sequence)], uses: &[u32])
             })
             .collect(),
         uses: uses.to_vec(),
-    });
+    }));
     Message::Submit(submit)
 }
 
