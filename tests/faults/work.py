@@ -136,3 +136,8 @@ def sleep_and_measure(call: tuple[int, float, bytes]) -> tuple[int, int]:
     i, seconds, data = call
     time.sleep(seconds)
     return i, len(data)
+
+
+def sleep_and_add(seconds: float, *values: int) -> int:
+    time.sleep(seconds)
+    return sum(values)
