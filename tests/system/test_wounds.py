@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +49,7 @@ ROWS: Rows = {
     ],
     "14 why is it pending?": [
         HERE + "test_wound_14_a_pending_task_says_why",
+        HERE + "test_wound_14_a_task_that_waits_for_its_turn_to_be_sent_says_so",
         "core_rs/engine/src/scheduler/tests/explaining.rs::a_queued_task_knows_how_many_come_before_it",
         "core_rs/engine/src/scheduler/tests/explaining.rs::the_python_that_is_missing_is_named",
     ],
@@ -174,6 +177,27 @@ def test_wound_14_a_pending_task_says_why(start: Starter) -> None:
         assert future.result(PATIENCE) == 256
         assert client.explain(future).endswith("is done")
         assert node.alive
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="the scheduler takes what it has not seen for done: `explain` in engine/src/scheduler/explain.rs",
+)
+def test_wound_14_a_task_that_waits_for_its_turn_to_be_sent_says_so(start: Starter) -> None:
+    """The question passes it: that takes no credit, and the scheduler stands still until it is there."""
+    scheduler = start.scheduler()
+    with Client(start.path(), timeout_seconds=PATIENCE) as client, ThreadPoolExecutor(1) as thread:
+        os.kill(scheduler.pid, signal.SIGSTOP)
+        futures = [client.submit_verbose(pow, (2, 8), {}, {"gpu": 2}) for _ in range(100)]
+        told = thread.submit(client.explain, futures[-1])
+        while True:
+            with client._conversation.lock:
+                if client._conversation._answers:
+                    break
+            os.sched_yield()
+        os.kill(scheduler.pid, signal.SIGCONT)
+        assert "done" not in told.result(PATIENCE)
 
 
 def wait_until_it_says(client: Client, future: Any, text: str) -> None:
