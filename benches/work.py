@@ -1,5 +1,6 @@
 """What the benches have workers do. Every system imports it, so that no function travels by value."""
 
+import hashlib
 import random
 import time
 
@@ -16,6 +17,15 @@ def spin(seconds: float) -> None:
 
 def sleep(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def noise(seed: int, length: int) -> bytes:
+    """The same each time."""
+    return random.Random(seed).randbytes(length)
+
+
+def hash_of(data: bytes) -> bytes:
+    return hashlib.blake2b(data).digest()
 
 
 def heavy_tail(count: int, seed: int = 3) -> list[float]:

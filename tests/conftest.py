@@ -198,6 +198,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SCALER_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("SCALER_RUNTIME_DIR", str(tmp_path / "run"))
+    # A stack keeps its objects there.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     return tmp_path
 

@@ -25,7 +25,7 @@ OUTCOME_CANCELLED: Final = 5
 OUTCOME_FAILURE: Final = 6
 
 # First item of each event that Channel.read and ObjectChannel.read return.
-EVENT_RESULTS: Final = 0  # (0, first, count, kind, payload: bytes, except: list[int], failure: tuple | None)
+EVENT_RESULTS: Final = 0  # (0, first, count, kind, payload: bytes, except: list[int], failure: tuple | None, busy_us)
 #                           failure = (code, attempts, status, nodes: list[str], detail)
 EVENT_ANSWER: Final = 1  # (1, request, ok, text)
 EVENT_CLOSING: Final = 2  # (2, reason)
@@ -36,6 +36,7 @@ EVENT_STORED: Final = 6  # (6, request)
 EVENT_DATA: Final = 7  # (7, request, bytes): the whole object
 EVENT_MISSING: Final = 8  # (8, request)
 EVENT_STORE_ERROR: Final = 9  # (9, request, code, text)
+EVENT_OUTPUT: Final = 10  # (10, dropped, records: bytes): what tasks wrote, and how many lines before it were left out
 
 def blake3(data: Buffer, key: bytes | None = None) -> bytes:
     """32 bytes; keyed (a MAC) where `key`, 32 bytes, is given."""
@@ -159,10 +160,17 @@ class Channel:
         are nowhere any more: then nothing was submitted."""
 
     def cancel(self, first: int, count: int) -> None: ...
+    def cancel_unstarted(self, first: int, count: int) -> int:
+        """Cancels what no executor has begun. Returns the request number of the coming EVENT_ANSWER, whose text has the
+        others: `first-end,` for each run of them."""
+
     def query(self, kind: int, first: int) -> int:
         """kind: 0 explain, 1 state, 2 status. Returns the request number of the coming EVENT_ANSWER."""
 
     def clear(self) -> None: ...
+    def stream_output(self) -> None:
+        """Wants what tasks write, of those that are submitted from now on."""
+
     def goodbye(self) -> None: ...
     def shutdown(self) -> int: ...
     def hold_object(self, hash: bytes, size: int) -> None: ...
@@ -228,7 +236,7 @@ class ExecutorPort:
         """Waits for the next order, the interpreter's lock released; None when the agent is gone.
 
         ("function", id, pickled) | ("forget_function", id) | ("object", session, hash, bytes)
-        | ("forget_object", session, hash) | ("stop",)
+        | ("forget_object", session, hash) | ("listen", session, on) | ("stop",)
         | ("value", number, count, form, payload) | ("drop_values", numbers)
         | ("chunk", chunk, function id, style, first, skip, take, block_count, form, payload or None, session, depth
            [, inputs: (element, value's number, entry), …])"""
@@ -253,6 +261,9 @@ class ExecutorPort:
 
     def end_with_value(self, chunk: int, payload: Buffer, busy_us: int) -> None:
         """The only value and the end of a chunk of one element, as `result` and `end`."""
+
+    def output(self, session: int, lines: int, dropped: int, payload: Buffer) -> None:
+        """Whole lines of a session that listens, in records, sent before all results that are reported after it."""
 
     def cancelled_here(self) -> bool:
         """For the SIGINT handler: whether the agent's cancel names the element that runs now. Clears it."""
@@ -294,7 +305,7 @@ class Loop:
         """What only the host can do; None after the timeout, and for ever once the loop has ended. Handles signals.
 
         ("start_executor", slot) | ("connect", link, attempt) | ("log", level, text) | ("exit", reason)
-        | ("refused", link, code, text) | ("welcome", link, cluster, storage)
+        | ("refused", link, code, text) | ("welcome", link, cluster, storage) | ("listen", session, on)
 
         "connect": the host connects, trying again as long as it takes, and calls `attach`; attempt counts connections
         in a row that brought no welcome. Scheduler and node of one loop ask for "store" separately; `attach` serves the
@@ -308,6 +319,9 @@ class Loop:
         exit status is lost. One that cannot be used is killed and reaped as well. OSError if there is no such one."""
 
     def executor_failed(self, slot: int, error: str) -> None: ...
+    def output(self, session: int, lines: int, dropped: int, payload: Buffer) -> None:
+        """What came from an executor's pipes, of a session that listens: as `ExecutorPort.output`."""
+
     def positions(self) -> list[tuple[int, int, int, int]]:
         """(slot, pid, session, sequence) of what runs now, from the shared lines; for tagging output."""
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+# Attribute of an exception on its way: what its task took.
+PROFILE = "__scaler_profile__"
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -26,12 +28,20 @@ def pack_exception(error: BaseException) -> bytes:
     """Never raises: what cannot be carried is left out, and a note says so."""
     cls = type(error)
     type_name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-    return pickle.dumps((type_name, _text(error), _remote_traceback(error), _pickled(error)), 5)
+    profile = error.__dict__.pop(PROFILE, None)
+    packed = type_name, _text(error), _remote_traceback(error), _pickled(error)
+    return pickle.dumps(packed if profile is None else (*packed, profile), 5)
+
+
+def profile_in(payload: Any) -> Any:
+    """What the task took that raised, where that was measured."""
+    _, _, _, _, *profile = pickle.loads(payload)
+    return profile[0] if profile else None
 
 
 def unpack_exception(payload: Any) -> BaseException:
     """The exception, with the remote traceback as its `__cause__` and as a note; RemoteError where it cannot be had."""
-    type_name, text, remote_traceback, pickled = pickle.loads(payload)
+    type_name, text, remote_traceback, pickled, *_ = pickle.loads(payload)
     error: BaseException | None = None
     obstacle = "it could not be pickled on the worker"
     if pickled is not None:

@@ -68,3 +68,27 @@ class Buffers(MsgpackSerializer):
     @staticmethod
     def serialize(obj: Any) -> Any:
         return memoryview(MsgpackSerializer.serialize(obj))
+
+
+class ArrowSerializer(Serializer):
+    """Arrow's stream for tables, marked by a byte; cloudpickle for the rest. Needs pyarrow on both sides."""
+
+    @staticmethod
+    def serialize(obj: Any) -> bytes:
+        import pyarrow
+
+        if not isinstance(obj, pyarrow.Table):
+            return b"p" + cloudpickle.dumps(obj)
+        sink = pyarrow.BufferOutputStream()
+        with pyarrow.ipc.new_stream(sink, obj.schema) as writer:
+            writer.write_table(obj)
+        return b"a" + sink.getvalue().to_pybytes()
+
+    @staticmethod
+    def deserialize(payload: bytes) -> Any:
+        import pyarrow
+
+        if payload[:1] == b"p":
+            return cloudpickle.loads(payload[1:])
+        with pyarrow.ipc.open_stream(pyarrow.py_buffer(payload[1:])) as reader:
+            return reader.read_all()

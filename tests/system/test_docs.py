@@ -277,7 +277,14 @@ KILLS = {
         "system/test_client_reconnect.py::test_scheduler_that_stays_away_fails_what_is_pending",
         "system/test_agent.py::test_it_ends_when_the_scheduler_does_not_come_back",
     ],
-    "object storage": ["faults/test_agent_and_scheduler_deaths.py::test_large_arguments_survive_scheduler_and_storage"],
+    "object storage, and is started again at its address": [
+        "faults/test_agent_and_scheduler_deaths.py::test_large_arguments_survive_scheduler_and_storage",
+        "faults/test_storage_deaths.py::test_a_reference_whose_bytes_the_client_has_is_put_again",
+        "faults/test_storage_deaths.py::test_a_result_that_only_the_storage_had_is_a_missing_object",
+        "faults/test_storage_deaths.py::test_written_through_results_and_references_are_there_again",
+        "system/test_stack_objects.py::test_a_killed_storage_finds_its_objects_again",
+    ],
+    "object storage, for good": ["faults/test_storage_deaths.py::test_what_needs_a_storage_that_stays_away_fails"],
     "a client": ["faults/test_client_deaths.py::test_tasks_of_a_killed_client_make_way_for_those_of_others"],
     "a connection": ["unit/test_client_submit.py::test_connection_that_breaks_is_resumed"],
     "a part of `scaler FILE`": [

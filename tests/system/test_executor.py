@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import itertools
+import os
 import subprocess
 import sys
 import textwrap
@@ -84,6 +85,45 @@ def test_cancel_of_what_waits_at_the_scheduler(start):
         assert futures[0].cancel()
         executor.shutdown(cancel_futures=True)
         assert all(future.cancelled() for future in futures)
+
+
+def test_cancel_of_what_waits_in_a_workers_queue(start, gate, tmp_path):
+    start.scheduler()
+    start.node(slots=1)
+    ran = tmp_path / "ran"
+    with ScalerExecutor(start.path()) as executor:
+        held = executor.submit(gate.hold, *gate.names)
+        gate.wait()
+        futures = [executor.submit(ran.touch) for _ in range(50)]
+        assert not held.cancel(PATIENCE)
+        assert all(future.cancel(PATIENCE) for future in futures[10:])
+        executor.shutdown(wait=False, cancel_futures=True)
+        assert all(future.cancelled() for future in futures)
+        gate.release()
+        assert held.result(PATIENCE) == "held"
+    assert not ran.exists()
+
+
+def write_one(descriptor_path):
+    descriptor = os.open(descriptor_path, os.O_WRONLY | os.O_APPEND)
+    os.write(descriptor, b"x")
+    os.close(descriptor)
+
+
+def test_what_is_cancelled_has_not_run_and_what_is_not_has(cluster, tmp_path):
+    """However close the cancellation comes to the start."""
+    written = tmp_path / "written"
+    written.touch()
+    with ScalerExecutor(cluster.get_address()) as executor:
+        futures = []
+        for _ in range(200):
+            futures += [executor.submit(write_one, str(written)) for _ in range(10)]
+            executor._cancel([*futures[-7:-4], futures[-1]], PATIENCE)
+        cancelled = [future.cancelled() for future in futures]
+        others = [future for future in futures if not future.cancelled()]
+        assert all(future.result(PATIENCE) is None for future in others)
+    assert [future.cancelled() for future in futures] == cancelled
+    assert written.stat().st_size == len(others)
 
 
 def test_cancel_without_a_scheduler_does_not_wait_for_one(start, gate):

@@ -57,6 +57,23 @@ def test_is_used_for_function_arguments_and_result(client_with, serializer):
     assert client.submit(give, large).result(PATIENCE) == large
 
 
+def test_arrow_carries_what_it_can(client_with):
+    """Tables by Arrow's own stream, everything else beside it."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from serializers import ArrowSerializer
+
+    client = client_with(ArrowSerializer)
+    table = pyarrow.table({"x": list(range(100_000)), "y": [str(x) for x in range(100_000)]})
+    assert client.submit(give, table).result(PATIENCE).equals(table)
+    assert client.submit(lambda t: t.slice(0, 3), client.send_object(table)).result(PATIENCE).equals(table.slice(0, 3))
+    assert client.map(lambda t: t.num_rows, [table.slice(0, n) for n in range(5)]).results(PATIENCE) == [0, 1, 2, 3, 4]
+    parts = client.map(give, [table.slice(n, 2) for n in range(5)]).results(PATIENCE)
+    assert pyarrow.concat_tables(parts)["x"].to_pylist() == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5]
+    assert client.submit(give, {"no": "table"}).result(PATIENCE) == {"no": "table"}
+    with pytest.raises(ZeroDivisionError):
+        client.submit(divmod, 1, 0).result(PATIENCE)
+
+
 def test_function_too_large_for_a_message_comes_sealed_as_well(client_with):
     large = bytes(5 << 20)
     client = client_with(MsgpackSerializer)

@@ -22,6 +22,7 @@ from scaler.packing import ObjectReference, loads, pack_exception, pack_values, 
 HELLO, WELCOME, REFUSED, HEARTBEAT = 0, 1, 2, 4
 FUNCTION, FORGET_FUNCTION, SUBMIT, CANCEL, QUERY, CLEAR, GOODBYE, SHUTDOWN, HOLD, RELEASE = range(10, 20)
 RESULTS, ANSWER, CLOSING = 20, 21, 22
+STREAM_OUTPUT, OUTPUT = 70, 72
 PUT, STORED, GET, DATA, MISSING, STORE_ERROR = 60, 61, 62, 63, 64, 67
 CANCELLED, FAILURE, EXCEPTION, REFERENCE = 5, 6, 4, 3
 # Places of payload lengths among a message's fields, for the kinds that have any but blocks and segments.
@@ -178,12 +179,12 @@ class ScriptedScheduler:
             sequence = peer.sent if messages else 0
             write_frame(peer.connection, peer.link, peer.epoch, sequence, acknowledged, messages, payloads)
 
-    def say(self, *message: Any) -> None:
-        """A message without a payload, to every client."""
+    def say(self, *message: Any, payload: bytes = b"") -> None:
+        """A message to every client."""
         with self.lock:
             for peer in self.peers.values():
                 if peer.role == 0:
-                    self._send(peer, [list(message)])
+                    self._send(peer, [list(message)], payload)
 
     # -- What it understands
 
@@ -218,7 +219,7 @@ class ScriptedScheduler:
             self._get(peer, message)
 
     def _submit(self, peer: Peer, message: list[Any]) -> None:
-        _, function, first, options, blocks, _, finished, _ = message
+        _, function, first, options, blocks, _, finished, *_ = message
         if not all(self._is_here(payload) for _, form, payload in blocks if form == REFERENCE):
             self.waiting.append((peer, message))
             return
@@ -330,8 +331,15 @@ class ScriptedScheduler:
         with self.lock:
             clients = [peer for peer in self.peers.values() if peer.role == 0 and session in (None, peer.session)]
             if clients:
-                segment = [first, count, kind, len(payload), failure, list(excepted)]
+                segment = [first, count, kind, len(payload), failure, list(excepted), 0]
                 self._send(clients[-1], [[RESULTS, [segment]]], payload)
+
+    def said(self) -> list[int]:
+        """Kinds of the messages that came since somebody looked."""
+        kinds = []
+        while not self.messages.empty():
+            kinds.append(self.messages.get()[0])
+        return kinds
 
     def cancel(self, session: int, first: int, count: int) -> None:
         """Tasks that wait are cancelled; others had their outcome."""

@@ -104,6 +104,22 @@ def test_change_in_place_needs_reserialize(client):
     assert client.submit(f).result(20) == 2
 
 
+@pytest.mark.parametrize("call", ["map", "starmap"])
+def test_maps_see_a_change_in_place_with_reserialize(client, call):
+    table = {"a": 1}
+
+    def f(x):
+        return table["a"] + x
+
+    elements = [10, 20] if call == "map" else [(10,), (20,)]
+    mapped = getattr(client, call)
+    assert mapped(f, elements).results(20) == [11, 21]
+    table["a"] = 2
+    assert mapped(f, elements).results(20) == [11, 21]
+    assert mapped(f, elements, reserialize=True).results(20) == [12, 22]
+    assert list(mapped(f, elements, buffersize=1)) == [12, 22]
+
+
 class Counter:
     def __init__(self):
         self.value = 0

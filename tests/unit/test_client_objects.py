@@ -45,6 +45,17 @@ def test_equal_large_arguments_are_stored_once(scheduler, client):
     assert len(drain(scheduler, PUT)) == 1
 
 
+def test_an_object_travels_in_parts_of_4_mib(scheduler, client):
+    client.send_object(bytes(9 << 20))
+    parts = drain(scheduler, PUT)
+    size = parts[0][3]
+    assert [(offset, len(payload)) for *_, offset, payload in parts] == [
+        (0, 4 << 20),
+        (4 << 20, 4 << 20),
+        (8 << 20, size - (8 << 20)),
+    ]
+
+
 def test_limit_is_an_option(scheduler):
     with Client(scheduler.address, inline_limit_bytes=1000) as client:
         assert client.submit(len, bytes(2000)).result(20) == 2000

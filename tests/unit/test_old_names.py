@@ -13,7 +13,6 @@ import pytest
 import scaler
 from scaler import Client, Scheduler, errors
 from scaler.config import retired
-from scaler.config.policy import PolicyConfig
 
 MOVED = {
     "scaler.utility.exceptions": "scaler.errors",
@@ -21,7 +20,25 @@ MOVED = {
     "scaler.worker_adapter": "scaler.managers",
     "scaler.worker_manager_adapter": "scaler.managers",
     "scaler.worker_manager": "scaler.managers",
+    "scaler.cluster.combo": "scaler.cluster",
+    "scaler.client.serializer.mixins": "scaler.client.serializer",
+    "scaler.client.serializer.default": "scaler.client.serializer",
+    "scaler.client.future": "scaler.client.futures",
+    "scaler.client.object_reference": "scaler.packing",
+    "scaler.utility.metadata.profile_result": "scaler.client.profiling",
 }
+# What a program takes from a module that moved, where that is one class.
+CLASSES = {
+    "scaler.config.section.scheduler": "PolicyConfig",
+    "scaler.cluster.combo": "SchedulerClusterCombo",
+    "scaler.client.serializer.mixins": "Serializer",
+    "scaler.client.serializer.default": "DefaultSerializer",
+    "scaler.client.future": "ScalerFuture",
+    "scaler.client.object_reference": "ObjectReference",
+    "scaler.utility.metadata.profile_result": "ProfileResult",
+}
+# Left out on purpose.
+ABSENT = ("scaler.compat.ray", "scaler.client.agent", "scaler.client.object_buffer", "scaler.protocol", "scaler.io")
 # And what is raised here in their place.
 ERRORS = {
     "ClientQuitException": errors.ClientQuitException,
@@ -73,9 +90,22 @@ def test_errors_are_the_same_classes_under_both_names():
     assert {*ERRORS, *NEVER_RAISED} <= {*exceptions.__all__}
 
 
-@pytest.mark.filterwarnings("ignore:scaler.config.section.scheduler:DeprecationWarning")
-def test_policy_config_is_the_same_class_in_both_places():
-    assert importlib.import_module("scaler.config.section.scheduler").PolicyConfig is PolicyConfig
+@pytest.mark.filterwarnings("ignore:scaler:DeprecationWarning")
+@pytest.mark.parametrize("old", CLASSES)
+def test_classes_are_the_same_in_both_places(old):
+    name = CLASSES[old]
+    new = getattr(importlib.import_module(MOVED[old]), name)
+    assert getattr(importlib.import_module(old), name) is new
+    assert getattr(scaler, name, new) is new
+
+
+@pytest.mark.parametrize("absent", ABSENT)
+def test_the_docs_say_why_a_module_is_not_there(absent):
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module(absent)
+    page = (Path(__file__).parents[2] / "docs/migrating.md").read_text()
+    table = page.partition("## Left out on purpose")[2]
+    assert re.search(rf"^\|.*`{re.escape(absent)}[.*]*`.* \| .+ \|$", table, re.MULTILINE)
 
 
 def test_scheduler_cannot_be_made_and_says_what_to_use():

@@ -35,7 +35,7 @@ RECORDS = {
     "Assign": "session u64, function hash, first u64, count u32, options Options, blocks [NodeBlock], "
     "objects [ObjectUse], inputs [Input]",
     "NodeBlock": "first u64, count u32, form Form, payload payload?",
-    "Segment": "first u64, count u32, kind OutcomeKind, payload payload, failure Failure?, except [u32]",
+    "Segment": "first u64, count u32, kind OutcomeKind, payload payload, failure Failure?, except [u32], busy_us u64",
     "Failure": "code FailureCode, attempts u32, status i32, nodes [text], detail text",
     "NodeStatus": "slots u32, queued u32, running u32, rss_bytes u64, draining bool, started [Range]",
     "Chunk": "chunk u32, session u64, function hash, style CallStyle, first u64, skip u32, take u32, "
@@ -72,7 +72,7 @@ MESSAGES = {
     (35, "Exit"): "reason text",
     (36, "Value"): "id u64, count u32, form Form, payload payload",
     (37, "DropValues"): "ids [u64]",
-    (40, "Done"): "session u64, segment Segment, busy_us u64",
+    (40, "Done"): "session u64, segment Segment",
     (41, "GaveBack"): "ranges [Range]",
     (42, "Lost"): "session u64, sequence u64, cause LossCause, status i32",
     (43, "Holding"): "ranges [Range]",
@@ -94,6 +94,12 @@ MESSAGES = {
     (65, "Delete"): "keys [key]",
     (66, "DeleteSession"): "session u64",
     (67, "StoreError"): "request u32, code StoreErrorCode, text text",
+    (70, "StreamOutput"): "",
+    (71, "Listen"): "session u64, on bool",
+    (72, "Output"): "session u64, lines u32, dropped u64, payload payload",
+    (80, "CancelUnstarted"): "request u32, first u64, count u64",
+    (81, "Withdraw"): "request u64, range Range",
+    (82, "Withdrawn"): "request u64, ranges [Range]",
 }
 
 CODES = {

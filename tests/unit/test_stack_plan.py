@@ -194,3 +194,32 @@ def test_lines_have_the_name_of_the_part_in_front(capsys: pytest.CaptureFixture[
         pipe.write(b"three\n\nfour \xff")
     thread.join()
     assert capsys.readouterr().out == "a    | one\na    | two\npart | three\npart |  \npart | four \ufffd\n"
+
+
+STORAGE = '[object_storage_server]\nbind_address = "tcp://127.0.0.1:9"\n'
+
+
+@pytest.mark.parametrize(
+    ("keys", "folder", "write_through"),
+    [
+        ("", "directory", True),
+        ('write_through = "on"\n', "directory", True),
+        ('directory = "there"\n', "", True),
+        ('write_through = "off"\n', "", False),
+        ('write_through = "off"\ndirectory = "there"\n', "", False),
+    ],
+)
+def test_a_storage_of_a_stack_writes_through(keys: str, folder: str, write_through: bool, file: Path) -> None:
+    storage, scheduler = plan(file, STORAGE + keys + SCHEDULER).parts
+    assert (storage.folder_setting, storage.settings["write_through"]) == (folder, write_through)
+    assert (scheduler.folder_setting, scheduler.settings["storage_write_through"]) == ("", False)
+
+
+def test_a_schedulers_own_storage_writes_through_in_a_stack(file: Path) -> None:
+    (scheduler,) = plan(file, SCHEDULER).parts
+    assert (scheduler.folder_setting, scheduler.settings["storage_write_through"]) == ("storage_directory", True)
+
+
+def test_limits_of_a_storage_are_sizes(file: Path) -> None:
+    storage, _ = plan(file, STORAGE + 'disk_limit = "2GiB"\nsession_quota = 5_000\n' + SCHEDULER).parts
+    assert (storage.settings["disk_limit"], storage.settings["session_quota"]) == (2 << 30, 5000)

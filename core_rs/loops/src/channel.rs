@@ -32,6 +32,10 @@ pub enum ChannelEvent {
     Closing {
         reason: String,
     },
+    Output {
+        dropped: u64,
+        payload: Bytes,
+    },
     Refused {
         code: RefusalCode,
         text: String,
@@ -165,6 +169,11 @@ impl Channel {
         self.urgent = true;
     }
 
+    pub fn cancel_unstarted(&mut self, first: Sequence, count: u64) -> u32 {
+        self.urgent = true;
+        self.session.cancel_unstarted(first, count)
+    }
+
     pub fn query(&mut self, kind: QueryKind, first: Sequence) -> u32 {
         self.urgent = true;
         self.session.query(kind, first)
@@ -173,6 +182,11 @@ impl Channel {
     pub fn clear(&mut self) {
         self.urgent = true;
         self.session.clear();
+    }
+
+    pub fn stream_output(&mut self) {
+        self.urgent = true;
+        self.session.stream_output();
     }
 
     pub fn goodbye(&mut self) {
@@ -258,6 +272,9 @@ impl Channel {
                 Some(ChannelEvent::Answer { request, ok, text })
             }
             SessionEvent::Closing { reason } => Some(ChannelEvent::Closing { reason }),
+            SessionEvent::Output { dropped, payload } => {
+                Some(ChannelEvent::Output { dropped, payload })
+            }
             SessionEvent::Malformed { reason: _ } => {
                 self.dialed.give_up();
                 None

@@ -15,6 +15,8 @@ pub mod listeners;
 pub mod memory;
 pub mod node_part;
 pub mod object_channel;
+mod object_file;
+mod object_folder;
 pub mod output;
 pub mod outward;
 pub mod parts;

@@ -133,6 +133,7 @@ impl NodePart {
             scheduler.tick(now);
         }
         self.store.tick(now);
+        self.engine.store_connected(now, self.store.is_open());
         // After what arrived was handed in: it may be what was waited for.
         if self.engine.next_wakeup().is_some_and(|at| at <= now) {
             self.engine.tick(now);
@@ -217,6 +218,7 @@ impl NodePart {
             NodeOutput::Interrupt { slot, at } => self.executors.interrupt(slot, at),
             NodeOutput::Look { slot } => self.look(now, slot),
             NodeOutput::Flush { slot } => self.executors.flush(slot),
+            NodeOutput::Listen { session, on } => self.shared.ask(Request::Listen { session, on }),
             NodeOutput::Log { level, text } => self.log(level_name(level), text),
             NodeOutput::Exit { reason } => {
                 self.exiting.get_or_insert((reason, now + LAST_WORDS_US));

@@ -50,6 +50,11 @@ impl OutwardLink {
         self.connection.is_none()
     }
 
+    /// Whether the peer has welcomed it.
+    pub fn is_open(&self) -> bool {
+        self.dialer.is_open()
+    }
+
     pub fn was_asked(&self) -> bool {
         self.asked
     }

@@ -10,6 +10,7 @@ use scaler_engine::store::FileDone;
 
 use crate::connections::{Arrival, Connections, Key};
 use crate::node_part::NodePart;
+use crate::object_folder::ObjectFolder;
 use crate::outward::OutwardLink;
 use crate::reactor::Settings;
 use crate::scheduler_part::{SchedulerPart, NODE_HERE};
@@ -45,9 +46,10 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// `process`: the poll's token for a slot's process.
+    /// `objects`: where object storage has its files. `process`: the poll's token for a slot's process.
     pub fn new(
         settings: &Settings,
+        objects: Option<ObjectFolder>,
         now: u64,
         shared: &Arc<Shared>,
         process: fn(usize) -> Token,
@@ -76,7 +78,7 @@ impl Parts {
         let store = settings
             .store
             .as_ref()
-            .map(|one| StorePart::new(one, shared))
+            .map(|one| StorePart::new(one, objects, shared))
             .transpose()?;
         Ok(Parts {
             scheduler,

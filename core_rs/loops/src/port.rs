@@ -11,7 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use scaler_wire::{Chunk, ChunkResult, Form, Frame, FunctionId, Message, ObjectKey, ValueId};
+use scaler_wire::{
+    Chunk, ChunkResult, Form, Frame, FunctionId, Message, ObjectKey, SessionId, ValueId,
+};
 
 use crate::input::{Input, Read, ReadError};
 use crate::line::Line;
@@ -56,6 +58,11 @@ pub enum Order {
         ids: Vec<ValueId>,
     },
     Chunk(Chunk<Bytes>),
+    /// Whether somebody wants what this session's tasks write.
+    Listen {
+        session: SessionId,
+        on: bool,
+    },
     Stop,
 }
 
@@ -339,6 +346,7 @@ impl Receiving {
                 payload,
             },
             Message::DropValues { ids } => Order::DropValues { ids },
+            Message::Listen { session, on } => Order::Listen { session, on },
             Message::Stop => Order::Stop,
             Message::Object {
                 key,

@@ -15,6 +15,7 @@ use crate::connections::{Arrival, Connections};
 use crate::linux::{monotonic_us, Child};
 use crate::listeners::{Arrived, Listeners};
 use crate::node_part::NodeSettings;
+use crate::object_folder::ObjectFolder;
 use crate::parts::{Owner, Parts};
 use crate::scheduler_part::SchedulerSettings;
 use crate::shared::{lock, Listening, Order, Outward, Request, Shared};
@@ -40,16 +41,26 @@ pub struct Settings {
 pub struct Reactor {
     poll: Poll,
     settings: Settings,
+    objects: Option<ObjectFolder>,
     shared: Arc<Shared>,
 }
 
 impl Reactor {
+    /// Takes possession of the storage's folder, too, if it has one.
     pub fn new(settings: Settings) -> io::Result<Reactor> {
+        let objects = settings.store.as_ref().and_then(|store| {
+            let directory = store.directory.as_ref()?;
+            Some(match store.writes_through {
+                true => ObjectFolder::kept(directory),
+                false => ObjectFolder::passing(directory),
+            })
+        });
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), Token(WAKER))?;
         Ok(Reactor {
             poll,
             settings,
+            objects: objects.transpose()?,
             shared: Arc::new(Shared::new(waker)),
         })
     }
@@ -97,9 +108,10 @@ impl Running {
         let Reactor {
             poll,
             settings,
+            objects,
             shared,
         } = reactor;
-        let parts = Parts::new(&settings, monotonic_us(), &shared, process_token)?;
+        let parts = Parts::new(&settings, objects, monotonic_us(), &shared, process_token)?;
         Ok(Running {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -254,6 +266,16 @@ impl Running {
             Order::Drain => {
                 if let Some(node) = &mut self.parts.node {
                     node.engine.drain_slots(now);
+                }
+            }
+            Order::Output {
+                session,
+                lines,
+                dropped,
+                payload,
+            } => {
+                if let Some(node) = &mut self.parts.node {
+                    node.engine.output(now, session, lines, dropped, payload);
                 }
             }
             Order::Listen { part, socket } => {

@@ -114,11 +114,13 @@ impl SchedulerPart {
             }
         }
         while let Some(event) = self.store.poll_event() {
-            // Storage that forgot lost what it held; deletes of what it does not know are fine.
-            if let DialerEvent::Fresh { unacknowledged, .. } = event {
-                unacknowledged
+            match event {
+                // Storage that forgot lost what it held; deletes of what it does not know are fine.
+                DialerEvent::Fresh { unacknowledged, .. } => unacknowledged
                     .into_iter()
-                    .for_each(|message| self.store.send(message));
+                    .for_each(|message| self.store.send(message)),
+                DialerEvent::Message(message) => self.engine.store(now, message),
+                DialerEvent::Welcomed { .. } | DialerEvent::Refused { .. } => {}
             }
         }
     }

@@ -66,6 +66,13 @@ pub enum Order {
         slot: u32,
         error: String,
     },
+    /// What came from an executor's pipes.
+    Output {
+        session: SessionId,
+        lines: u32,
+        dropped: u64,
+        payload: Bytes,
+    },
     Drain,
     StoreFile(FileDone<Bytes>),
     Stop,
@@ -80,6 +87,11 @@ pub enum Request {
     Connect {
         link: Outward,
         attempt: u32,
+    },
+    /// Whether somebody wants what this session's tasks write.
+    Listen {
+        session: SessionId,
+        on: bool,
     },
     Log {
         level: &'static str,

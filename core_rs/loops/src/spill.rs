@@ -1,22 +1,27 @@
 //! Files of object storage: a thread of their own, for a disk may take its time.
 
-use std::fs::{self, File, OpenOptions};
+use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use scaler_engine::store::{FileDone, FileId};
 
-use crate::linux;
-use crate::shared::{Order, Shared};
+use crate::object_file::{delete, path, Content, ObjectFile, Unfinished};
+use crate::object_folder::{Found, ObjectFolder};
+use crate::shared::{Order, Request, Shared};
+
+/// A disk that fails is said that seldom.
+const SILENCE: Duration = Duration::from_secs(60);
 
 enum Job {
     Write {
         file: FileId,
+        content: Content,
         offset: u64,
         payload: Bytes,
     },
@@ -30,35 +35,38 @@ enum Job {
     },
 }
 
-/// A folder of its own below the directory that was given; both the folder and its files go with the loop.
+/// The jobs are done in order. At the end those that were given are done first.
 pub struct Spill {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
-    folder: PathBuf,
+    _folder: ObjectFolder,
 }
 
 impl Spill {
-    pub fn new(directory: &Path, shared: Arc<Shared>) -> io::Result<Spill> {
-        let folder = directory.join(format!("objects-{:016x}", linux::random()));
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&folder)?;
+    /// `found`: what is in the folder already.
+    pub fn new(folder: ObjectFolder, found: Vec<Found>, shared: Arc<Shared>) -> io::Result<Spill> {
         let (jobs, waiting) = channel();
-        let place = folder.clone();
+        let mut disk = Disk {
+            folder: folder.path.clone(),
+            unfinished: BTreeMap::new(),
+            whole: found.into_iter().map(|one| (one.file, one.sums)).collect(),
+            said: None,
+            shared,
+        };
         let thread = Builder::new()
             .name("object files".into())
-            .spawn(move || work(&place, &waiting, &shared))?;
+            .spawn(move || disk.work(&waiting))?;
         Ok(Spill {
             jobs: Some(jobs),
             thread: Some(thread),
-            folder,
+            _folder: folder,
         })
     }
 
-    pub fn write(&self, file: FileId, offset: u64, payload: Bytes) {
+    pub fn write(&self, file: FileId, content: Content, offset: u64, payload: Bytes) {
         self.give(Job::Write {
             file,
+            content,
             offset,
             payload,
         });
@@ -90,76 +98,96 @@ impl Drop for Spill {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-fn work(folder: &Path, jobs: &Receiver<Job>, shared: &Shared) {
-    for job in jobs {
-        let done = match job {
-            Job::Write {
-                file,
-                offset,
-                payload,
-            } => {
-                let written = write(&path(folder, file), offset, &payload);
-                answer(
+/// What the thread has.
+struct Disk {
+    folder: PathBuf,
+    unfinished: BTreeMap<FileId, Unfinished>,
+    whole: BTreeMap<FileId, ObjectFile>,
+    /// When it last said that the disk fails.
+    said: Option<Instant>,
+    shared: Arc<Shared>,
+}
+
+impl Disk {
+    fn work(&mut self, jobs: &Receiver<Job>) {
+        for job in jobs {
+            let (file, done) = match job {
+                Job::Write {
                     file,
-                    written.map(|()| FileDone::Written {
-                        file,
-                        bytes: payload.len() as u64,
-                    }),
-                )
-            }
-            Job::Read {
-                file,
-                offset,
-                length,
-            } => {
-                let read = read(&path(folder, file), offset, length);
-                answer(
+                    content,
+                    offset,
+                    payload,
+                } => (file, self.write(file, content, offset, &payload)),
+                Job::Read {
                     file,
-                    read.map(|payload| FileDone::Read {
-                        file,
-                        offset,
-                        payload,
-                    }),
-                )
-            }
-            Job::Delete { file } => {
-                let _ = fs::remove_file(path(folder, file));
-                continue;
-            }
-        };
-        if shared.tell(Order::StoreFile(done)).is_err() {
-            return;
+                    offset,
+                    length,
+                } => (file, self.read(file, offset, length)),
+                Job::Delete { file } => {
+                    self.unfinished.remove(&file);
+                    self.whole.remove(&file);
+                    delete(&self.folder, file);
+                    continue;
+                }
+            };
+            let done = done.unwrap_or_else(|error| self.failed(file, &error));
+            // After the loop's end nobody hears it; what was accepted is done all the same.
+            let _ = self.shared.tell(Order::StoreFile(done));
         }
     }
-}
 
-fn answer(file: FileId, done: io::Result<FileDone<Bytes>>) -> FileDone<Bytes> {
-    done.unwrap_or_else(|error| FileDone::Failed {
-        file,
-        error: error.to_string(),
-    })
-}
+    fn write(
+        &mut self,
+        file: FileId,
+        content: Content,
+        offset: u64,
+        payload: &[u8],
+    ) -> io::Result<FileDone<Bytes>> {
+        if offset == 0 {
+            self.unfinished.insert(file, Unfinished::new(content));
+        }
+        let gone = || io::Error::other("an earlier write failed");
+        let unfinished = self.unfinished.get_mut(&file).ok_or_else(gone)?;
+        if let Some(whole) = unfinished.write(&path(&self.folder, file), payload)? {
+            self.unfinished.remove(&file);
+            self.whole.insert(file, whole);
+        }
+        let bytes = payload.len() as u64;
+        Ok(FileDone::Written { file, bytes })
+    }
 
-fn path(folder: &Path, file: FileId) -> PathBuf {
-    folder.join(format!("{file:x}"))
-}
+    fn read(&self, file: FileId, offset: u64, length: u64) -> io::Result<FileDone<Bytes>> {
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let whole = self.whole.get(&file).ok_or_else(gone)?;
+        let payload = whole.read(&path(&self.folder, file), offset, length)?;
+        Ok(FileDone::Read {
+            file,
+            offset,
+            payload,
+        })
+    }
 
-fn write(path: &Path, offset: u64, payload: &[u8]) -> io::Result<()> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all_at(payload, offset)
-}
+    fn failed(&mut self, file: FileId, error: &io::Error) -> FileDone<Bytes> {
+        self.unfinished.remove(&file);
+        if self.said.is_none_or(|at| at.elapsed() > SILENCE) {
+            self.said = Some(Instant::now());
+            self.say(&path(&self.folder, file), error);
+        }
+        let error = error.to_string();
+        FileDone::Failed { file, error }
+    }
 
-fn read(path: &Path, offset: u64, length: u64) -> io::Result<Bytes> {
-    let mut bytes = vec![0; length as usize];
-    File::open(path)?.read_exact_at(&mut bytes, offset)?;
-    Ok(bytes.into())
+    fn say(&self, path: &Path, error: &io::Error) {
+        let text = format!(
+            "objects' files fail: {}: {error}; whoever puts or gets one is told",
+            path.display()
+        );
+        self.shared.ask(Request::Log {
+            level: "error",
+            text,
+        });
+    }
 }

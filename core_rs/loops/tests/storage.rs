@@ -4,13 +4,15 @@ mod harness;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use harness::{noise, object_channel, object_event, store_settings, Folder, RunningLoop};
+use harness::{
+    noise, object_channel, object_channel_of, object_event, store_settings, Folder, RunningLoop,
+};
 use scaler_loops::object_channel::{ObjectChannel, ObjectEvent};
 use scaler_loops::port::object_hash;
-use scaler_loops::reactor::Settings;
+use scaler_loops::reactor::{Reactor, Settings};
 use scaler_loops::shared::{Listening, Order};
 use scaler_loops::store_part::StoreSettings;
 use scaler_loops::wire::ObjectKey;
@@ -42,6 +44,39 @@ impl Storage {
     fn plain() -> Storage {
         Storage::start(|_, _| {})
     }
+
+    /// One that keeps everything in files, and nothing in memory.
+    fn writing_through() -> Storage {
+        Storage::start(|settings, folder| write_through(settings, &folder.0))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.folder.0.join("stored/objects")).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| !path.ends_with("lock")).collect()
+    }
+
+    /// Another one in its place; in between, something happens.
+    fn again(self, between: impl FnOnce(&Storage)) -> Storage {
+        let mut next = self;
+        next.running.stop();
+        between(&next);
+        let mut settings = store_settings();
+        write_through(&mut settings, &next.folder.0);
+        next.running = RunningLoop::start(Settings {
+            store: Some(settings),
+            ..Settings::default()
+        });
+        std::fs::remove_file(&next.path).unwrap();
+        next.path = next.running.listen(Listening::Store, &next.folder);
+        next
+    }
+}
+
+fn write_through(settings: &mut StoreSettings, folder: &Path) {
+    settings.memory_limit = 0;
+    settings.directory = Some(folder.join("stored"));
+    settings.writes_through = true;
 }
 
 fn put(channel: &mut ObjectChannel, data: &[u8]) -> [u8; 16] {
@@ -110,6 +145,161 @@ fn what_does_not_fit_into_memory_goes_to_files_that_go_with_the_loop() {
     } = storage;
     drop(running);
     assert_eq!(std::fs::read_dir(&spilled).unwrap().count(), 0);
+}
+
+#[test]
+fn what_was_written_through_is_there_after_the_storage() {
+    let storage = Storage::writing_through();
+    let (mut channel, session) = object_channel(&storage.path);
+    let all: Vec<Vec<u8>> = [0, 1, 70_000, 4 << 20, (9 << 20) + 5].map(noise).into();
+    let hashes: Vec<_> = all.iter().map(|data| put(&mut channel, data)).collect();
+    let storage = storage.again(|_| {});
+    let (mut channel, _) = object_channel_of(&storage.path, session);
+    for (data, hash) in all.iter().zip(&hashes) {
+        assert!(get(&mut channel, session, *hash).as_ref() == Some(data));
+    }
+    // One that its client puts again is the one that is there.
+    assert_eq!(put(&mut channel, &all[2]), hashes[2]);
+    assert_eq!(storage.files().len(), all.len());
+}
+
+/// What is left of an object of two parts and a bit when its only file is changed behind the storage's back, while it
+/// runs or between two.
+fn after(change: impl Fn(&Path), while_it_runs: bool) -> (Option<Vec<u8>>, bool) {
+    let storage = Storage::writing_through();
+    let (mut channel, session) = object_channel(&storage.path);
+    let data = noise((9 << 20) + 5);
+    let hash = put(&mut channel, &data);
+    let change = |storage: &Storage| change(&storage.files()[0]);
+    let storage = if while_it_runs {
+        change(&storage);
+        storage
+    } else {
+        storage.again(change)
+    };
+    let (mut channel, _) = object_channel_of(&storage.path, session);
+    let got = get(&mut channel, session, hash);
+    assert!(got.is_none() || got.as_ref() == Some(&data), "wrong bytes");
+    serves(&storage);
+    (got, storage.files().len() > 1)
+}
+
+#[test]
+fn a_file_of_which_a_byte_changed_is_a_missing_object() {
+    for at in [0, 5 << 20, (9 << 20) + 4] {
+        let flip = |path: &Path| {
+            let mut bytes = std::fs::read(path).unwrap();
+            bytes[at] ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        };
+        for while_it_runs in [true, false] {
+            assert_eq!(after(flip, while_it_runs), (None, false), "byte {at}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_off_is_a_missing_object() {
+    for length in [0, 71, 4 << 20, (9 << 20) + 5, (9 << 20) + 6] {
+        let cut = |path: &Path| {
+            let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.set_len(length).unwrap();
+        };
+        assert_eq!(after(cut, false), (None, false), "at {length}");
+        if length < 9 << 20 {
+            assert_eq!(after(cut, true), (None, false), "at {length}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_goes_is_a_missing_object() {
+    let go = |path: &Path| std::fs::remove_file(path).unwrap();
+    assert_eq!(after(go, true), (None, false));
+    assert_eq!(after(go, false), (None, false));
+}
+
+#[test]
+fn a_file_that_never_became_whole_goes_and_strange_files_stay() {
+    let storage = Storage::writing_through();
+    let (mut channel, session) = object_channel(&storage.path);
+    let whole = put(&mut channel, &noise(5 << 20));
+    let hash = object_hash(b"half");
+    let storage = storage.again(|storage| {
+        let file = &storage.files()[0];
+        std::fs::write(file.with_file_name("00000000000000ff.part"), b"half").unwrap();
+        std::fs::write(file.with_file_name("00000000000000fe"), b"half").unwrap();
+        std::fs::write(file.with_file_name("notes.txt"), b"somebody's").unwrap();
+    });
+    let (mut channel, _) = object_channel_of(&storage.path, session);
+    assert_eq!(get(&mut channel, session, hash), None);
+    assert!(get(&mut channel, session, whole).is_some());
+    let mut names: Vec<_> = storage.files();
+    names.sort();
+    assert_eq!(names.len(), 2);
+    assert!(names[1].ends_with("notes.txt"));
+}
+
+#[test]
+fn a_folder_has_one_storage_at_a_time() {
+    let storage = Storage::writing_through();
+    let mut settings = store_settings();
+    write_through(&mut settings, &storage.folder.0);
+    let settings = Settings {
+        store: Some(settings),
+        ..Settings::default()
+    };
+    let error = Reactor::new(settings.clone())
+        .err()
+        .expect("it is taken")
+        .to_string();
+    assert!(error.contains("another object storage"), "{error}");
+    let Storage {
+        running,
+        folder: _folder,
+        ..
+    } = storage;
+    drop(running);
+    assert!(Reactor::new(settings).is_ok());
+}
+
+#[test]
+fn folders_of_killed_storages_go_and_those_of_living_ones_stay() {
+    let storage = Storage::start(|settings, folder| {
+        settings.memory_limit = 0;
+        settings.directory = Some(folder.0.clone());
+    });
+    let (mut channel, session) = object_channel(&storage.path);
+    let data = noise(1 << 20);
+    let hash = put(&mut channel, &data);
+    let left = storage.folder.0.join("objects-00000000000000aa");
+    let strange = storage.folder.0.join("objects-of-mine");
+    for each in [&left, &strange] {
+        std::fs::create_dir(each).unwrap();
+        std::fs::write(each.join("1"), b"bytes").unwrap();
+    }
+    let mut settings = store_settings();
+    settings.directory = Some(storage.folder.0.clone());
+    let other = Reactor::new(Settings {
+        store: Some(settings),
+        ..Settings::default()
+    });
+    assert!(other.is_ok());
+    assert!(!left.exists() && strange.exists());
+    assert_eq!(get(&mut channel, session, hash), Some(data));
+}
+
+#[test]
+fn a_folder_that_cannot_be_is_an_error_at_the_start() {
+    let folder = Folder::new();
+    std::fs::write(folder.0.join("file"), b"").unwrap();
+    let mut settings = store_settings();
+    settings.directory = Some(folder.0.join("file"));
+    let settings = Settings {
+        store: Some(settings),
+        ..Settings::default()
+    };
+    assert!(Reactor::new(settings).is_err());
 }
 
 #[test]

@@ -167,6 +167,10 @@ impl Channel {
         self.lock().cancel(first, count);
     }
 
+    fn cancel_unstarted(&self, first: u64, count: u64) -> u32 {
+        self.lock().cancel_unstarted(first, count)
+    }
+
     fn query(&self, kind: u8, first: u64) -> PyResult<u32> {
         let kind = match kind {
             0 => QueryKind::Explain,
@@ -179,6 +183,10 @@ impl Channel {
 
     fn clear(&self) {
         self.lock().clear();
+    }
+
+    fn stream_output(&self) {
+        self.lock().stream_output();
     }
 
     fn goodbye(&self) {
@@ -344,6 +352,9 @@ fn add_event<'py>(
             (dialed::ANSWER, request, ok, text).into_pyobject(py)?
         }
         ChannelEvent::Closing { reason } => (dialed::CLOSING, reason).into_pyobject(py)?,
+        ChannelEvent::Output { dropped, payload } => {
+            (dialed::OUTPUT, dropped, PyBytes::new(py, &payload)).into_pyobject(py)?
+        }
         ChannelEvent::Refused { code, text } => dialed::refused(py, code, text)?,
         ChannelEvent::Welcome { welcome, resumed } => dialed::welcome(py, welcome, resumed)?,
         ChannelEvent::Disconnected => dialed::disconnected(py)?,
@@ -360,6 +371,7 @@ fn segment(py: Python<'_>, segment: Segment<Bytes>) -> PyResult<Bound<'_, PyTupl
         payload,
         failure,
         except,
+        busy_us,
     } = segment;
     let failure = failure
         .map(|failure| failure_tuple(py, failure))
@@ -373,6 +385,7 @@ fn segment(py: Python<'_>, segment: Segment<Bytes>) -> PyResult<Bound<'_, PyTupl
         payload,
         PyList::new(py, except)?,
         failure,
+        busy_us,
     )
         .into_pyobject(py)
 }

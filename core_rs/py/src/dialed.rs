@@ -7,7 +7,7 @@ use scaler_loops::dialed::{Waited, Waiting};
 use scaler_loops::linux::monotonic_us;
 use scaler_loops::wire::{Hello, RefusalCode, Role, SessionId, Welcome, PROTOCOL};
 
-pub const EVENTS: [(&str, u8); 10] = [
+pub const EVENTS: [(&str, u8); 11] = [
     ("EVENT_RESULTS", RESULTS),
     ("EVENT_ANSWER", ANSWER),
     ("EVENT_CLOSING", CLOSING),
@@ -18,6 +18,7 @@ pub const EVENTS: [(&str, u8); 10] = [
     ("EVENT_DATA", DATA),
     ("EVENT_MISSING", MISSING),
     ("EVENT_STORE_ERROR", STORE_ERROR),
+    ("EVENT_OUTPUT", OUTPUT),
 ];
 pub const RESULTS: u8 = 0;
 pub const ANSWER: u8 = 1;
@@ -29,6 +30,7 @@ pub const STORED: u8 = 6;
 pub const DATA: u8 = 7;
 pub const MISSING: u8 = 8;
 pub const STORE_ERROR: u8 = 9;
+pub const OUTPUT: u8 = 10;
 
 pub fn hello(
     role: Role,

@@ -163,6 +163,26 @@ impl ExecutorPort {
         Ok(py.detach(|| self.port.chunk_end(Some(result), chunk, 1, busy_us))?)
     }
 
+    fn output(
+        &self,
+        py: Python<'_>,
+        session: u64,
+        lines: u32,
+        dropped: u64,
+        payload: Borrowed<'_>,
+    ) -> PyResult<()> {
+        let payload = payload.to_bytes();
+        self.send(
+            py,
+            Message::Output {
+                session,
+                lines,
+                dropped,
+                payload,
+            },
+        )
+    }
+
     fn cancelled_here(&self) -> bool {
         self.port.take_cancel()
     }
@@ -220,6 +240,7 @@ impl ExecutorPort {
                 self.takes().push_back((chunk.chunk, chunk.take));
                 chunk_tuple(py, chunk)
             }
+            Order::Listen { session, on } => ("listen", session, on).into_pyobject(py),
             Order::Stop => ("stop",).into_pyobject(py),
         }
     }

@@ -12,6 +12,7 @@ use scaler_loops::linux::Child;
 use scaler_loops::reactor::{Reactor, Settings};
 use scaler_loops::shared::{Listening, Order, Outward, Request, Shared};
 
+use crate::bytes::Borrowed;
 use crate::descriptor::owned;
 use crate::settings;
 
@@ -156,6 +157,22 @@ impl Loop {
         self.tell(Order::ExecutorFailed { slot, error })
     }
 
+    fn output(
+        &self,
+        session: u64,
+        lines: u32,
+        dropped: u64,
+        payload: Borrowed<'_>,
+    ) -> PyResult<()> {
+        self.need_node()?;
+        self.tell(Order::Output {
+            session,
+            lines,
+            dropped,
+            payload: payload.to_bytes(),
+        })
+    }
+
     fn positions(&self) -> Vec<(u32, u32, u64, u64)> {
         let running = self.shared.positions().into_iter();
         running
@@ -204,6 +221,7 @@ fn request_tuple(py: Python<'_>, request: Request) -> PyResult<Bound<'_, PyTuple
     match request {
         Request::StartExecutor { slot } => ("start_executor", slot).into_pyobject(py),
         Request::Connect { link, attempt } => ("connect", link.name(), attempt).into_pyobject(py),
+        Request::Listen { session, on } => ("listen", session, on).into_pyobject(py),
         Request::Log { level, text } => ("log", level, text).into_pyobject(py),
         Request::Exit { reason } => ("exit", reason).into_pyobject(py),
         Request::Refused { link, code, text } => {

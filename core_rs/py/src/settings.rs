@@ -42,6 +42,7 @@ const NODE: &[&str] = &[
     "memory_limit",
     "task_timeout",
     "death_timeout",
+    "storage_timeout",
     "recycle",
     "grace",
     "heartbeat",
@@ -51,6 +52,9 @@ const STORE: &[&str] = &[
     "ticket_key",
     "memory_limit",
     "directory",
+    "writes_through",
+    "disk_limit",
+    "session_quota",
     "client_timeout",
     "worker_timeout",
     "properties",
@@ -195,6 +199,7 @@ pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
         memory_limit: part.get("memory_limit", 0)?,
         task_timeout_us: part.time("task_timeout", 0.0)?,
         death_timeout_us: part.time("death_timeout", 300.0)?,
+        storage_timeout_us: part.time("storage_timeout", 60.0)?,
         recycle: part.get("recycle", 0)?,
         grace_us: part.time("grace", 3.0)?,
         heartbeat_us: part.time("heartbeat", 2.0)?.max(SHORTEST_HEARTBEAT_US),
@@ -220,9 +225,16 @@ pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
 pub fn store(dict: &Bound<'_, PyDict>) -> PyResult<StoreSettings> {
     let part = Part::new("store", dict, STORE)?;
     let directory: String = part.get("directory", String::new())?;
+    let limit = |name| {
+        let bytes: u64 = part.get(name, 0)?;
+        PyResult::Ok((bytes > 0).then_some(bytes))
+    };
     Ok(StoreSettings {
         memory_limit: part.get("memory_limit", u64::MAX)?,
         directory: (!directory.is_empty()).then(|| directory.into()),
+        writes_through: part.get("writes_through", false)?,
+        disk_limit: limit("disk_limit")?,
+        session_quota: limit("session_quota")?,
         acceptor: part.acceptor()?,
         incarnation: part.get("incarnation", linux::random())?,
         ticket_key: part.key("ticket_key")?,

@@ -132,6 +132,8 @@ impl Agent {
         while let Some(event) = self.store.event() {
             self.store_event(context, event);
         }
+        self.node
+            .store_connected(context.now(), self.store.connected());
         self.node.tick(context.now());
     }
 
@@ -280,6 +282,8 @@ impl Agent {
                 executor.line.flush += 1;
                 executor.flush(context);
             }),
+            // Simulated tasks write nothing.
+            NodeOutput::Listen { .. } => {}
             NodeOutput::Log { level, text } => {
                 context.tell(self.part, About::Part, || format!("log {level:?}: {text}"));
             }

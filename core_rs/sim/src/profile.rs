@@ -88,6 +88,8 @@ pub struct Profile {
     pub memory_limit: u64,
     /// Bytes of objects in the store's memory; the rest goes to its disk.
     pub store_memory: u64,
+    /// A store that is killed finds its objects again.
+    pub store_writes_through: bool,
     /// Bytes of objects that a node keeps for executors.
     pub object_bytes: u64,
 }
@@ -166,6 +168,7 @@ impl Profile {
             memory_limit: *random.pick(&[20_000, 1 << 30]),
             store_memory: *random.pick(&[0, 4_000, 1 << 30]),
             object_bytes: *random.pick(&[5_000, 1 << 30]),
+            store_writes_through: random.chance(500),
         }
     }
 

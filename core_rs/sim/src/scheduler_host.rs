@@ -126,7 +126,8 @@ impl SchedulerHost {
     fn store_events(&mut self, context: &mut Context) {
         while let Some(event) = self.store.event() {
             match event {
-                DialerEvent::Welcomed { .. } | DialerEvent::Message(_) => {}
+                DialerEvent::Welcomed { .. } => {}
+                DialerEvent::Message(message) => self.scheduler.store(context.now(), message),
                 DialerEvent::Fresh { unacknowledged, .. } => {
                     // A store that forgot has nothing to delete; the first one may have.
                     unacknowledged

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use scaler_engine::acceptor::AcceptorEvent;
 use scaler_engine::store::{FileDone, FileId, Store, StoreConfig, StoreOutput};
 
-use scaler_engine::wire::SessionId;
+use scaler_engine::wire::{ObjectKey, SessionId};
 
 use crate::context::Context;
 use crate::data::Data;
@@ -14,27 +14,53 @@ use crate::network::{Arrival, Part, Wire};
 use crate::queue::{Time, MILLISECOND};
 use crate::story::About;
 
+/// What is in the store's folder.
+pub type Disk = BTreeMap<FileId, File>;
+
+pub struct File {
+    key: ObjectKey,
+    size: u64,
+    bytes: Vec<u8>,
+}
+
 pub struct StoreHost {
     inward: Inward,
     store: Store<Data>,
-    files: BTreeMap<FileId, Vec<u8>>,
+    writes_through: bool,
+    files: Disk,
     /// What the disk will have done, and when.
     disk: BTreeMap<(Time, u64), FileDone<Data>>,
 }
 
 impl StoreHost {
-    pub fn new(context: &mut Context) -> Self {
+    /// `files`: what an earlier one left.
+    pub fn new(context: &mut Context, files: Disk) -> Self {
+        let writes_through = context.profile.store_writes_through;
         let config = StoreConfig {
             memory_limit: context.profile.store_memory,
             spills: true,
+            writes_through,
+            ..StoreConfig::default()
         };
-        let inward = Inward::new(context);
+        let mut store = Store::new(config);
+        for (&number, file) in &files {
+            store.found(file.key, file.size, number);
+        }
         StoreHost {
-            inward,
-            store: Store::new(config),
-            files: BTreeMap::new(),
+            inward: Inward::new(context),
+            store,
+            writes_through,
+            files,
             disk: BTreeMap::new(),
         }
+    }
+
+    /// It was killed. What stays of its files.
+    pub fn died(mut self) -> Disk {
+        let kept = self.writes_through;
+        self.files
+            .retain(|_, file| kept && file.bytes.len() as u64 == file.size);
+        self.files
     }
 
     pub fn arrival(&mut self, context: &mut Context, wire: Wire, arrival: &Arrival) {
@@ -106,10 +132,17 @@ impl StoreHost {
             }
             StoreOutput::WriteFile {
                 file,
+                key,
+                size,
                 offset,
                 payload,
             } => {
-                let bytes = self.files.entry(file).or_default();
+                let new = || File {
+                    key,
+                    size,
+                    bytes: Vec::new(),
+                };
+                let bytes = &mut self.files.entry(file).or_insert_with(new).bytes;
                 if bytes.len() as u64 != offset {
                     context.broken(format!(
                         "file {file} is written at {offset} and has {} bytes",
@@ -125,7 +158,7 @@ impl StoreHost {
                 offset,
                 length,
             } => {
-                let bytes = self.files.get(&file).map(Vec::as_slice).unwrap_or_default();
+                let bytes = self.files.get(&file).map_or(&[][..], |file| &file.bytes);
                 let from = (offset as usize).min(bytes.len());
                 let upto = ((offset + length) as usize).min(bytes.len());
                 let payload = scaler_engine::wire::Payload::from_vec(bytes[from..upto].to_vec());

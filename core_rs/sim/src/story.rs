@@ -125,7 +125,9 @@ pub fn concerned(session: SessionId, message: &Message<Data>) -> Vec<Range> {
     };
     match message {
         Message::Submit(submit) => vec![range(session, submit.first, submit.count())],
-        Message::Cancel { first, count } => vec![range(session, *first, *count)],
+        Message::Cancel { first, count } | Message::CancelUnstarted { first, count, .. } => {
+            vec![range(session, *first, *count)]
+        }
         Message::Query { first, .. } => vec![range(session, *first, 1)],
         Message::Clear | Message::Goodbye => vec![range(session, 0, u64::MAX)],
         Message::Results { segments } => segments
@@ -135,11 +137,13 @@ pub fn concerned(session: SessionId, message: &Message<Data>) -> Vec<Range> {
         Message::Assign(assign) => {
             vec![range(assign.session, assign.first, u64::from(assign.count))]
         }
-        Message::CancelElements { range } => vec![*range],
+        Message::CancelElements { range } | Message::Withdraw { range, .. } => vec![*range],
         Message::Done {
             session, segment, ..
         } => vec![range(*session, segment.first, u64::from(segment.count))],
-        Message::GaveBack { ranges } | Message::Holding { ranges } => ranges.clone(),
+        Message::GaveBack { ranges }
+        | Message::Holding { ranges }
+        | Message::Withdrawn { ranges, .. } => ranges.clone(),
         Message::Lost {
             session, sequence, ..
         } => vec![range(*session, *sequence, 1)],

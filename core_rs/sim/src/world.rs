@@ -12,7 +12,7 @@ use crate::profile::{FaultKind, Profile, FAULT_KINDS};
 use crate::queue::{Time, MILLISECOND, SECOND};
 use crate::random::Random;
 use crate::scheduler_host::SchedulerHost;
-use crate::store_host::StoreHost;
+use crate::store_host::{Disk, StoreHost};
 use crate::story::{About, Story};
 use crate::workload::SessionPlan;
 
@@ -30,6 +30,8 @@ pub struct World {
     scheduler: Option<SchedulerHost>,
     nodes: Vec<Option<NodeHost>>,
     store: Option<StoreHost>,
+    /// What a store that was killed left.
+    disk: Disk,
     turns: BTreeMap<Part, Time>,
     paused: BTreeMap<Part, Time>,
     faults: Random,
@@ -84,6 +86,7 @@ impl World {
             scheduler: None,
             nodes: (0..profile.nodes.len()).map(|_| None).collect(),
             store: None,
+            disk: Disk::default(),
             turns: BTreeMap::new(),
             paused: BTreeMap::new(),
             faults: Random::stream(seed, "faults"),
@@ -193,7 +196,10 @@ impl World {
                 self.scheduler = Some(SchedulerHost::new(&mut self.context));
             }
             Part::Node(index) => self.nodes[index] = Some(NodeHost::new(&mut self.context, index)),
-            Part::Store => self.store = Some(StoreHost::new(&mut self.context)),
+            Part::Store => {
+                let disk = std::mem::take(&mut self.disk);
+                self.store = Some(StoreHost::new(&mut self.context, disk));
+            }
         }
         self.soon(part);
     }
@@ -220,8 +226,10 @@ impl World {
                 }
             }
             Part::Store => {
-                self.store = None;
-                self.context.oracle.store_died();
+                self.disk = self.store.take().map(StoreHost::died).unwrap_or_default();
+                if !self.context.profile.store_writes_through {
+                    self.context.oracle.store_died();
+                }
             }
         }
         self.turns.remove(&part);

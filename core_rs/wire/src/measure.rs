@@ -20,6 +20,11 @@ impl<P> Message<P> {
                 | Message::Reclaim { .. }
                 | Message::CancelElements { .. }
                 | Message::NodeStatus(_)
+                | Message::StreamOutput
+                | Message::Listen { .. }
+                | Message::Output { .. }
+                | Message::CancelUnstarted { .. }
+                | Message::Withdraw { .. }
         )
     }
 
@@ -34,7 +39,9 @@ impl<P> Message<P> {
                 .sum(),
             Message::Done { segment, .. } => u64::from(segment.count),
             Message::DropBlocks { blocks, .. } => blocks.len() as u64,
-            Message::GaveBack { ranges } | Message::Holding { ranges } => ranges.len() as u64,
+            Message::GaveBack { ranges }
+            | Message::Holding { ranges }
+            | Message::Withdrawn { ranges, .. } => ranges.len() as u64,
             Message::Delete { keys } => keys.len() as u64,
             Message::DropValues { ids } => ids.len() as u64,
             Message::Lacking { sequences } => sequences.len() as u64,
@@ -82,7 +89,9 @@ impl<P> Message<P> {
             }
             Message::Done { segment, .. } => 1 + segment.except.len(),
             Message::DropBlocks { blocks, .. } => blocks.len(),
-            Message::GaveBack { ranges } | Message::Holding { ranges } => ranges.len(),
+            Message::GaveBack { ranges }
+            | Message::Holding { ranges }
+            | Message::Withdrawn { ranges, .. } => ranges.len(),
             Message::Delete { keys } => keys.len(),
             Message::NodeStatus(status) => status.started.len(),
             _ => 0,
@@ -131,7 +140,8 @@ impl<P: Payload> Message<P> {
             | Message::LargeValue { payload, .. }
             | Message::Put { payload, .. }
             | Message::Value { payload, .. }
-            | Message::Data { payload, .. } => payload.len(),
+            | Message::Data { payload, .. }
+            | Message::Output { payload, .. } => payload.len(),
             Message::Submit(submit) => submit.blocks.iter().map(|block| block.payload.len()).sum(),
             Message::Assign(assign) => assign
                 .blocks

@@ -352,6 +352,8 @@ pub struct Segment<P> {
     pub failure: Option<Failure>,
     /// Offsets from `first`, ascending.
     pub except: Vec<u32>,
+    /// Time that executors spent on these elements, together; 0 where it is not known.
+    pub busy_us: u64,
 }
 
 /// The system's own verdict on a task, as data; the client makes the exception and its text.
@@ -515,11 +517,10 @@ pub enum Message<P> {
     DropValues { ids: Vec<ValueId> },
 
     // Node to scheduler.
-    /// 40: `busy_us` is the time that the executor spent on these elements, together.
+    /// 40
     Done {
         session: SessionId,
         segment: Segment<P>,
-        busy_us: u64,
     },
     /// 41: these have not started and are no longer here; empty answers a `Reclaim` that found nothing.
     GaveBack { ranges: Vec<Range> },
@@ -600,6 +601,32 @@ pub enum Message<P> {
         code: StoreErrorCode,
         text: String,
     },
+
+    // What tasks write. Takes no credit.
+    /// 70: client to scheduler: what this session's tasks write from now on is wanted.
+    StreamOutput,
+    /// 71: scheduler to node, and agent to executor: whether somebody wants what a session's tasks write.
+    Listen { session: SessionId, on: bool },
+    /// 72: executor to agent to scheduler to client: `lines` whole lines of a session's tasks, in records that only
+    /// their two ends read. `dropped` others, written before them, were left out.
+    Output {
+        session: SessionId,
+        lines: u32,
+        dropped: u64,
+        payload: P,
+    },
+
+    // Cancelling what has not started.
+    /// 80: client to scheduler: cancels those that no executor has begun, and answers when that is decided. No credit.
+    CancelUnstarted {
+        request: u32,
+        first: Sequence,
+        count: u64,
+    },
+    /// 81: scheduler to node: give back what of the range has not started, and answer. Takes no credit.
+    Withdraw { request: u64, range: Range },
+    /// 82: node to scheduler: these have not started and are no longer here; what else it has of the range has.
+    Withdrawn { request: u64, ranges: Vec<Range> },
 }
 
 /// Elements for one executor: `skip .. skip + take` of one block.

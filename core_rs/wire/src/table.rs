@@ -202,7 +202,7 @@ messages! {
     36 Value { id: u64, count: u32, form: code, payload: payload };
     37 DropValues { ids: u64s };
 
-    40 Done { session: u64, segment: record, busy_us: u64 };
+    40 Done { session: u64, segment: record };
     41 GaveBack { ranges: records };
     42 Lost { session: u64, sequence: u64, cause: code, status: i32 };
     43 Holding { ranges: records };
@@ -226,6 +226,14 @@ messages! {
     65 Delete { keys: keys };
     66 DeleteSession { session: u64 };
     67 StoreError { request: u32, code: code, text: text };
+
+    70 StreamOutput;
+    71 Listen { session: u64, on: bool };
+    72 Output { session: u64, lines: u32, dropped: u64, payload: payload };
+
+    80 CancelUnstarted { request: u32, first: u64, count: u64 };
+    81 Withdraw { request: u64, range: record };
+    82 Withdrawn { request: u64, ranges: records };
 }
 
 records! {
@@ -260,7 +268,9 @@ records! {
         inputs: records,
     }
     NodeBlock<P> { first: u64, count: u32, form: code, payload: maybe_payload }
-    Segment<P> { first: u64, count: u32, kind: code, payload: payload, failure: maybe_record, except: u32s }
+    Segment<P> {
+        first: u64, count: u32, kind: code, payload: payload, failure: maybe_record, except: u32s, busy_us: u64,
+    }
     Failure { code: code, attempts: u32, status: i32, nodes: texts, detail: text }
     NodeStatus { slots: u32, queued: u32, running: u32, rss_bytes: u64, draining: bool, started: records }
     Chunk<P> {

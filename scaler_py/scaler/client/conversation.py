@@ -6,16 +6,18 @@ Futures refer to the conversation, not to the client: a client that was dropped 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from scaler._core import (
     EVENT_ANSWER,
     EVENT_CLOSING,
     EVENT_DISCONNECTED,
+    EVENT_OUTPUT,
     EVENT_REFUSED,
     EVENT_RESULTS,
     EVENT_WELCOME,
@@ -33,6 +35,7 @@ from scaler.client.object_link import ObjectLink, Owner
 from scaler.client.objects import Objects, Stored
 from scaler.client.outcomes import CANCELLED, Fallen, KnownError, Outcome, SingleValue, Verdict, make_outcome
 from scaler.client.receiver import Receiver
+from scaler.client.showing import show
 from scaler.client.turns import Target, Turns
 from scaler.errors import (
     ClientForkedError,
@@ -95,7 +98,7 @@ class Conversation:
             session, self.holds, lambda owner: open_link(self.storage, owner), self.put_failed, self.check_open
         )
         self.book = Book()
-        self.receiver = Receiver(self, heartbeat)
+        self.receiver = Receiver(self)
         # Set when no more can be submitted: makes the exception that says why.
         self.refusal: Callable[[], BaseException] | None = None
         self.welcome = Wish()
@@ -107,6 +110,9 @@ class Conversation:
         # Of these, those with an outcome that must be told: done by the receive thread, without the lock.
         self.settling: deque[tuple[ScalerFuture, Outcome | None]] = deque()
         self.abandoned = False
+        # What tasks write is printed here: `written` has yet to be.
+        self.streams = False
+        self.written: deque[tuple[int, bytes]] = deque()
         self._answers: dict[int, Wish] = {}
         self._running: dict[int, tuple[float, bool]] = {}
         # Neighbouring tasks of one function and options that wait for credit, the first of which is `_first`; no
@@ -351,13 +357,13 @@ class Conversation:
         failed: list[tuple[int, int, Outcome]] = []
         for event in events:
             if event[0] == EVENT_RESULTS:
-                _, first, count, kind, payload, excepted, failure = event
+                _, first, count, kind, payload, excepted, failure, busy_us = event
                 if kind == FORM_SINGLE:
-                    outcome: Outcome = SingleValue(payload)
+                    outcome: Outcome = SingleValue(payload, busy_us / 1e6)
                 elif failure is not None and failure[0] == DEPENDENCY:
                     outcome = self.fallen(int(failure[4]), failed)
                 else:
-                    outcome = make_outcome(first, count, kind, payload, failure, self.objects)
+                    outcome = make_outcome(first, count, kind, payload, failure, busy_us, self.objects)
                     if outcome.failed:
                         failed.append((first, first + count, outcome))
                 self.book.resolve(first, count, outcome, excepted, self.settle if self.observed else None)
@@ -367,6 +373,8 @@ class Conversation:
             self.waits_for_credit = False  # the core has sent what waited
             self.hand_over()
             self.write()
+        if self.written:
+            self.show_written()
         if events:
             turns = self.turns
             turns.wake_served()
@@ -396,12 +404,19 @@ class Conversation:
             self.welcomed = False
             self.turns.barred = True
             self.receiver.lost()
+        elif kind == EVENT_OUTPUT:
+            self.written.append((event[1], event[2]))
         elif kind == EVENT_CLOSING:
             reason = event[1]
             self.end(lambda: ClientShutdownException(f"The cluster has ended: {reason}"))
         elif kind == EVENT_REFUSED:
             text = f"The scheduler refused this client: {event[2]}\n  where: {self.endpoint.address}"
             self.end(lambda: RefusedError(text))
+
+    def show_written(self) -> None:
+        """After all else that came with it was taken in: an interrupt while it is printed costs no result."""
+        while self.written:
+            show(*self.written.popleft())
 
     def settle(self, future: ScalerFuture, outcome: Outcome) -> None:
         if future not in self.observed:
@@ -462,24 +477,26 @@ class Conversation:
                 self.channel.cancel(first, count)
                 self.write()
 
-    def cancel_queued(self, futures: Sequence[ScalerFuture], timeout: float) -> None:
-        """Cancels those that no worker has. Waits for the answers, `timeout` seconds at most for each kind.
+    def cancel_unstarted(self, futures: Sequence[ScalerFuture], timeout: float) -> None:
+        """Cancels those that no worker has begun. Waits for the answers, `timeout` seconds at most.
 
-        One that starts between the scheduler's answer and the cancellation is ended."""
+        What was not answered by then counts as begun, and may be cancelled all the same."""
+        deadline = time.monotonic() + timeout
         with self.lock:
             if self.refusal is not None or not self.welcomed:
                 return
             self.hand_over()
-            asked = [(future, self._request(self.channel.query(QUERY_STATE, future._sequence))) for future in futures]
-        self._wait_for_all([answer for _, answer in asked], timeout)
-        queued = [future for future, answer in asked if answer._outcome == (True, "queued")]
-        for future in queued:
-            self.cancel(future._sequence, 1)
-        self._wait_for_all(queued, timeout)
+            runs = _runs(sorted(future._sequence for future in futures))
+            answers = [self._request(self.channel.cancel_unstarted(start, end - start)) for start, end in runs]
+        self._wait_for_all(answers, deadline)
+        begun: set[int] = set()
+        for (start, end), answer in zip(runs, answers, strict=True):
+            begun.update(range(start, end) if answer._outcome is None else _begun(answer._outcome))
+        # Answers may overtake outcomes.
+        self._wait_for_all([future for future in futures if future._sequence not in begun], deadline)
 
-    def _wait_for_all(self, targets: Sequence[Target], timeout: float) -> None:
+    def _wait_for_all(self, targets: Sequence[Target], deadline: float) -> None:
         """Until all came true, or time is up."""
-        deadline = time.monotonic() + timeout
         with contextlib.suppress(TimeoutError):
             for target in targets:
                 self.wait_for(target, deadline - time.monotonic())
@@ -533,6 +550,15 @@ class Conversation:
             raise
         if isinstance(self.welcome._outcome, BaseException):
             raise self.welcome._outcome
+
+    def stream_output(self) -> None:
+        """Prints here what tasks write, of those that are submitted from now on."""
+        with self.lock:
+            self.check_open()
+            self.streams = True
+            self.channel.stream_output()
+            self.write()
+            self.receiver.call()
 
     def clear(self) -> list[TaskRun | MapRun]:
         """Asks for the end of everything; returns what is waited for then."""
@@ -611,13 +637,32 @@ class Conversation:
         self.turns = Turns(self.channel, self.read, self.turns.longest_wait)
         self.lock = self.turns.lock
         self.wait_for = self.turns.wait_for
-        self.receiver = Receiver(self, self.turns.longest_wait)
+        self.receiver = Receiver(self)
         self.objects.forked()
         self.settling.clear()
         self.observed.clear()
         self.end(forked_error)
         # Lets go of our copy of the socket without a word to the scheduler.
         self.channel = self.turns.source = self.holds.channel = NoChannel()  # type: ignore[assignment]
+
+
+def _runs(sequences: Sequence[int]) -> list[tuple[int, int]]:
+    """(start, end) of each run of neighbours; ascending."""
+    runs: list[tuple[int, int]] = []
+    for sequence in sequences:
+        if runs and runs[-1][1] == sequence:
+            runs[-1] = runs[-1][0], sequence + 1
+        else:
+            runs.append((sequence, sequence + 1))
+    return runs
+
+
+def _begun(answer: Any) -> Iterable[int]:
+    """Of an answer to `Channel.cancel_unstarted`: the elements that go on. An error that ended all has no others."""
+    if isinstance(answer, BaseException):
+        return ()
+    spans = (span.split("-") for span in answer[1].split(",") if span)
+    return itertools.chain.from_iterable(range(int(start), int(end)) for start, end in spans)
 
 
 def forked_error() -> ClientForkedError:

@@ -32,10 +32,10 @@ class ExecutorFuture(ScalerFuture):
         self._executor = executor
 
     def cancel(self, timeout: float | None = CANCEL_SECONDS) -> bool:
-        """Cancels the task unless a worker has it: whether it is cancelled now.
+        """Cancels the task unless a worker has begun it: whether it is cancelled now.
 
-        A task that is with the scheduler is asked for there, for `timeout` seconds at most and not while the scheduler
-        is lost: without an answer it counts as started."""
+        A task that was sent is asked for, for `timeout` seconds at most and not while the scheduler is lost: without
+        an answer it counts as begun."""
         self._executor._cancel([self], CANCEL_SECONDS if timeout is None else timeout)
         return self.cancelled()
 
@@ -176,7 +176,7 @@ class ScalerExecutor(concurrent.futures.Executor):
         self._withdraw(pending)
         sent = [future for future in pending if future._outcome is None and future._sequence != UNSENT]
         if sent:
-            self._client._conversation.cancel_queued(sent, timeout)
+            self._client._conversation.cancel_unstarted(sent, timeout)
 
     def _withdraw(self, futures: Iterable[ExecutorFuture]) -> None:
         """Cancels those that were not sent."""

@@ -49,7 +49,8 @@ _MEND = (
     "send the object again with `send_object`: clear() and the end of its client drop it",
     "mend what `preload` does, or see the node's log",
     "see the text above; a function must be picklable and importable on the workers",
-    "see that the object storage server runs and that its advertised address can be reached from everywhere",
+    "see that the object storage server runs, has room (--memory-limit, --directory, --session-quota), and can be "
+    "reached from everywhere at its advertised address",
 )
 
 

@@ -103,7 +103,7 @@ class FunctionCache:
     """By the function's identity.
 
     forget: is told what falls out. store: puts a large pickle into object storage. wrap: what travels in the
-    function's place.
+    function's place; opaque: nobody can tell whether it holds code.
     """
 
     def __init__(
@@ -111,6 +111,7 @@ class FunctionCache:
         forget: Callable[[Function], None],
         store: Callable[[bytes, str], ObjectReference],
         wrap: Callable[[Any], Any] | None = None,
+        opaque: bool = False,
     ) -> None:
         # By id of the callable, which is kept: so no other has it.
         self.known: dict[int, Function] = {}
@@ -118,6 +119,7 @@ class FunctionCache:
         self._store = store
         self._forget = forget
         self._wrap = wrap
+        self._opaque = opaque
 
     def get(self, function: Callable[..., Any], reserialise: bool = False) -> Function:
         known = self.known.get(id(function)) or self._stored.get(id(function))
@@ -128,10 +130,8 @@ class FunctionCache:
     def _make(self, function: Callable[..., Any]) -> Function:
         if not callable(function):
             raise TypeError(f"{function!r} cannot be called: the first argument is the function")
-        if self._wrap is None:
-            pickled, by_value = serialise(function)
-        else:
-            pickled, by_value = serialise(self._wrap(function))[0], True
+        pickled, by_value = serialise(function if self._wrap is None else self._wrap(function))
+        by_value |= self._opaque
         if len(pickled) > LARGEST_PICKLE:
             return self._keep_stored(Function(function, _CALL_STORED, by_value, self._store(pickled, repr(function))))
         made = Function(function, pickled, by_value)

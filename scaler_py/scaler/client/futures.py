@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from scaler.client.needs import reduce_future
 from scaler.client.outcomes import Outcome
+from scaler.client.profiling import ProfileResult
 
 if TYPE_CHECKING:
     import asyncio
@@ -90,6 +91,18 @@ class ScalerFuture(concurrent.futures.Future[Any]):
         self._conversation.wait_for(self, timeout)
         assert self._outcome is not None
         return self._outcome
+
+    def profiling_info(self) -> ProfileResult:
+        """What the task took: its duration always, its memory and CPU with `Client(profiling=True)`.
+
+        ValueError before the task is done. A large value is fetched for it."""
+        outcome = self._outcome
+        if outcome is None and self.done():
+            outcome = self._outcome
+        if outcome is None:
+            raise ValueError(f"task {self.task_id} is not done: nothing is known yet of what it took")
+        profile = outcome.profile(self._sequence)
+        return ProfileResult(outcome.duration) if profile is None else ProfileResult(*profile)
 
     def done(self) -> bool:
         if self._outcome is None:

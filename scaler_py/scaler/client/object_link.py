@@ -1,14 +1,12 @@
 """The client's link to object storage: puts and gets, by any number of threads. Connects when it is first needed.
 
-A thread of its own reads while puts are under way that nobody waits for, finds a lost storage again, and tells its
-owner what he must know of.
+Its thread reads while puts are under way that nobody waits for, finds a lost storage again, and tells its owner what he
+must know of.
 """
 
 from __future__ import annotations
 
 import contextlib
-import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -23,7 +21,8 @@ from scaler._core import (
     EVENT_WELCOME,
     ObjectChannel,
 )
-from scaler.client.connection import BackOff, Endpoint
+from scaler.client.attendant import Attendant
+from scaler.client.connection import Endpoint
 from scaler.client.turns import Turns
 from scaler.errors import MissingObjects, ObjectStorageException, ScalerError
 
@@ -32,6 +31,13 @@ if TYPE_CHECKING:
 
 # With more on its way to storage, in bytes, whoever puts more waits.
 MOST_ON_THE_WAY = 16 << 20
+
+# By the code of the storage's refusal: what is full, and whose.
+_MENDS = {
+    0: "give it more room (--memory-limit, --directory, --disk-limit, a larger disk), or let go of results and "
+    "references",
+    1: "let go of results and references, send less at a time, or raise its --session-quota",
+}
 
 
 class Request:
@@ -72,7 +78,7 @@ class _Room:
         return True if self._link.bytes_put <= MOST_ON_THE_WAY else None
 
 
-class ObjectLink:
+class ObjectLink(Attendant):
     """make_channel: from a ticket. timeout: seconds without storage after which requests fail."""
 
     def __init__(
@@ -84,24 +90,19 @@ class ObjectLink:
         owner: Owner,
     ) -> None:
         self.endpoint = endpoint
-        self.timeout = timeout
         # Of puts under way.
         self.bytes_put = 0
         self._owner = owner
         self._requests: dict[int, Request] = {}
         self._notices: deque[Callable[[], None]] = deque()
         self._closed = self._welcomed = False
-        # Since when there is no storage (time.monotonic); None while there is one.
-        self._lost_since: float | None = time.monotonic()
         connection = self._dial(timeout)
         self.is_local = connection.is_local
         self.channel = make_channel(connection.ticket)
         self.turns = Turns(self.channel, self._read, heartbeat)
-        self._wanted = threading.Condition(self.turns.lock)
-        self._sleeping = False
+        super().__init__(self.turns, endpoint, timeout, "scaler-objects")
         self.channel.attach(connection.fd)
-        self._thread = threading.Thread(target=self._run, name="scaler-objects", daemon=True)
-        self._thread.start()
+        self.start()
 
     def _dial(self, timeout: float) -> Connection:
         try:
@@ -124,7 +125,7 @@ class ObjectLink:
             request = Request(hash, len(data), put)
             self._requests[self.channel.put(hash, data)] = request
             self.bytes_put += request.size
-            self._call()
+            self.call()
             return request
 
     def start_get(self, session: int, hash: bytes, size: int) -> Request:
@@ -132,7 +133,7 @@ class ObjectLink:
             self._refuse_closed()
             request = Request(hash, size)
             self._requests[self.channel.get(session, hash)] = request
-            self._call()
+            self.call()
             return request
 
     def wait(self, request: Request) -> Any:
@@ -152,98 +153,44 @@ class ObjectLink:
         if self._closed:
             raise self._unreachable("this client is closed")
 
-    # -- The thread. What follows is called with the lock.
+    # -- For the thread. What follows is called with the lock.
 
-    def _call(self) -> None:
-        """Someone may need the thread."""
-        if self._sleeping and (self._notices or self._must_read() or self._must_reconnect()):
-            self._sleeping = False
-            self._wanted.notify()
+    def is_over(self) -> bool:
+        return self._closed
 
-    def _must_read(self) -> bool:
-        turns = self.turns
-        if turns.reading or turns.callers or turns.barred:
+    def has_to_tell(self) -> bool:
+        return bool(self._notices)
+
+    def tell(self) -> None:
+        self._notices.popleft()()
+
+    def must_read(self) -> bool:
+        if self.is_attended():
             return False
         # After a connection was made: what the storage says of itself.
         return bool(self._requests or self.channel.unsent or self._lost_since is not None)
 
-    def _must_reconnect(self) -> bool:
+    def must_reconnect(self) -> bool:
         return self.turns.barred and bool(self._requests or self._owner.needs_storage())
 
-    def _run(self) -> None:
-        with self.turns.lock:
-            try:
-                self._serve()
-            except BaseException as error:
-                if not self._closed:
-                    # Nobody would ever hear of it: everybody does.
-                    self._fail_all(self._unreachable(f"the client's thread failed: {type(error).__name__}: {error}"))
-                    self._closed = True
-                    raise
+    def is_waited_for(self) -> bool:
+        return bool(self._requests)
 
-    def _serve(self) -> None:
-        while not self._closed:
-            if self._notices:
-                self._tell(self._notices.popleft())
-            elif self._is_overdue():
-                self._lost_since = time.monotonic()
-                self._fail_all(self._unreachable(f"no answer for {self.timeout:g} s"))
-            elif self._must_reconnect():
-                self._reconnect()
-            elif self._must_read():
-                self.turns.lead(self.turns.longest_wait)
-                self.turns.hand_on()
-            else:
-                self._sleep()
+    def give_up(self) -> None:
+        self._fail_all(self._unreachable(f"no answer for {self._timeout:g} s"))
 
-    def _tell(self, notice: Callable[[], None]) -> None:
-        self.turns.lock.release()
-        try:
-            notice()
-        finally:
-            self.turns.lock.acquire()
+    def attach(self, fd: int) -> None:
+        self.channel.attach(fd)
 
-    def _sleep(self) -> None:
-        self._sleeping = True
-        self._wanted.wait(self.turns.longest_wait)
-        self._sleeping = False
-        if not (self.turns.reading or self.turns.barred or self._closed):
-            self._read()
+    def refused(self, error: ScalerError) -> None:
+        self._fail_all(self._unreachable(str(error)) if isinstance(error, ConnectionError) else error)
 
-    def _is_overdue(self) -> bool:
-        lost = self._lost_since
-        return bool(self._requests) and lost is not None and time.monotonic() - lost > self.timeout
-
-    def _reconnect(self) -> None:
-        """One attempt after the other until the storage is there, or time is up, or the link is closed."""
-        assert self._lost_since is not None
-        attempts = BackOff(self._lost_since + self.timeout)
-        while not self._closed and not self._notices:
-            fd = self._dial_once()
-            if fd is not None:
-                self.channel.attach(fd)
-                self.turns.barred = False
-                self.turns.hand_on()
-                return
-            pause = attempts.next_pause()
-            if pause <= 0:
-                if not self._requests:
-                    self._lost_since = time.monotonic()
-                return
-            self._wanted.wait(pause)
-
-    def _dial_once(self) -> int | None:
-        self.turns.lock.release()
-        try:
-            return self.endpoint.dial(0.0).fd
-        except OSError:
-            return None
-        except ScalerError as error:
-            refused = error
-        finally:
-            self.turns.lock.acquire()
-        self._fail_all(refused)
-        return None
+    def failed(self, error: BaseException) -> bool:
+        if self._closed:
+            return False
+        self._fail_all(self._unreachable(f"the client's thread failed: {type(error).__name__}: {error}"))
+        self._closed = True
+        return True
 
     def _fail_all(self, error: Exception) -> None:
         for request in self._requests.values():
@@ -264,18 +211,17 @@ class ObjectLink:
             if kind == EVENT_WELCOME:
                 if self._welcomed and not event[3]:
                     self._notices.append(self._owner.forgotten)
-                self._lost_since = None
+                self.welcomed()
                 self._welcomed = True
             elif kind == EVENT_DISCONNECTED:
-                self._lost_since = self._lost_since or time.monotonic()
-                self.turns.barred = True
+                self.lost()
                 self.turns.wake_all()
             elif kind == EVENT_REFUSED:
                 self._fail_all(self._unreachable(event[2]))
             else:
                 self._answered(kind, event)
         self.turns.wake_served()
-        self._call()
+        self.call()
 
     def _answered(self, kind: int, event: tuple[Any, ...]) -> None:
         request = self._requests.pop(event[1], None)
@@ -297,7 +243,7 @@ class ObjectLink:
             error = ObjectStorageException(
                 f"Object storage did not take an object of {request.size} bytes: {event[3]}\n"
                 f"  where: {self.endpoint.address}\n"
-                "  to do: give it more memory or disk, or let go of results and references"
+                f"  to do: {_MENDS.get(event[2], 'send it again')}"
             )
             self._fail(request, error)
 
@@ -318,8 +264,7 @@ class ObjectLink:
 
     def join(self) -> None:
         """Without any lock."""
-        if self._thread is not threading.current_thread():
-            self._thread.join()
+        super().join()
         # What may still refer to the link holds no descriptors.
         with contextlib.suppress(AttributeError):
             del self.channel, self.turns.source

@@ -8,19 +8,29 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from scaler._core import FORM_LIST, FORM_REFERENCE, FORM_SINGLE, FORM_TABLE, OUTCOME_CANCELLED, OUTCOME_EXCEPTION
 from scaler.client.ahead import Ahead
 from scaler.client.failures import Failure, failure_error
 from scaler.client.object_link import Request
+from scaler.exception_packing import profile_in
+from scaler.measured import Measured
 from scaler.packing import loads, single_value, unpack_exception, unpickle
+
+if TYPE_CHECKING:
+    from scaler.measured import Profile
 
 
 class Outcome(Protocol):
     """Of elements `first .. first + count`."""
 
     cancelled: bool
+    # Seconds that a worker spent on each of the elements, on average.
+    duration: float
+
+    def profile(self, sequence: int) -> Profile | None:
+        """What was measured of the element for a client that profiles. May open, and fetch, its value."""
 
     @property
     def failed(self) -> bool:
@@ -54,9 +64,24 @@ class _Value:
 
     cancelled = False
     failed = False
+    duration = 0.0
+    # Of the elements that were measured, once their values are open.
+    profiles: dict[int, Profile] | None = None
 
     def value(self, sequence: int) -> Any:
         raise NotImplementedError
+
+    def without_profile(self, sequence: int, value: Any) -> Any:
+        if type(value) is not Measured:
+            return value
+        if self.profiles is None:
+            self.profiles = {}
+        self.profiles[sequence] = value.profile
+        return value.value
+
+    def profile(self, sequence: int) -> Profile | None:
+        self.error(sequence)
+        return None if self.profiles is None else self.profiles.get(sequence)
 
     def error(self, sequence: int) -> BaseException | None:
         """Where the value cannot be had here: asyncio's futures ask for `exception` before `result`, and would wait
@@ -82,8 +107,9 @@ class Known(_Value):
 
 
 class SingleValue(_Value):
-    def __init__(self, payload: bytes) -> None:
+    def __init__(self, payload: bytes, duration: float = 0.0) -> None:
         self.payload: bytes | None = payload
+        self.duration = duration
         # One value; or more for a moment, when threads opened it together, and then the first counts.
         self.opened: list[Any] = []
 
@@ -92,7 +118,8 @@ class SingleValue(_Value):
         if not opened:
             payload = self.payload
             if payload is not None:
-                opened.append(unpickle(payload) if payload[0] else loads(payload))
+                value = unpickle(payload) if payload[0] else loads(payload)
+                opened.append(self.without_profile(sequence, value) if type(value) is Measured else value)
                 self.payload = None
         return opened[0]
 
@@ -130,7 +157,8 @@ class TableValues(_Value):
     def value(self, sequence: int) -> Any:
         index = sequence - self.first
         if index not in self.opened:
-            self.opened.setdefault(index, single_value(FORM_TABLE, self.payload, self.count, index))
+            value = single_value(FORM_TABLE, self.payload, self.count, index)
+            self.opened.setdefault(index, self.without_profile(sequence, value))
         return self.opened[index]
 
     def forget(self, sequence: int) -> None:
@@ -164,7 +192,8 @@ class ReferenceValue(_Value):
         if "opened" not in opened:
             request = self.request = self.request or self.fetcher.start_fetch(self.session, self.hash, self.size)
             self.fetcher.ahead.start_some()
-            opened.setdefault("opened", loads(self.fetcher.finish_fetch(request)))
+            value = loads(self.fetcher.finish_fetch(request))
+            opened.setdefault("opened", self.without_profile(sequence, value))
             self.request = self.handle = None
         return opened["opened"]
 
@@ -174,6 +203,10 @@ class _Error:
 
     cancelled = False
     failed = True
+    duration = 0.0
+
+    def profile(self, sequence: int) -> Profile | None:
+        return None
 
     def error(self, sequence: int) -> BaseException | None:
         raise NotImplementedError
@@ -202,6 +235,10 @@ class RaisedException(_Error):
             opened.setdefault("opened", unpack_exception(self.payload))
         error: BaseException = opened["opened"]
         return error
+
+    def profile(self, sequence: int) -> Profile | None:
+        profile: Profile | None = profile_in(self.payload)
+        return profile
 
 
 class KnownError(_Error):
@@ -252,9 +289,24 @@ CANCELLED = Cancelled()
 
 
 def make_outcome(
-    first: int, count: int, kind: int, payload: bytes, failure: tuple[Any, ...] | None, fetcher: Fetcher
+    first: int,
+    count: int,
+    kind: int,
+    payload: bytes,
+    failure: tuple[Any, ...] | None,
+    busy_us: int,
+    fetcher: Fetcher,
 ) -> Outcome:
     """From an EVENT_RESULTS."""
+    outcome = _outcome(first, count, kind, payload, failure, fetcher)
+    if busy_us:
+        outcome.duration = busy_us / count / 1e6
+    return outcome
+
+
+def _outcome(
+    first: int, count: int, kind: int, payload: bytes, failure: tuple[Any, ...] | None, fetcher: Fetcher
+) -> Outcome:
     if kind == FORM_SINGLE:
         return SingleValue(payload)
     if kind == FORM_LIST:

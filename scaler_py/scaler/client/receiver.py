@@ -1,23 +1,12 @@
-"""The receive thread: reads when nobody who waits does and someone counts on it, runs callbacks, finds a lost
-scheduler.
-
-While a caller waits it sleeps. An idle client costs one wake-up a heartbeat.
-"""
+"""The thread behind a client's conversation: what is to be done while nobody waits, callbacks, the last word to all."""
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import TYPE_CHECKING
 
-from scaler.client.connection import BackOff, unreachable
-from scaler.errors import (
-    AddressError,
-    ClientQuitException,
-    KeyRefusedError,
-    ScalerError,
-    SchedulerUnreachableError,
-)
+from scaler.client.attendant import Attendant
+from scaler.client.connection import unreachable
+from scaler.errors import ClientQuitException, ScalerError
 
 if TYPE_CHECKING:
     from scaler.client.conversation import Conversation
@@ -29,110 +18,60 @@ UNWATCHED_PAUSE = 0.1
 CALLERS_PAUSE = 0.001
 
 
-class Receiver:
-    """All methods are called with the conversation's lock."""
+class Receiver(Attendant):
+    """Of one conversation."""
 
-    def __init__(self, conversation: Conversation, heartbeat: float) -> None:
+    def __init__(self, conversation: Conversation) -> None:
+        super().__init__(conversation.turns, conversation.endpoint, conversation.timeout, "scaler-client")
         self._conversation = conversation
-        self._heartbeat = heartbeat
-        self._wanted = threading.Condition(conversation.lock)
-        self._thread: threading.Thread | None = None
-        # Since when there is no scheduler (time.monotonic); None while there is one.
-        self._lost_since: float | None = time.monotonic()
-        self._sleeping = False
 
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="scaler-client", daemon=True)
-        self._thread.start()
+    def is_over(self) -> bool:
+        return self._conversation.refusal is not None
 
-    def join(self) -> None:
-        """Without the lock."""
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
+    def last(self) -> None:
+        self._conversation.let_go_of_channel()
 
-    def call(self) -> None:
-        """Someone may need the thread."""
-        if self._sleeping and self._has_work():
-            self._sleeping = False
-            self._wanted.notify()
+    def has_to_tell(self) -> bool:
+        return bool(self._conversation.settling)
 
-    def lost(self) -> None:
-        if self._lost_since is None:
-            self._lost_since = time.monotonic()
-        self.call()
+    def tell(self) -> None:
+        self._conversation.settle_all()
 
-    def welcomed(self) -> None:
-        self._lost_since = None
-
-    def _has_work(self) -> bool:
+    def must_read(self) -> bool:
         conversation = self._conversation
+        if self.is_attended():
+            return False
         return bool(
-            conversation.settling
-            or conversation.refusal is not None
-            or conversation.turns.barred
-            or self._must_read()
-            or self._must_hand_over()
+            conversation.observed or conversation.channel.unsent or conversation.streams or not conversation.welcomed
         )
 
-    def _must_read(self) -> bool:
-        """Somebody counts on what comes next, or something waits to be sent, and nobody is there to see to it."""
-        conversation = self._conversation
-        if self._is_attended():
-            return False
-        return bool(conversation.observed or conversation.channel.unsent or not conversation.welcomed)
+    def has_own_work(self) -> bool:
+        return self._must_leave() or self._must_hand_over()
+
+    def do_own_work(self) -> None:
+        if self._must_leave():
+            self._leave()
+        else:
+            self._see_to_credit()
+
+    def _must_leave(self) -> bool:
+        """The client was dropped and all it submitted is done."""
+        return self._conversation.abandoned and not self._conversation.book.unfinished
+
+    def _leave(self) -> None:
+        self._turns.lock.release()
+        try:
+            self._conversation.say_goodbye()
+        finally:
+            self._turns.lock.acquire()
+        self._conversation.end(ClientQuitException)
 
     def _must_hand_over(self) -> bool:
         """Tasks wait for credit, and nobody is there who would notice that it has come."""
         conversation = self._conversation
-        if self._is_attended() or not (conversation.waits_for_credit or conversation._options is not None):
+        if self.is_attended() or not (conversation.waits_for_credit or conversation._options is not None):
             return False
         return not conversation.channel.credit
-
-    def _is_attended(self) -> bool:
-        turns = self._conversation.turns
-        return bool(turns.reading or turns.callers or turns.barred)
-
-    def _run(self) -> None:
-        conversation = self._conversation
-        with conversation.lock:
-            try:
-                self._serve()
-            except BaseException as error:
-                # Nobody would ever hear of it: everybody does.
-                reason = f"The client's receive thread failed: {type(error).__name__}: {error}"
-                conversation.end(lambda: ClientQuitException(reason))
-                raise
-
-    def _unreachable(self) -> SchedulerUnreachableError:
-        conversation = self._conversation
-        return unreachable(conversation.endpoint, conversation.timeout, lost=conversation.ever_welcomed)
-
-    def _serve(self) -> None:
-        conversation = self._conversation
-        while True:
-            if conversation.settling:
-                self._settle()
-            elif conversation.refusal is not None:
-                conversation.let_go_of_channel()
-                return
-            elif self._is_overdue():
-                conversation.end(lambda: self._unreachable())
-            elif conversation.turns.barred:
-                self._reconnect()
-            elif conversation.abandoned and not conversation.book.unfinished:
-                self._leave()
-            elif self._must_read():
-                self._lead()
-            elif self._must_hand_over():
-                self._see_to_credit()
-            else:
-                self._sleep()
-
-    def _lead(self) -> None:
-        turns = self._conversation.turns
-        turns.lead(self._pause())
-        turns.hand_on()
 
     def _see_to_credit(self) -> None:
         """Reads where the caller does not: two who read at once only get in each other's way."""
@@ -142,68 +81,23 @@ class Receiver:
         if conversation.reads == reads and self._must_hand_over():
             self._lead()
 
-    def _settle(self) -> None:
+    def pause(self) -> float:
+        longest = self._turns.longest_wait
+        busy = self._conversation.book.unfinished or self._lost_since is not None
+        return min(UNWATCHED_PAUSE, longest) if busy else longest
+
+    def give_up(self) -> None:
         conversation = self._conversation
-        conversation.lock.release()
-        try:
-            conversation.settle_all()
-        finally:
-            conversation.lock.acquire()
-        conversation.turns.wake_served()
+        lost = conversation.ever_welcomed
+        conversation.end(lambda: unreachable(conversation.endpoint, conversation.timeout, lost))
 
-    def _sleep(self) -> None:
-        self._sleeping = True
-        self._wanted.wait(self._pause())
-        self._sleeping = False
-        turns = self._conversation.turns
-        if not turns.reading and not turns.barred:
-            self._conversation.read()
+    def attach(self, fd: int) -> None:
+        self._conversation.channel.attach(fd)
 
-    def _pause(self) -> float:
-        conversation = self._conversation
-        busy = conversation.book.unfinished or self._lost_since is not None
-        return min(UNWATCHED_PAUSE, self._heartbeat) if busy else self._heartbeat
+    def refused(self, error: ScalerError) -> None:
+        self._conversation.end(lambda: error)
 
-    def _is_overdue(self) -> bool:
-        return self._lost_since is not None and time.monotonic() - self._lost_since > self._conversation.timeout
-
-    def _leave(self) -> None:
-        """The client was dropped and all it submitted is done."""
-        conversation = self._conversation
-        conversation.lock.release()
-        try:
-            conversation.say_goodbye()
-        finally:
-            conversation.lock.acquire()
-        conversation.end(ClientQuitException)
-
-    def _reconnect(self) -> None:
-        """One attempt after the other until the scheduler is there, or time is up, or the client is closed."""
-        conversation = self._conversation
-        assert self._lost_since is not None
-        attempts = BackOff(self._lost_since + conversation.timeout)
-        while conversation.refusal is None and conversation.turns.barred:
-            fd = self._dial_once()
-            if fd is not None and conversation.refusal is None:
-                conversation.channel.attach(fd)
-                conversation.turns.barred = False
-                conversation.turns.hand_on()
-                return
-            pause = attempts.next_pause()
-            if pause <= 0:
-                return
-            self._wanted.wait(pause)
-
-    def _dial_once(self) -> int | None:
-        conversation = self._conversation
-        conversation.lock.release()
-        try:
-            return conversation.endpoint.dial(0.0).fd
-        except (AddressError, KeyRefusedError) as error:
-            refused: ScalerError = error
-        except OSError:
-            return None
-        finally:
-            conversation.lock.acquire()
-        conversation.end(lambda: refused)
-        return None
+    def failed(self, error: BaseException) -> bool:
+        reason = f"The client's receive thread failed: {type(error).__name__}: {error}"
+        self._conversation.end(lambda: ClientQuitException(reason))
+        return True

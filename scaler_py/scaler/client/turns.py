@@ -56,7 +56,7 @@ class Turns:
         self.barred = False
         # Threads in `wait_for`.
         self.callers = 0
-        self._read = read
+        self.read = read
         self._followers: list[_Follower] = []
 
     def wait_for(self, target: Target, timeout: float | None) -> None:
@@ -89,7 +89,7 @@ class Turns:
         finally:
             lock.acquire()
             self.reading = False
-        self._read()
+        self.read()
 
     def _follow(self, target: Target, timeout: float | None) -> None:
         follower = _Follower(target)

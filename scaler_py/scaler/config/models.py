@@ -116,6 +116,24 @@ class ObjectStorageOptions(LinkOptions, LoggingOptions):
     directory: str | None = option(
         None, "folder for objects that memory has no room for", metavar="FOLDER", default_text="none: refuse them"
     )
+    disk_limit: ByteSize = option(
+        ByteSize(0),
+        "room for objects in the folder, like 100GiB",
+        metavar="BYTES",
+        default_text="what the disk has",
+        ge=0,
+    )
+    session_quota: ByteSize = option(
+        ByteSize(0),
+        "what one client may have here, in memory and folder; larger objects are refused",
+        metavar="BYTES",
+        default_text="none",
+        ge=0,
+    )
+    write_through: Literal["auto", "on", "off"] = option(
+        "auto",
+        "keep every object in the folder, where the next storage finds it; auto: only under scaler FILE",
+    )
 
 
 class WorkerOptions(LinkOptions, LoggingOptions):

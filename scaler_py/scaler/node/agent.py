@@ -59,6 +59,7 @@ class Agent:
             running.serve(
                 {
                     "start_executor": executors.start,
+                    "listen": executors.listen,
                     "connect": self._connect,
                     "welcome": self._welcomed,
                     "refused": self._refused,

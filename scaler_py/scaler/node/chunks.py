@@ -14,6 +14,7 @@ from scaler.node.inputs import Values, by_element, taking_applier
 from scaler.node.interrupts import Interrupts, TaskCancelled
 from scaler.node.objects import Objects
 from scaler.node.outbox import Outbox
+from scaler.node.streaming import Streaming
 from scaler.packing import LEAST_BUFFERS_BYTES, loads
 
 TYPE_CHECKING = False  # typing's own takes as long to import as all of this
@@ -58,8 +59,11 @@ class Block:
 class Chunks:
     """Runs chunks, one at a time. `position` tells what runs, for whoever labels output."""
 
-    def __init__(self, port: ExecutorPort, outbox: Outbox, interrupts: Interrupts, objects: Objects) -> None:
+    def __init__(
+        self, port: ExecutorPort, outbox: Outbox, interrupts: Interrupts, objects: Objects, streaming: Streaming
+    ) -> None:
         self.functions = Functions()
+        self._streaming = streaming
         self._port = port
         self._outbox = outbox
         self._interrupts = interrupts
@@ -122,6 +126,8 @@ class Chunks:
             error = self._attempt(apply, steps, values)
             if self._forked:
                 os._exit(1)  # a copy that a task forked and let return: it has no say here
+            if self._streaming.sessions:
+                self._streaming.finish()
             self._outbox.close()
             begin, index = index, index + len(values)
             values.clear()  # they may be large, and the next ones come before this name is theirs
@@ -142,6 +148,8 @@ class Chunks:
         error = self._attempt(apply, steps, values)
         if self._forked:
             os._exit(1)
+        if self._streaming.sessions:
+            self._streaming.finish()
         busy_us = (perf_counter_ns() - started) // 1000
         if values:
             self._outbox.alone(chunk, values, busy_us)

@@ -22,6 +22,7 @@ from scaler.node.interrupts import Interrupts
 from scaler.node.objects import Objects
 from scaler.node.outbox import Outbox
 from scaler.node.printing import flush_standard_streams, label_standard_streams
+from scaler.node.streaming import Streaming
 
 TYPE_CHECKING = False  # typing's own takes as long to import as all of this
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Executor:
         self.port = port
         self.outbox = Outbox(port, inline_limit)
         self.objects = Objects()
-        self.chunks = Chunks(port, self.outbox, interrupts, self.objects)
+        self.streaming = Streaming(port.output)
+        self.chunks = Chunks(port, self.outbox, interrupts, self.objects, self.streaming)
         self.housekeeping = housekeeping
 
     def serve(self) -> None:
@@ -50,6 +52,7 @@ class Executor:
             "forget_function": self.chunks.functions.forget,
             "object": self.objects.put,
             "forget_object": self.objects.forget,
+            "listen": self.streaming.listen,
             "value": self.chunks.values.put,
             "drop_values": self.chunks.values.drop,
         }
@@ -70,6 +73,8 @@ class Executor:
 
     def _flush_when_asked(self) -> None:
         while self.port.wait_flush():
+            if self.streaming.sessions:
+                self.streaming.send_gathered()
             self.outbox.flush()
 
 
@@ -85,7 +90,7 @@ def main(arguments: list[str]) -> int:
     port = interrupts.port = ExecutorPort(*descriptors)
     housekeeping = Housekeeping(float(settings["collect_interval"]), int(settings["trim_threshold"]))
     executor = Executor(port, interrupts, int(settings["inline_limit"]), housekeeping)
-    label_standard_streams(lambda: executor.chunks.position)
+    label_standard_streams(lambda: executor.chunks.position, executor.streaming.write)
     _leave_main()
     if (preload := settings.get("preload")) and (error := _preload(preload)):
         port.ready(error)

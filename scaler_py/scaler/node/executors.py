@@ -22,6 +22,7 @@ class ExecutorLoop(Protocol):
     def executor_started(self, slot: int, pid: int, fd: int, line_fd: int) -> None: ...
     def executor_failed(self, slot: int, error: str) -> None: ...
     def positions(self) -> list[tuple[int, int, int, int]]: ...
+    def output(self, session: int, lines: int, dropped: int, payload: bytes) -> None: ...
 
 
 class Executors:
@@ -32,7 +33,7 @@ class Executors:
         self._loop = loop
         self._settings = settings
         self._orphans = Orphans()
-        self._output = OutputReader(loop.positions)
+        self._output = OutputReader(loop.positions, loop.output)
         self._pids: dict[int, int] = {}
 
     def start(self, slot: int) -> None:
@@ -48,6 +49,10 @@ class Executors:
         self._orphans.executor_started(started.pid)
         self._output.add(started.pid, started.stdout, started.stderr)
         self._loop.executor_started(slot, started.pid, started.fd, started.line_fd)
+
+    def listen(self, session: int, on: bool) -> None:
+        """The loop's request."""
+        self._output.listen(session, on)
 
     def sweep(self) -> None:
         """Ends what dead executors have left behind."""

@@ -8,6 +8,7 @@ from operator import itemgetter
 from scaler import inputs
 from scaler._core import FORM_LIST, FORM_REFERENCE
 from scaler.errors import DeserializeObjectError, TaskError
+from scaler.measured import value_in
 from scaler.node.calls import plain_applier, undecodable
 from scaler.node.objects import Objects
 from scaler.packing import loads, single_value, unpack_values
@@ -52,8 +53,8 @@ class Values:
                     self._lists[number] = unpack_values(form, payload, count)
                 return self._lists[number][index]
             if form == FORM_REFERENCE:
-                return loads(self._objects.named_by(payload))
-            return single_value(form, payload, count, index)
+                return value_in(loads(self._objects.named_by(payload)))
+            return value_in(single_value(form, payload, count, index))
         except Exception as error:
             text = f"The value of another task cannot be unpickled on the worker: {type(error).__name__}: {error}"
             raise DeserializeObjectError(text) from error

@@ -4,7 +4,8 @@ A thread of the agent reads the pipes. Each line is written to the agent's own s
 
     [task 3f2a91c4:17] text
 
-with the first digits of the session and the task's number in it. `printing.py` has the executor's side.
+with the first digits of the session and the task's number in it. `printing.py` has the executor's side. Lines of a
+session whose client wants them go there instead: those that come here, which are C code's and child processes'.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from scaler.node.printing import SEPARATOR, START
+from scaler.written_lines import STDERR, STDOUT, Gathered
 
 _READ_BYTES = 1 << 16
+# Lines that were left out are told when nothing has come for so long, in seconds.
+_TELL_SECONDS = 1.0
 # A line is shown in parts when it is longer.
 _LONGEST_LINE = 1 << 16
 _HEAD = re.compile(START + (rb"([0-9a-f]{1,16})" + SEPARATOR) * 2 + rb"([0-9a-f]{1,4})" + SEPARATOR)
@@ -33,10 +37,15 @@ def label(task: Task) -> bytes:
     return b"" if task is None else b"[task %s:%d] " % (f"{task[0]:016x}"[:8].encode(), task[1])
 
 
+def labelled(task: Task, line: bytes) -> bytes:
+    return label(task) + line
+
+
 @dataclass
 class Lines:
-    """One pipe's bytes, cut into lines that each belong to one task."""
+    """One pipe's bytes, cut into lines that each belong to one task. show: what to write of a line."""
 
+    show: Callable[[Task, bytes], bytes] = labelled
     _waiting: bytearray = field(default_factory=bytearray)
     _line: bytearray = field(default_factory=bytearray)
     _owner: Task = None
@@ -90,7 +99,7 @@ class Lines:
         self._owner = task
         *whole, rest = text.split(b"\n")
         for line in whole:
-            shown += label(task) + bytes(self._line) + line + b"\n"
+            shown += self.show(task, bytes(self._line) + line + b"\n")
             self._line.clear()
         self._line += rest
         return shown + self._cut_line() if len(self._line) > _LONGEST_LINE else shown
@@ -98,7 +107,7 @@ class Lines:
     def _cut_line(self) -> bytes:
         if not self._line:
             return b""
-        shown = label(self._owner) + bytes(self._line) + b"\n"
+        shown = self.show(self._owner, bytes(self._line) + b"\n")
         self._line.clear()
         return shown
 
@@ -108,17 +117,22 @@ class _Pipe:
     descriptor: int
     pid: int
     target: int
-    lines: Lines = field(default_factory=Lines)
+    lines: Lines
 
 
 class OutputReader:
     """The thread that reads all executors' pipes."""
 
     def __init__(
-        self, running: Callable[[], list[tuple[int, int, int, int]]], targets: tuple[int, int] = (1, 2)
+        self,
+        running: Callable[[], list[tuple[int, int, int, int]]],
+        send: Callable[[int, int, int, bytes], None],
+        targets: tuple[int, int] = (1, 2),
     ) -> None:
-        """running: `Loop.positions`. targets: where what was stdout and stderr goes."""
+        """running: `Loop.positions`. send: `Loop.output`. targets: where what was stdout and stderr goes."""
         self._running = running
+        self._send = send
+        self._listening: dict[int, Gathered] = {}
         self._targets = targets
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = os.pipe()
@@ -132,8 +146,26 @@ class OutputReader:
     def add(self, pid: int, stdout: int, stderr: int) -> None:
         """Takes over both descriptors."""
         with self._lock:
-            self._new += [_Pipe(stdout, pid, self._targets[0]), _Pipe(stderr, pid, self._targets[1])]
+            for descriptor, target, stream in zip((stdout, stderr), self._targets, (STDOUT, STDERR), strict=True):
+                self._new.append(_Pipe(descriptor, pid, target, Lines(self._shower(stream))))
         os.write(self._wake_write, b"x")
+
+    def listen(self, session: int, on: bool) -> None:
+        """Whether the session's client wants its lines."""
+        if on:
+            self._listening.setdefault(session, Gathered())
+        else:
+            self._listening.pop(session, None)
+
+    def _shower(self, stream: int) -> Callable[[Task, bytes], bytes]:
+        def show(task: Task, line: bytes) -> bytes:
+            gathered = None if task is None else self._listening.get(task[0])
+            if task is None or gathered is None:
+                return labelled(task, line)
+            gathered.add(task[1], stream, line)
+            return b""
+
+        return show
 
     def close(self) -> None:
         """Shows what is there, closes all pipes and ends the thread."""
@@ -146,7 +178,12 @@ class OutputReader:
 
     def _read(self) -> None:
         while not self._stopping:
-            for key, _ in self._selector.select():
+            self._send_gathered(also_what_was_left_out=False)
+            untold = any(gathered.dropped for gathered in list(self._listening.values()))
+            ready = self._selector.select(_TELL_SECONDS if untold else None)
+            if not ready:
+                self._send_gathered(also_what_was_left_out=True)
+            for key, _ in ready:
                 if key.data is None:
                     os.read(self._wake_read, 4096)
                     self._register_new()
@@ -157,6 +194,12 @@ class OutputReader:
             if key.data is not None:
                 while self._read_pipe(key.data):
                     continue
+        self._send_gathered(also_what_was_left_out=True)
+
+    def _send_gathered(self, also_what_was_left_out: bool) -> None:
+        for session, gathered in list(self._listening.items()):
+            if gathered or (also_what_was_left_out and gathered.dropped):
+                self._send(session, *gathered.take())
 
     def _register_new(self) -> None:
         with self._lock:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     # (session, sequence) of the task that runs, None between tasks.
     Position = Callable[[], tuple[int, int] | None]
+    # Takes what a task wrote to a stream (1 or 2), or not.
+    Taker = Callable[[int, tuple[int, int], bytes], bool]
 
 START, SEPARATOR = b"\x1e", b"\x1f"
 # A write of at most this many bytes to a pipe is never mixed with another's (PIPE_BUF), the record's head included.
@@ -30,8 +32,9 @@ _MOST_BYTES = 4096 - 64
 class LabelledOutput(io.RawIOBase):
     """A raw stream over a descriptor that it does not own."""
 
-    def __init__(self, descriptor: int, position: Position) -> None:
+    def __init__(self, descriptor: int, position: Position, taken: Taker) -> None:
         self._descriptor = descriptor
+        self._taken = taken
         self._position = position
         # Whose text waits in the buffers above us.
         self.owner: tuple[int, int] | None = None
@@ -50,6 +53,8 @@ class LabelledOutput(io.RawIOBase):
         view = memoryview(data).cast("B")
         if position is None:
             return os.write(self._descriptor, view)
+        if self._taken(self._descriptor, position, bytes(view)):
+            return len(view)
         part = view[:_MOST_BYTES]
         session, sequence = position
         os.write(self._descriptor, b"\x1e%x\x1f%x\x1f%x\x1f%b" % (session, sequence, len(part), bytes(part)))
@@ -72,11 +77,13 @@ class LabelledText(io.TextIOWrapper):
         return super().write(text)
 
 
-def label_standard_streams(position: Position) -> None:
-    """Replaces `sys.stdout` and `sys.stderr`. They are flushed at each line's end, and after each chunk."""
+def label_standard_streams(position: Position, taken: Taker) -> None:
+    """Replaces `sys.stdout` and `sys.stderr`. They are flushed at each line's end, and after each chunk.
+
+    taken: asked first, for what may go another way than the pipe."""
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         errors = "strict" if name == "stdout" else "backslashreplace"
-        stream = LabelledText(LabelledOutput(descriptor, position), position, errors)
+        stream = LabelledText(LabelledOutput(descriptor, position, taken), position, errors)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 

@@ -23,7 +23,8 @@ class NodeSettings:
     """What runs tasks: `slots` executors. Times in seconds, sizes in bytes, 0 for none.
 
     capabilities: name to amount, -1 without an amount. manager, group: who started it; empty for one started by hand.
-    memory_limit, recycle: of one executor; recycle counts tasks. grace: from an interrupt to the kill.
+    memory_limit, recycle: of one executor; recycle counts tasks. storage_timeout: what needs object storage fails when
+    that has been away so long. grace: from an interrupt to the kill.
     """
 
     slots: int = field(default_factory=available_cpus)
@@ -35,6 +36,7 @@ class NodeSettings:
     memory_limit: int = 0
     task_timeout: float = 0.0
     death_timeout: float = 300.0
+    storage_timeout: float = 60.0
     recycle: int = 0
     grace: float = 3.0
     heartbeat: float = 2.0
@@ -67,6 +69,7 @@ class NodeSettings:
             "memory_limit": self.memory_limit,
             "task_timeout": self.task_timeout,
             "death_timeout": self.death_timeout,
+            "storage_timeout": self.storage_timeout,
             "recycle": self.recycle,
             "grace": self.grace,
             "heartbeat": self.heartbeat,

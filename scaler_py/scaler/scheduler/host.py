@@ -88,6 +88,7 @@ class SchedulerHost:
             compression=settings.compression,
             memory_limit=settings.storage_memory,
             directory=settings.storage_directory,
+            write_through=settings.storage_write_through,
         )
         try:
             self._storage = Storage(own, key, self._storage_ended)
@@ -117,7 +118,8 @@ class SchedulerHost:
             if executors is None:
                 running.serve(handlers)
             else:
-                running.serve({**handlers, "start_executor": executors.start}, SWEEP_SECONDS, executors.sweep)
+                ours: Handlers = {"start_executor": executors.start, "listen": executors.listen}
+                running.serve({**handlers, **ours}, SWEEP_SECONDS, executors.sweep)
         finally:
             self._loop.stop()
             if executors is not None:

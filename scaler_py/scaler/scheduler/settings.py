@@ -19,7 +19,7 @@ class SchedulerSettings:
     """Times in seconds, sizes in bytes.
 
     object_storage: empty for a server of its own, on the next port. advertised_object_storage: what peers are told
-    instead. storage_memory, storage_directory: of its own server. node: a node in the same process and loop, or none.
+    instead. storage_…: of its own server, as `StorageSettings` has them. node: one in the same process, or none.
     memory_limit: 0 for half of the machine's. resync: how long a scheduler waits at its start for what a forgotten
     one knew; 0 where nobody can have known one. key_file: empty for the usual places.
     """
@@ -40,6 +40,7 @@ class SchedulerSettings:
     result_budget: int = 256 << 20
     storage_memory: int = 0
     storage_directory: str = ""
+    storage_write_through: bool = False
     node: NodeSettings | None = None
 
     @staticmethod

@@ -54,6 +54,10 @@ class KeptPart:
         # Between a start and a request to stop: neither misses the other.
         self._lock = threading.Lock()
 
+    def set(self, name: str, value: str) -> None:
+        """A setting that was not known when it was planned; before `start`."""
+        self._settings[name] = value
+
     def start(self) -> None:
         """Starts it and keeps it alive from then on. PartDiedError when it does not come up this first time."""
         try:

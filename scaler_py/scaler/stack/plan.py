@@ -42,12 +42,16 @@ _OTHERS = (_component("top", "timeout"), CLUSTER)
 
 @dataclass(frozen=True)
 class PlannedPart:
-    """A part as `scaler.process` starts it. ready_seconds: what it may take to be ready."""
+    """A part as `scaler.process` starts it. ready_seconds: what it may take to be ready.
+
+    folder_setting: the setting that is a folder for objects, which the stack makes; empty: it needs none.
+    """
 
     name: str
     module: str
     settings: dict[str, Any]
     ready_seconds: float = READY_SECONDS
+    folder_setting: str = ""
 
 
 @dataclass
@@ -102,8 +106,11 @@ def _plan_storage(plan: Plan, document: Document) -> str:
     components = [OBJECT_STORAGE]
     given = _gather(document, load.single_table(document, components), components, OBJECT_STORAGE.table)
     options = load.validate(ObjectStorageOptions, given, components)
-    settings = {**dataclasses.asdict(StorageSettings.chosen(options)), "logging": _logging(options)}
-    plan.parts.append(PlannedPart("object_storage", "scaler.storage", settings))
+    # What is started again when it dies finds its objects again.
+    chosen = dataclasses.replace(StorageSettings.chosen(options), write_through=options.write_through != "off")
+    settings = {**dataclasses.asdict(chosen), "logging": _logging(options)}
+    folder = "directory" if chosen.write_through and not chosen.directory else ""
+    plan.parts.append(PlannedPart("object_storage", "scaler.storage", settings, folder_setting=folder))
     plan.words += given.words
     return options.bind_address
 
@@ -116,8 +123,10 @@ def _plan_scheduler(plan: Plan, document: Document, storage: str) -> str:
     where = given.origins.get("policy_content", "policy_content")
     policy = parse_policy(options.policy_engine_type, options.policy_content, where)
     chosen = SchedulerSettings.chosen(options, policy.allocate)
+    chosen = dataclasses.replace(chosen, storage_write_through=not chosen.object_storage)
     settings = {**dataclasses.asdict(chosen), "logging": _logging(options)}
-    plan.parts.append(PlannedPart("scheduler", "scaler.scheduler", settings))
+    folder = "storage_directory" if chosen.storage_write_through else ""
+    plan.parts.append(PlannedPart("scheduler", "scaler.scheduler", settings, folder_setting=folder))
     plan.words += [*given.words, *policy.words]
     return options.bind_address
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 from scaler.part import Ending
 from scaler.stack.kept import KeptPart, PartDiedError
+from scaler.stack.object_folder import object_folder
 from scaler.stack.plan import Plan
 from scaler.stack.terminal import Terminal
 
@@ -43,11 +45,15 @@ class Supervisor:
         PartDiedError: a part did not start, or was given up. Whatever happens, nothing is left behind.
         """
         ending.watch(on_stop=self._stop)
-        try:
-            self._start()
-            self._watch()
-        finally:
-            self._end()
+        with contextlib.ExitStack() as folders:
+            for part in self._parts:
+                if part.plan.folder_setting:
+                    part.set(part.plan.folder_setting, folders.enter_context(object_folder()))
+            try:
+                self._start()
+                self._watch()
+            finally:
+                self._end()
 
     def _start(self) -> None:
         for part in self._parts:

@@ -10,6 +10,7 @@ from scaler._core import Loop
 from scaler.part import Ending
 from scaler.running_loop import RunningLoop, log
 from scaler.storage.settings import StorageSettings
+from scaler.transport.errors import ConfigurationError
 from scaler.transport.keys import ClusterKey, find_cluster_key, insecure_by_environment
 from scaler.transport.listen import Listener
 
@@ -25,8 +26,11 @@ class Storage:
     """A store that listens at its address, from the start until `close`."""
 
     def __init__(self, settings: StorageSettings, key: ClusterKey | None, on_end: Callable[[], None]) -> None:
-        """on_end: called, in another thread, when its loop has ended by itself."""
-        self._loop = Loop(store=settings.for_loop(key.ticket_key if key is not None else None))
+        """on_end: called, in another thread, when its loop has ended by itself.
+
+        ConfigurationError: its directory cannot be used.
+        """
+        self._loop = _make_loop(settings, key)
         self._listener = Listener(self._loop, "store", settings.address, key, compression=settings.compression)
         self.address = self._listener.address
         self.local_path = self._listener.local_path
@@ -47,6 +51,25 @@ class Storage:
         except BaseException as error:
             self.error = error
         self._on_end()
+
+
+def _make_loop(settings: StorageSettings, key: ClusterKey | None) -> Loop:
+    if settings.write_through and not settings.directory:
+        raise ConfigurationError(
+            "An object storage that writes through needs a folder.",
+            "write_through",
+            "give it one with --directory, or leave --write-through off",
+        )
+    try:
+        return Loop(store=settings.for_loop(key.ticket_key if key is not None else None))
+    except OSError as error:
+        if not settings.directory:
+            raise
+        raise ConfigurationError(
+            f"The folder for objects cannot be used: {error.strerror or error}.",
+            settings.directory,
+            "give this object storage a --directory of its own, which it may write",
+        ) from None
 
 
 def run_storage(settings: StorageSettings, ending: Ending, on_ready: Callable[[dict[str, Any]], None]) -> int:

@@ -19,6 +19,8 @@ def half_of_memory() -> int:
 @dataclass(frozen=True)
 class StorageSettings:
     """memory_limit: bytes in RAM, 0 for half of the machine's. directory: where more goes; empty: nowhere.
+    disk_limit: bytes there, 0 for any number. session_quota: bytes of one client, 0 for any number. write_through:
+    whether all goes to the directory and stays there for the next storage.
 
     key_file: empty for the usual places.
     """
@@ -29,6 +31,9 @@ class StorageSettings:
     compression: str = "auto"
     memory_limit: int = 0
     directory: str = ""
+    disk_limit: int = 0
+    session_quota: int = 0
+    write_through: bool = False
 
     @staticmethod
     def of(settings: Mapping[str, Any]) -> StorageSettings:
@@ -44,6 +49,9 @@ class StorageSettings:
             compression=options.compression,
             memory_limit=int(options.memory_limit),
             directory=options.directory or "",
+            disk_limit=int(options.disk_limit),
+            session_quota=int(options.session_quota),
+            write_through=options.write_through == "on",
         )
 
     def for_loop(self, ticket_key: bytes | None) -> dict[str, Any]:
@@ -53,4 +61,7 @@ class StorageSettings:
             "ticket_key": ticket_key,
             "memory_limit": self.memory_limit or half_of_memory(),
             "directory": self.directory,
+            "writes_through": self.write_through,
+            "disk_limit": self.disk_limit,
+            "session_quota": self.session_quota,
         }

@@ -90,11 +90,11 @@ impl Shape {
                 payload: value.clone(),
                 failure: None,
                 except: Vec::new(),
+                busy_us: 1,
             };
             Message::Done {
                 session: SESSION,
                 segment,
-                busy_us: 1,
             }
         };
         starts.map(outcome).collect()

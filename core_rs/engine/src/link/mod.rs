@@ -12,11 +12,14 @@
 //! A link knows nothing of connections: [`crate::dialer`] and [`crate::acceptor`] ask it for frames when there is one.
 
 mod outgoing;
+mod output;
 
 use std::collections::VecDeque;
 
 use crate::wire::{Frame, LinkId, Message, Payload};
 use outgoing::Outgoing;
+use output::OutputBound;
+pub use output::MOST_OUTPUT_BYTES;
 
 /// Unacknowledged frames that take credit, at most.
 pub const WINDOW: usize = 3;
@@ -67,6 +70,7 @@ pub struct Link<P> {
     window: usize,
 
     outgoing: Outgoing<P>,
+    output: OutputBound,
     /// Frames `pruned + 1 ..= sent`, the ones that the peer is not known to have received.
     kept: VecDeque<Kept<P>>,
     kept_bytes: u64,
@@ -100,6 +104,7 @@ impl<P: Payload> Link<P> {
             epoch,
             window,
             outgoing: Outgoing::default(),
+            output: OutputBound::default(),
             kept: VecDeque::new(),
             kept_bytes: 0,
             pruned: 0,
@@ -152,7 +157,9 @@ impl<P: Payload> Link<P> {
     }
 
     pub fn send(&mut self, message: Message<P>) {
-        self.outgoing.push(message);
+        if let Some(message) = self.output.admit(message) {
+            self.outgoing.push(message);
+        }
     }
 
     /// While held, what is received gives no credit back.
@@ -246,6 +253,7 @@ impl<P: Payload> Link<P> {
                 .pop_front()
                 .expect("everything after the pruned frames is kept");
             self.kept_bytes -= kept.bytes;
+            self.output.received(&kept.messages);
             self.pruned += 1;
             self.cursor = self.cursor.saturating_sub(1);
         }
@@ -272,6 +280,9 @@ impl<P: Payload> Link<P> {
     /// The next frame for the connection; `None` when there is nothing to send now.
     pub fn poll_transmit(&mut self, now: u64) -> Option<Frame<P>> {
         if self.cursor == self.kept.len() {
+            for message in self.output.take_untold() {
+                self.outgoing.push(message);
+            }
             self.fill_frame();
         }
         if let Some(kept) = self.kept.get(self.cursor) {
@@ -349,6 +360,7 @@ impl<P: Payload> Link<P> {
         self.kept_bytes = 0;
         self.cursor = 0;
         self.charged.clear();
+        self.output = OutputBound::default();
         let mut messages: Vec<_> = kept.into_iter().flat_map(|kept| kept.messages).collect();
         messages.extend(self.outgoing.take_all());
         messages

@@ -78,6 +78,22 @@ impl<P: Payload> Outgoing<P> {
             Message::CancelElements { range } => {
                 self.push_cancel(range, |range| Message::CancelElements { range });
             }
+            // Whole, for it has one answer.
+            Message::CancelUnstarted { first, count, .. } => {
+                let range = Range {
+                    session: 0,
+                    first,
+                    count,
+                };
+                match self.first_waiting(range) < count {
+                    true => self.push_waiting(message),
+                    false => self.push_express(message),
+                }
+            }
+            Message::Withdraw { range, .. } => match self.first_waiting(range) < range.count {
+                true => self.push_waiting(message),
+                false => self.push_express(message),
+            },
             Message::Goodbye => {
                 self.take_all();
                 self.push_express(Message::Goodbye);

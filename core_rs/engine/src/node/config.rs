@@ -1,6 +1,6 @@
 //! What a node is told at its start, and what it asks of its loop.
 
-use crate::wire::{Message, Payload};
+use crate::wire::{Message, Payload, SessionId};
 
 use super::slot::Position;
 
@@ -17,6 +17,8 @@ pub struct NodeConfig {
     pub task_timeout_us: u64,
     /// The node ends when the scheduler has been away so long; 0 = never.
     pub death_timeout_us: u64,
+    /// What needs object storage fails when that has been away so long; 0 = never.
+    pub storage_timeout_us: u64,
     /// An executor is replaced after so many elements; 0 = never.
     pub recycle: u64,
     /// How long a cancelled element has to break off before its executor is killed.
@@ -34,6 +36,7 @@ impl Default for NodeConfig {
             memory_limit: 0,
             task_timeout_us: 0,
             death_timeout_us: 300 * SECOND,
+            storage_timeout_us: 60 * SECOND,
             recycle: 0,
             grace_us: 3 * SECOND,
             heartbeat_us: 2 * SECOND,
@@ -83,6 +86,11 @@ pub enum NodeOutput<P: Payload> {
     /// Raise the shared line's `flush`.
     Flush {
         slot: u32,
+    },
+    /// Whether somebody wants what this session's tasks write: what comes from executors' pipes goes to `output` then.
+    Listen {
+        session: SessionId,
+        on: bool,
     },
     Log {
         level: Level,

@@ -9,6 +9,7 @@
 //! is, when an element turns out to be long, when another slot is idle, or when the scheduler wants it.
 
 mod assign;
+mod away;
 mod config;
 mod deaths;
 mod dispatch;
@@ -21,9 +22,11 @@ mod sanity;
 mod slot;
 mod stops;
 mod storage;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod times;
+mod withdrawing;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,12 +39,14 @@ use crate::wire::{
     Failure, FailureCode, FunctionId, Message, NodeStatus, OutcomeKind, Payload, Range, Segment,
     Sequence, SessionId,
 };
+use away::StorageAway;
 use inputs::Values;
 use objects::Objects;
 use queue::Queue;
 use slot::{Life, Slot};
 use storage::Upload;
 use times::Times;
+use withdrawing::Withdrawal;
 use work::{Held, Piece};
 
 /// A function that the scheduler told.
@@ -85,14 +90,18 @@ pub struct Node<P: Payload> {
     objects: Objects<P>,
     values: Values<P>,
     uploads: BTreeMap<u32, Upload<P>>,
+    storage_away: StorageAway,
     last_request: u32,
     here: BTreeMap<SessionId, RangeSet>,
     arrivals: u64,
     reclaims: Vec<Reclaim>,
+    withdrawals: Vec<Withdrawal>,
     draining: Draining,
     /// Executors in a row that could not start.
     setup_failures: u32,
     next_heartbeat: u64,
+    /// Sessions whose client wants what their tasks write.
+    listening: BTreeSet<SessionId>,
     /// Since when the scheduler is away.
     away_since: Option<u64>,
     out: Vec<NodeOutput<P>>,
@@ -114,12 +123,15 @@ impl<P: Payload> Node<P> {
             slots,
             values: Values::default(),
             uploads: BTreeMap::new(),
+            storage_away: StorageAway::default(),
             last_request: 0,
             here: BTreeMap::new(),
             arrivals: 0,
             reclaims: Vec::new(),
+            withdrawals: Vec::new(),
             draining: Draining::No,
             setup_failures: 0,
+            listening: BTreeSet::new(),
             away_since: Some(now),
             out: Vec::new(),
         };
@@ -144,6 +156,8 @@ impl<P: Payload> Node<P> {
             Message::DropValues { ids } => self.drop_values(&ids),
             Message::Reclaim { count } => self.reclaim(count),
             Message::CancelElements { range } => self.cancel(range),
+            Message::Withdraw { request, range } => self.withdraw(request, range),
+            Message::Listen { session, on } => self.listen(session, on),
             Message::Drain => self.drain_for(false),
             Message::Exit { reason } => self.out.push(NodeOutput::Exit { reason }),
             Message::Heartbeat => {}
@@ -170,6 +184,7 @@ impl<P: Payload> Node<P> {
         self.now = now;
         let unsent = self.take_outcomes(unacknowledged);
         self.reclaims.clear();
+        self.withdrawals.clear();
         for piece in [
             self.queue.clear(),
             self.awaited.clear(),
@@ -182,6 +197,7 @@ impl<P: Payload> Node<P> {
         }
         self.functions.clear();
         self.blocks.clear();
+        self.listen_to_nobody();
         self.drop_all_values();
         if let Draining::Drained { ends } = self.draining {
             self.draining = Draining::Yes { ends };
@@ -204,6 +220,7 @@ impl<P: Payload> Node<P> {
     pub fn tick(&mut self, now: u64) {
         self.now = now;
         self.start_executors();
+        self.give_up_storage();
         self.look_where_due();
         if now >= self.next_heartbeat {
             self.next_heartbeat = now + self.config.heartbeat_us;
@@ -227,6 +244,7 @@ impl<P: Payload> Node<P> {
         slots
             .chain([self.next_heartbeat])
             .chain(self.death_at())
+            .chain(self.storage_away.due)
             .min()
     }
 
@@ -244,6 +262,7 @@ impl<P: Payload> Node<P> {
         self.fetch_objects();
         self.hand_out();
         self.end_drain();
+        self.watch_storage();
     }
 
     fn death_at(&self) -> Option<u64> {
@@ -364,11 +383,9 @@ impl<P: Payload> Node<P> {
 
     fn done(&mut self, piece: &Piece<P>, kind: OutcomeKind, payload: P, busy_us: u64) {
         self.leave(piece);
-        self.tell_done(
-            piece.session(),
-            segment(piece.first, piece.count, kind, payload, None),
-            busy_us,
-        );
+        let mut segment = segment(piece.first, piece.count, kind, payload, None);
+        segment.busy_us = busy_us;
+        self.tell_done(piece.session(), segment);
     }
 
     fn done_cancelled(&mut self, piece: &Piece<P>) {
@@ -385,16 +402,12 @@ impl<P: Payload> Node<P> {
         self.tell_done(
             session,
             segment(first, count, OutcomeKind::Failure, empty, Some(failure)),
-            0,
         );
     }
 
-    fn tell_done(&mut self, session: SessionId, segment: Segment<P>, busy_us: u64) {
-        self.out.push(NodeOutput::ToScheduler(Message::Done {
-            session,
-            segment,
-            busy_us,
-        }));
+    fn tell_done(&mut self, session: SessionId, segment: Segment<P>) {
+        self.out
+            .push(NodeOutput::ToScheduler(Message::Done { session, segment }));
     }
 
     fn failure(&self, code: FailureCode, attempts: u32, status: i32, detail: String) -> Failure {
@@ -408,6 +421,13 @@ impl<P: Payload> Node<P> {
     }
 
     fn give_back(&mut self, pieces: &[Piece<P>]) {
+        let ranges = self.leave_all(pieces);
+        self.out
+            .push(NodeOutput::ToScheduler(Message::GaveBack { ranges }));
+    }
+
+    /// These are no longer the node's: as ranges.
+    fn leave_all(&mut self, pieces: &[Piece<P>]) -> Vec<Range> {
         let mut ranges: Vec<Range> = Vec::new();
         for piece in pieces {
             self.leave(piece);
@@ -425,8 +445,7 @@ impl<P: Payload> Node<P> {
                 }),
             }
         }
-        self.out
-            .push(NodeOutput::ToScheduler(Message::GaveBack { ranges }));
+        ranges
     }
 }
 
@@ -444,5 +463,6 @@ fn segment<P>(
         payload,
         failure,
         except: Vec::new(),
+        busy_us: 0,
     }
 }

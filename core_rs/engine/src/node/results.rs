@@ -37,6 +37,15 @@ impl<P: Payload> Node<P> {
                 offset,
                 payload,
             } => self.large_value(slot, (chunk, index), hash, size, offset, payload),
+            Message::Output {
+                session,
+                lines,
+                dropped,
+                payload,
+            } => {
+                self.output(now, session, lines, dropped, payload);
+                Ok(())
+            }
             _ => Err("it sent what is not for agents".into()),
         };
         if let Err(text) = understood {
@@ -63,6 +72,7 @@ impl<P: Payload> Node<P> {
         if error.is_empty() {
             self.slots[slot as usize].life = Life::Ready;
             self.setup_failures = 0;
+            self.tell_who_listens(slot);
         } else {
             self.set_up_wrongly(slot, error);
         }

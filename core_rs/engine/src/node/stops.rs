@@ -185,6 +185,7 @@ impl<P: Payload> Node<P> {
             }
             self.end_reclaims();
         }
+        self.withdrawn_from(slot);
     }
 
     /// Answers the reclaims for which nothing is awaited any more.

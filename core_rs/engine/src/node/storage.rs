@@ -136,7 +136,7 @@ impl<P: Payload> Node<P> {
         }
     }
 
-    fn not_fetched(&mut self, request: u32, code: FailureCode, detail: String) {
+    pub(super) fn not_fetched(&mut self, request: u32, code: FailureCode, detail: String) {
         let Some(key) = self.objects.missing(request) else {
             return;
         };

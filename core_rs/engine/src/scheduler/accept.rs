@@ -218,6 +218,7 @@ impl<P: Payload> Scheduler<P> {
                     payload: P::from_vec(Vec::new()),
                     failure: Some(failure.clone()),
                     except: Vec::new(),
+                    busy_us: 0,
                 };
                 self.tell(owner, segment);
             }

@@ -83,6 +83,9 @@ pub(super) struct Extras {
     pub blocked: BTreeMap<u32, u32>,
     /// Their values are not told.
     pub silent: RangeSet,
+    /// Cancelled because nobody needs them any more: nobody is told. (Their client may count on them as yet, for what
+    /// it would say to another scheduler.)
+    pub unneeded: RangeSet,
 }
 
 #[derive(Debug)]
@@ -330,6 +333,7 @@ impl<P: Payload> Array<P> {
         if let Some(extras) = &mut self.extras {
             extras.cancelled.remove(start.into(), end.into());
             extras.alone.remove(start.into(), end.into());
+            extras.unneeded.remove(start.into(), end.into());
             if !extras.trials.is_empty() {
                 extras
                     .trials

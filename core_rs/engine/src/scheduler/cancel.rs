@@ -15,6 +15,10 @@ impl<P: Payload> Scheduler<P> {
         let mut at_nodes: BTreeMap<NodeIndex, Vec<Range>> = BTreeMap::new();
         for index in self.arrays_in(owner, first, end) {
             let (start, stop) = self.arrays[index].clip(first, end);
+            if let Some(extras) = self.arrays[index].extras.as_deref_mut() {
+                // Its client asks for an answer.
+                extras.unneeded.remove(start.into(), stop.into());
+            }
             let ranges = self.mark_cancelled(index, start, stop);
             let pending = self.take_unassigned(index, start, stop);
             self.answer_cancelled(index, &pending);

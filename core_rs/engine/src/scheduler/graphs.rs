@@ -378,8 +378,15 @@ impl<P: Payload> Scheduler<P> {
         for (start, end) in waits {
             self.finish(index, start, end);
         }
-        if unneeded {
+        if unneeded
+            && self
+                .arrays
+                .get(index)
+                .is_some_and(|array| array.node_of(offset).is_some())
+        {
             self.cancel(owner, sequence, 1);
+            let unneeded = &mut self.arrays[index].extras().unneeded;
+            unneeded.insert(offset.into(), stop.into());
         }
     }
 

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::ranges::RangeSet;
 use crate::wire::{
     Failure, FailureCode, LossCause, OutcomeKind, Payload, Range, Segment, Sequence, SessionId,
 };
@@ -36,13 +37,42 @@ impl<P: Payload> Scheduler<P> {
     /// The node has not started these, and does not have them any more.
     pub(super) fn gave_back(&mut self, from: NodeIndex, ranges: &[Range]) -> Result<(), String> {
         check::ranges(ranges)?;
+        let helps = ranges.iter().any(|range| self.helps_the_idle(range));
         let node = self.nodes.get_mut(from);
         let asked = std::mem::take(&mut node.reclaiming);
-        if asked && ranges.is_empty() {
+        if asked && !helps {
             node.reclaimed_in_vain(self.now);
         }
         node.gave_back = asked;
         node.reluctant |= !asked && !ranges.is_empty();
+        self.take_given_back(from, ranges)
+    }
+
+    /// Whether some node with a free slot may run elements of the range. If none, they go to the queue of a node that is
+    /// as busy as theirs, from which they would be taken back again at once.
+    fn helps_the_idle(&self, range: &Range) -> bool {
+        let Some(owner) = self.session_of(range.session) else {
+            return false;
+        };
+        let end = range.first + range.count;
+        self.arrays_in(owner, range.first, end)
+            .into_iter()
+            .any(|index| {
+                let class = self.classes.get(self.arrays[index].class);
+                self.nodes.idle.iter().any(|&signature| {
+                    let signature = self.nodes.signature(signature);
+                    signature.satisfies(&class.capabilities, class.python_minor)
+                })
+            })
+    }
+
+    /// These are no longer at the node: pending again, or answered where they were cancelled.
+    pub(super) fn take_given_back(
+        &mut self,
+        from: NodeIndex,
+        ranges: &[Range],
+    ) -> Result<(), String> {
+        check::ranges(ranges)?;
         for range in ranges {
             let end = range.first + range.count;
             let owner = self.session_of(range.session);
@@ -78,11 +108,23 @@ impl<P: Payload> Scheduler<P> {
     }
 
     pub(super) fn answer_cancelled(&mut self, index: ArrayIndex, runs: &[(u32, u32)]) {
+        for &(start, end) in runs {
+            self.tell_cancelled(index, start, end);
+            self.finish(index, start, end);
+        }
+    }
+
+    fn tell_cancelled(&mut self, index: ArrayIndex, start: u32, end: u32) {
         let array = &self.arrays[index];
         let (owner, first) = (array.session, array.first);
-        for &(start, end) in runs {
-            self.finish(index, start, end);
-            self.tell(owner, cancelled(first + u64::from(start), end - start));
+        let mut told = RangeSet::of(start.into(), end.into());
+        let extras = array.extras.as_deref();
+        let unneeded = extras.map(|extras| &extras.unneeded);
+        for (from, upto) in unneeded.into_iter().flat_map(RangeSet::iter) {
+            told.remove(from, upto);
+        }
+        for (from, upto) in told.iter() {
+            self.tell(owner, cancelled(first + from, (upto - from) as u32));
         }
     }
 
@@ -175,6 +217,7 @@ impl<P: Payload> Scheduler<P> {
                 detail,
             }),
             except: Vec::new(),
+            busy_us: 0,
         };
         let owner = array.session;
         self.finish(index, offset, offset + 1);

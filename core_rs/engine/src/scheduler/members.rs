@@ -114,6 +114,7 @@ impl<P: Payload> Scheduler<P> {
         self.nodes.get_mut(node).progress_at = self.now;
         self.nodes.get_mut(node).resumed = spoke_to != 0;
         self.touch(node);
+        self.tell_who_listens(link);
         let text = format!(
             "node {} with {} slots joined from {origin}",
             info.name, info.slots
@@ -164,6 +165,7 @@ impl<P: Payload> Scheduler<P> {
 
     fn node_left(&mut self, index: NodeIndex) {
         self.node_died(index);
+        self.withdrawn_by_death(index);
         let (node, gone) = self.nodes.remove(index);
         self.functions
             .forget_node(index, node.functions.into_iter());
@@ -229,6 +231,10 @@ impl<P: Payload> Scheduler<P> {
     pub(super) fn forget_session(&mut self, index: SessionIndex) {
         let session = self.sessions.remove(index as usize);
         debug_assert!(session.arrays.is_empty());
+        self.withdrawals.forget(session.id);
+        if session.streams {
+            self.tell_nodes_to_listen(session.id, false);
+        }
         self.by_session.remove(&session.id);
         self.answered.remove(&index);
         for &function in session.functions.values() {

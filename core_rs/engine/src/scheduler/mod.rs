@@ -36,9 +36,11 @@ mod resync;
 mod sanity;
 mod sessions;
 mod stealing;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod values;
+mod withdrawing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,6 +60,7 @@ use options::OptionsTable;
 use resync::Orphans;
 use sessions::Session;
 use values::Values;
+use withdrawing::Withdrawals;
 
 #[cfg(feature = "planted")]
 pub use config::Bugs;
@@ -91,6 +94,7 @@ pub struct Scheduler<P> {
     /// Elements that sessions left behind at nodes.
     ghosts: BTreeMap<SessionId, u64>,
     ended: Ended,
+    withdrawals: Withdrawals,
 
     /// Counts submissions.
     order: u64,
@@ -142,6 +146,7 @@ impl<P: Payload> Scheduler<P> {
             orphans: BTreeMap::new(),
             ghosts: BTreeMap::new(),
             ended: Ended::default(),
+            withdrawals: Withdrawals::default(),
             order: 0,
             used: 0,
             bytes: 0,
@@ -218,6 +223,12 @@ impl<P: Payload> Scheduler<P> {
             }
             Message::HoldObject { key, size } => self.hold_object(session, key, size),
             Message::ReleaseObject { key } => self.release_object(session, key),
+            Message::StreamOutput => self.stream_output(session),
+            Message::CancelUnstarted {
+                request,
+                first,
+                count,
+            } => self.cancel_unstarted(session, request, first, count),
             Message::Value {
                 id,
                 count,
@@ -234,12 +245,9 @@ impl<P: Payload> Scheduler<P> {
 
     fn node_says(&mut self, node: NodeIndex, message: Message<P>) -> Result<(), String> {
         match message {
-            Message::Done {
-                session,
-                segment,
-                busy_us,
-            } => self.done(node, session, segment, busy_us)?,
+            Message::Done { session, segment } => self.done(node, session, segment)?,
             Message::GaveBack { ranges } => self.gave_back(node, &ranges)?,
+            Message::Withdrawn { request, ranges } => self.withdrawn(node, request, &ranges)?,
             Message::Lost {
                 session,
                 sequence,
@@ -248,6 +256,15 @@ impl<P: Payload> Scheduler<P> {
             } => self.lost(node, session, sequence, cause, status)?,
             Message::Holding { ranges } => self.holding(node, &ranges)?,
             Message::NodeStatus(status) => self.node_status(node, status),
+            Message::Output {
+                session,
+                lines,
+                dropped,
+                payload,
+            } => {
+                self.output(session, lines, dropped, payload);
+                return Ok(());
+            }
             Message::Drained => self.nodes.get_mut(node).draining = true,
             Message::Heartbeat => {}
             _ => return Err("a node does not say that".into()),

@@ -251,6 +251,18 @@ impl<P: Payload> Scheduler<P> {
             .push(SchedulerOutput::Store(Message::DeleteSession { session }));
     }
 
+    /// What object storage says: that it has objects of a session. Where that is unknown they go, if its client does
+    /// not come in time.
+    pub fn store(&mut self, now: u64, message: Message<P>) {
+        self.now = now;
+        match message {
+            Message::DeleteSession { session } if self.session_of(session).is_none() => {
+                self.ended.note(now, session);
+            }
+            _ => {}
+        }
+    }
+
     /// What was still under way when its session ended.
     pub(super) fn delete_late_objects(&mut self) {
         while let Some(session) = self.ended.pop_due(self.now) {

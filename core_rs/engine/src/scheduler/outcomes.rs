@@ -5,7 +5,6 @@ use smallvec::SmallVec;
 use crate::wire::{Failure, LinkId, OutcomeKind, Payload, Segment, Sequence, SessionId};
 
 use super::arrays::{ArrayIndex, NodeIndex, SessionIndex};
-use super::sessions::cancelled;
 use super::values::form_of;
 use super::{check, Scheduler};
 
@@ -19,7 +18,6 @@ impl<P: Payload> Scheduler<P> {
         from: NodeIndex,
         id: SessionId,
         segment: Segment<P>,
-        busy_us: u64,
     ) -> Result<(), String> {
         check::segment(&segment)?;
         self.nodes.get_mut(from).got_on(self.now);
@@ -42,7 +40,7 @@ impl<P: Payload> Scheduler<P> {
                 for array in self.arrays_in(owner, start, stop) {
                     if !measured {
                         measured = true;
-                        self.measure(array, &segment, busy_us);
+                        self.measure(array, &segment);
                     }
                     here += self.done_in(from, array, (start, stop), segment.kind, &mut accepted);
                 }
@@ -76,12 +74,13 @@ impl<P: Payload> Scheduler<P> {
         }
     }
 
-    fn measure(&mut self, array: ArrayIndex, segment: &Segment<P>, busy_us: u64) {
+    fn measure(&mut self, array: ArrayIndex, segment: &Segment<P>) {
         let ran = !matches!(segment.kind, OutcomeKind::Cancelled | OutcomeKind::Failure);
         if ran {
             let elements = u64::from(segment.count) - segment.except.len() as u64;
             let function = self.arrays[array].function;
-            self.functions.get_mut(function).measure(elements, busy_us);
+            let function = self.functions.get_mut(function);
+            function.measure(elements, segment.busy_us);
         }
     }
 
@@ -166,7 +165,6 @@ impl<P: Payload> Scheduler<P> {
         (segment, from): (&Segment<P>, LinkId),
         told: &mut Runs,
     ) {
-        let first = self.arrays[index].first;
         let (cancels, mut others) = self.arrays[index].split_cancelled(start, end);
         #[cfg(feature = "planted")]
         if self.bugs.deliver_cancelled && segment.kind != OutcomeKind::Cancelled {
@@ -178,10 +176,7 @@ impl<P: Payload> Scheduler<P> {
         } else {
             cancels
         };
-        for &(start, end) in &cancels {
-            self.finish(index, start, end);
-            self.tell(owner, cancelled(first + u64::from(start), end - start));
-        }
+        self.answer_cancelled(index, &cancels);
         if segment.kind == OutcomeKind::Exception && self.tries_again(index, &others, from) {
             return;
         }

@@ -45,6 +45,8 @@ pub(super) struct Session<P> {
     pub pending: u64,
     /// Classes in which it may have a lane.
     pub classes: BTreeSet<ClassIndex>,
+    /// Its client wants what its tasks write.
+    pub streams: bool,
 }
 
 impl<P: Payload> Session<P> {
@@ -68,6 +70,7 @@ impl<P: Payload> Session<P> {
             bytes: 0,
             pending: 0,
             classes: BTreeSet::new(),
+            streams: false,
         }
     }
 
@@ -99,5 +102,6 @@ pub(super) fn cancelled<P: Payload>(first: Sequence, count: u32) -> Segment<P> {
         payload: P::from_vec(Vec::new()),
         failure: None,
         except: Vec::new(),
+        busy_us: 0,
     }
 }

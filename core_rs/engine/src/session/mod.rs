@@ -36,6 +36,8 @@ pub enum SessionEvent<P> {
     },
     /// The cluster ends.
     Closing { reason: String },
+    /// What tasks wrote; `dropped` lines before it were left out.
+    Output { dropped: u64, payload: P },
     /// The scheduler said what cannot be: the link is to be ended.
     Malformed { reason: String },
 }
@@ -63,6 +65,8 @@ pub struct Session<P> {
     /// Queries and shutdowns without an answer.
     requests: BTreeMap<u32, Message<P>>,
     last_request: u32,
+    /// What tasks write is wanted.
+    streams: bool,
     over: bool,
     out: VecDeque<Message<P>>,
     /// Payload bytes in `out`.
@@ -84,6 +88,7 @@ impl<P: Payload> Session<P> {
             unneeded: Vec::new(),
             requests: BTreeMap::new(),
             last_request: 0,
+            streams: false,
             over: false,
             out: VecDeque::new(),
             out_bytes: 0,
@@ -205,6 +210,16 @@ impl<P: Payload> Session<P> {
         }
     }
 
+    /// Asks for an end of those elements that no executor has begun; the number comes back with the answer, whose text
+    /// names the others: `first-end,` for each run of them.
+    pub fn cancel_unstarted(&mut self, first: Sequence, count: u64) -> u32 {
+        self.request(|request| Message::CancelUnstarted {
+            request,
+            first,
+            count,
+        })
+    }
+
     /// Asks about a task; the number comes back with the answer.
     pub fn query(&mut self, kind: QueryKind, first: Sequence) -> u32 {
         self.request(|request| Message::Query {
@@ -227,6 +242,12 @@ impl<P: Payload> Session<P> {
         }
         self.objects.clear();
         self.push(Message::Clear);
+    }
+
+    /// Wants what tasks write, of those that are submitted from now on.
+    pub fn stream_output(&mut self) {
+        self.streams = true;
+        self.push(Message::StreamOutput);
     }
 
     /// The session is over: nothing is sent after this.
@@ -264,6 +285,14 @@ impl<P: Payload> Session<P> {
                 .remove(&request)
                 .map(|_| SessionEvent::Answer { request, ok, text }),
             Message::Closing { reason } => Some(SessionEvent::Closing { reason }),
+            Message::Output {
+                session: _,
+                lines: _,
+                dropped,
+                payload,
+            } => self
+                .streams
+                .then_some(SessionEvent::Output { dropped, payload }),
             Message::Heartbeat => None,
             _ => Some(SessionEvent::Malformed {
                 reason: "a client was sent what is not for clients".into(),
@@ -281,6 +310,7 @@ impl<P: Payload> Session<P> {
             return;
         }
         let out = &mut self.out;
+        out.extend(self.streams.then_some(Message::StreamOutput));
         out.extend(
             self.objects
                 .held()
@@ -540,6 +570,7 @@ fn fallen<P: Payload>(sequence: Sequence, root: Sequence) -> Segment<P> {
             detail: root.to_string(),
         }),
         except: Vec::new(),
+        busy_us: 0,
     }
 }
 

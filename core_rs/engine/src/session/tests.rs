@@ -75,6 +75,7 @@ fn values(first: Sequence, count: u32) -> Segment<Bytes> {
         payload: Bytes("values", 10),
         failure: None,
         except: vec![],
+        busy_us: 0,
     }
 }
 
@@ -369,6 +370,33 @@ fn an_object_is_held_until_the_outcomes_of_its_elements_are_here() {
     assert_eq!(releases(&sent(&mut session)), vec![shared]);
     session.release_object(shared);
     assert_eq!(releases(&sent(&mut session)), vec![]);
+}
+
+#[test]
+fn output_is_asked_for_again_after_a_reset_before_all_else() {
+    let mut session = session();
+    let output = || Message::Output {
+        session: 7,
+        lines: 1,
+        dropped: 2,
+        payload: Bytes("lines", 5),
+    };
+    assert_eq!(session.handle(0, output()), None, "nobody asked");
+    session.stream_output();
+    session.submit(array(0, vec![block(1, 5)]));
+    let told = sent(&mut session);
+    assert_eq!(told[1], Message::StreamOutput);
+    let heard = session.handle(0, output());
+    let payload = Bytes("lines", 5);
+    assert_eq!(
+        heard,
+        Some(SessionEvent::Output {
+            dropped: 2,
+            payload
+        })
+    );
+    session.reset();
+    assert_eq!(sent(&mut session)[0], Message::StreamOutput);
 }
 
 #[test]

@@ -1,20 +1,22 @@
 //! Objects that go out.
 
 use super::absent::Waiting;
-use super::{FileId, Place, Store, StoreOutput};
+use super::{FileId, Object, Store, StoreOutput};
 use crate::wire::{LinkId, Message, ObjectKey, Payload, RefusalCode};
 
 /// Gets that one peer may have under way.
 const MOST_GETS: usize = 65_536;
 /// A peer gets no further parts while so many bytes are on their way to it.
 const MOST_BACKLOG: u64 = 8 << 20;
-/// Bytes of a part that is read from a file.
-const PART: u64 = 4 << 20;
+/// Bytes of the parts in which files are read: each read is one of them, whole, and begins at a multiple of it.
+pub const PART: u64 = 4 << 20;
 
 /// An object of which parts have yet to go.
 pub(super) struct Get {
     request: u32,
     key: ObjectKey,
+    /// The object's own, once a part was taken from it; its key may become another's.
+    object: Option<u64>,
     /// The next part: its number in memory, its offset.
     part: usize,
     offset: u64,
@@ -51,6 +53,7 @@ impl<P: Payload> Store<P> {
         peer.gets.push_back(Get {
             request,
             key,
+            object: None,
             part: 0,
             offset: 0,
             reading: false,
@@ -67,38 +70,42 @@ impl<P: Payload> Store<P> {
             if peer.backlog >= MOST_BACKLOG {
                 return;
             }
-            let Some(object) = self.objects.get(&get.key) else {
+            let same =
+                |object: &&Object<P>| get.object.is_none_or(|number| number == object.number);
+            let Some(object) = self.objects.get(&get.key).filter(same) else {
                 let request = get.request;
                 peer.gets.pop_front();
                 self.send(link, Message::Missing { request });
                 continue;
             };
-            match &object.place {
-                Place::Memory(parts) => {
-                    let (size, payload) = (object.size, parts[get.part].clone());
+            let size = object.size;
+            get.object = Some(object.number);
+            match (&object.memory, object.file) {
+                (Some(parts), _) => {
+                    let payload = parts[get.part].clone();
                     self.send_part(link, size, payload);
                 }
-                Place::File(file) => {
-                    let (file, offset) = (*file, get.offset);
-                    let length = PART.min(object.size - offset);
+                (None, Some(file)) => {
                     get.reading = true;
-                    let reader = (link, get.request);
-                    let under_way = self
-                        .reading
-                        .get_mut(&(file, offset))
-                        .map(|readers| readers.push(reader))
-                        .is_some();
-                    if !under_way {
-                        self.reading.insert((file, offset), vec![reader]);
-                        self.out.push(StoreOutput::ReadFile {
-                            file,
-                            offset,
-                            length,
-                        });
-                    }
+                    let (reader, offset) = ((link, get.request), get.offset);
+                    self.read_file(reader, file, offset, PART.min(size - offset));
                 }
+                (None, None) => unreachable!("an object is somewhere"),
             }
         }
+    }
+
+    /// Once for all who want to read there.
+    fn read_file(&mut self, reader: (LinkId, u32), file: FileId, offset: u64, length: u64) {
+        if let Some(readers) = self.reading.get_mut(&(file, offset)) {
+            return readers.push(reader);
+        }
+        self.reading.insert((file, offset), vec![reader]);
+        self.out.push(StoreOutput::ReadFile {
+            file,
+            offset,
+            length,
+        });
     }
 
     /// The next part of the peer's first get.

@@ -1,15 +1,18 @@
 //! What an object storage holds, its limits, and what goes to disk.
 //!
-//! Objects are put and got in parts. A put is taken whole or not at all: its memory is set aside with its first part.
+//! Objects are put and got in parts. A put is taken whole or not at all: its room is set aside with its first part.
 //! What does not fit into memory goes straight to a file, where there may be files, and is read from there; memory is
-//! never shuffled. A getter that does not read gets no further parts.
+//! never shuffled. A store that writes through has a file of every object, and is told at its start which it had. A
+//! getter that does not read gets no further parts.
 //!
 //! A node's get of an object that is not here waits a while: the client that submitted the task puts it, and its bytes
 //! come by another connection than the task, or come again after this storage lost them.
 
 mod absent;
+mod asking;
 mod gets;
 mod puts;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::wire::{LinkId, Message, ObjectKey, Payload, RefusalCode, Role, SessionId};
 use absent::Absent;
 use gets::Get;
+pub use gets::PART;
 use puts::Put;
 
 #[derive(Clone, Debug, Default)]
@@ -26,6 +30,12 @@ pub struct StoreConfig {
     pub memory_limit: u64,
     /// Whether there is a directory for what does not fit.
     pub spills: bool,
+    /// Every object goes to a file, and is stored once it is there. Only where `spills`.
+    pub writes_through: bool,
+    /// Bytes of objects in files; `None`: as many as the disk takes.
+    pub disk_limit: Option<u64>,
+    /// Bytes of one session's objects, wherever they are; `None`: any number.
+    pub session_quota: Option<u64>,
 }
 
 /// A file of one object, by a number of the store's own; never used twice.
@@ -47,9 +57,12 @@ pub enum StoreOutput<P: Payload> {
         code: RefusalCode,
         reason: String,
     },
-    /// Answered by `file_done(Written | Failed)`. Writes to one file come in order; the first makes the file.
+    /// Answered by `file_done(Written | Failed)`. Writes to one file come in order; the first makes the file, the one
+    /// that ends at `size` completes it.
     WriteFile {
         file: FileId,
+        key: ObjectKey,
+        size: u64,
         offset: u64,
         payload: P,
     },
@@ -84,15 +97,23 @@ pub enum FileDone<P> {
     },
 }
 
-/// Where an object's bytes are.
-enum Place<P> {
-    Memory(Vec<P>),
-    File(FileId),
+/// In memory, in a file, or both.
+struct Object<P> {
+    /// No other has had it.
+    number: u64,
+    size: u64,
+    memory: Option<Vec<P>>,
+    file: Option<FileId>,
 }
 
-struct Object<P> {
-    size: u64,
-    place: Place<P>,
+impl<P> Object<P> {
+    fn memory_bytes(&self) -> u64 {
+        self.memory.as_ref().map_or(0, |_| self.size)
+    }
+
+    fn file_bytes(&self) -> u64 {
+        self.file.map_or(0, |_| self.size)
+    }
 }
 
 struct Peer<P> {
@@ -129,9 +150,14 @@ pub struct Store<P: Payload> {
     /// Objects by file.
     files: BTreeMap<FileId, ObjectKey>,
     absent: Absent,
+    /// Bytes of the sessions' objects, those on their way in included.
+    used: BTreeMap<SessionId, u64>,
+    /// When the scheduler is asked which sessions are over.
+    ask_at: Option<u64>,
     /// When it was last told the time: each turn.
     now: u64,
     last_file: FileId,
+    last_object: u64,
     /// Of objects in memory and of puts that will be.
     memory: u64,
     file_bytes: u64,
@@ -150,8 +176,11 @@ impl<P: Payload> Store<P> {
             reading: BTreeMap::new(),
             files: BTreeMap::new(),
             absent: Absent::default(),
+            used: BTreeMap::new(),
+            ask_at: None,
             now: 0,
             last_file: 0,
+            last_object: 0,
             memory: 0,
             file_bytes: 0,
             unwritten: 0,
@@ -178,6 +207,9 @@ impl<P: Payload> Store<P> {
             held: false,
         };
         self.peers.insert(link, peer);
+        if role == Role::Scheduler {
+            self.ask_soon();
+        }
     }
 
     /// A peer is gone for good: its half-done puts go too.
@@ -254,10 +286,12 @@ impl<P: Payload> Store<P> {
     pub fn tick(&mut self, now: u64) {
         self.now = now;
         self.give_up_absent();
+        self.ask_if_due();
     }
 
     pub fn next_wakeup(&self) -> Option<u64> {
-        self.absent.next_wakeup()
+        let next = [self.absent.next_wakeup(), self.ask_at];
+        next.into_iter().flatten().min()
     }
 
     pub fn drain(&mut self, out: &mut Vec<StoreOutput<P>>) {
@@ -302,12 +336,11 @@ impl<P: Payload> Store<P> {
         let Some(object) = self.objects.remove(key) else {
             return;
         };
-        match object.place {
-            Place::Memory(_) => self.memory -= object.size,
-            Place::File(file) => {
-                self.file_bytes -= object.size;
-                self.delete_file(file);
-            }
+        self.give_back(key.session, object.size);
+        self.memory -= object.memory_bytes();
+        self.file_bytes -= object.file_bytes();
+        if let Some(file) = object.file {
+            self.delete_file(file);
         }
     }
 
@@ -358,24 +391,13 @@ impl<P: Payload> Store<P> {
     /// Panics where the sums are not what they sum.
     pub fn sanity_check(&self) {
         let puts = || self.peers.values().flat_map(|peer| peer.puts.values());
-        let in_memory = |object: &&Object<P>| matches!(object.place, Place::Memory(_));
-        let objects: u64 = self
-            .objects
-            .values()
-            .filter(in_memory)
-            .map(|object| object.size)
-            .sum();
-        let memory = objects + puts().map(Put::memory).sum::<u64>();
+        let objects = |bytes: fn(&Object<P>) -> u64| self.objects.values().map(bytes).sum::<u64>();
+        let memory = objects(Object::memory_bytes) + puts().map(Put::memory_bytes).sum::<u64>();
         assert_eq!(self.memory, memory, "bytes in memory");
-        let filed = |object: &&Object<P>| matches!(object.place, Place::File(_));
-        let objects: u64 = self
-            .objects
-            .values()
-            .filter(filed)
-            .map(|object| object.size)
-            .sum();
-        let file_bytes = objects + puts().map(Put::file_bytes).sum::<u64>();
+        let file_bytes = objects(Object::file_bytes) + puts().map(Put::file_bytes).sum::<u64>();
         assert_eq!(self.file_bytes, file_bytes, "bytes in files");
+        let used = objects(|object| object.size) + puts().map(Put::charge).sum::<u64>();
+        assert_eq!(self.used.values().sum::<u64>(), used, "bytes of sessions");
         let absent: usize = self.peers.values().map(|peer| peer.absent).sum();
         assert_eq!(self.absent.len(), absent, "gets of absent objects");
         assert!(

@@ -2,50 +2,59 @@
 
 use std::collections::BTreeSet;
 
-use super::{FileId, Object, Place, Store, StoreOutput};
+use super::{FileId, Store, StoreOutput};
 use crate::wire::{LinkId, Message, ObjectKey, Payload, RefusalCode, StoreErrorCode};
 
 /// Puts that one peer may have under way.
 const MOST_PUTS: usize = 4_096;
-/// No object is larger: sums of sizes stay far from overflow.
-const LARGEST: u64 = 1 << 48;
+/// No object is that large: sums of sizes stay far from overflow.
+const LARGER: u64 = 1 << 48;
 /// With more unwritten than the first, writers are held; with less than the second, they go on.
 const HOLD_ABOVE: u64 = 32 << 20;
 const GO_ON_BELOW: u64 = 16 << 20;
 
 /// An object of which parts have come.
 pub(super) struct Put<P> {
-    key: ObjectKey,
-    size: u64,
+    pub key: ObjectKey,
+    pub size: u64,
     received: u64,
-    into: Into<P>,
+    /// Its session is charged for it: the object was not there when it began.
+    pub charged: bool,
+    pub into: Into<P>,
 }
 
-enum Into<P> {
-    Memory(Vec<P>),
-    File {
-        file: FileId,
-        written: u64,
-    },
-    /// The object is there already.
-    Nothing,
+/// Where its bytes go: into memory, a file, or both. Neither: the object is there already.
+#[derive(Debug, Default)]
+pub(super) struct Into<P> {
+    pub memory: Option<Vec<P>>,
+    pub file: Option<Writing>,
+}
+
+#[derive(Debug)]
+pub(super) struct Writing {
+    pub file: FileId,
+    pub written: u64,
 }
 
 impl<P> Put<P> {
-    pub fn memory(&self) -> u64 {
-        if matches!(self.into, Into::Memory(_)) {
-            self.size
-        } else {
-            0
-        }
+    pub fn memory_bytes(&self) -> u64 {
+        self.into.memory.as_ref().map_or(0, |_| self.size)
     }
 
     pub fn file_bytes(&self) -> u64 {
-        if matches!(self.into, Into::File { .. }) {
-            self.size
-        } else {
-            0
+        self.into.file.as_ref().map_or(0, |_| self.size)
+    }
+
+    pub fn charge(&self) -> u64 {
+        match self.charged {
+            true => self.size,
+            false => 0,
         }
+    }
+
+    fn is_complete(&self) -> bool {
+        let written = self.into.file.as_ref().map_or(self.size, |to| to.written);
+        self.received == self.size && written == self.size
     }
 }
 
@@ -84,24 +93,25 @@ impl<P: Payload> Store<P> {
             return;
         }
         put.received += length;
-        let complete = put.received == size;
-        match &mut put.into {
-            Into::Memory(parts) => parts.push(payload),
-            Into::File { file, .. } => {
-                let file = *file;
+        if let Some(parts) = &mut put.into.memory {
+            parts.push(payload.clone());
+        }
+        match &put.into.file {
+            Some(to) => {
+                let file = to.file;
                 self.unwritten += length;
                 self.out.push(StoreOutput::WriteFile {
                     file,
+                    key,
+                    size,
                     offset,
                     payload,
                 });
                 self.hold_if_behind(link);
-                return;
             }
-            Into::Nothing => {}
-        }
-        if complete {
-            self.finish_put(link, request);
+            // One that is written to a file is complete once that is confirmed.
+            None if put.is_complete() => self.finish_put(link, request),
+            None => {}
         }
     }
 
@@ -118,62 +128,36 @@ impl<P: Payload> Store<P> {
         if let Some(again) = again {
             self.drop_put(again);
         }
-        let (code, text) = if !self.may_touch(link, &key) {
-            (StoreErrorCode::Invalid, "an object of another session")
-        } else if size > LARGEST {
-            (StoreErrorCode::Invalid, "no object may be so large")
-        } else {
-            let Some(into) = self.room(&key, size) else {
-                self.store_error(link, request, StoreErrorCode::Full, &self.full(size));
-                return false;
-            };
-            if let Some(peer) = self.peers.get_mut(&link) {
-                if let Into::File { file, .. } = into {
-                    self.writing.insert(file, (link, request));
-                }
-                peer.puts.insert(
-                    request,
-                    Put {
-                        key,
-                        size,
-                        received: 0,
-                        into,
-                    },
-                );
-            }
-            return true;
+        let room = match size {
+            _ if !self.may_touch(link, &key) => Err((
+                StoreErrorCode::Invalid,
+                "an object of another session".into(),
+            )),
+            LARGER.. => Err((StoreErrorCode::Invalid, "no object may be so large".into())),
+            _ => self.room(&key, size),
         };
-        self.store_error(link, request, code, text);
-        false
-    }
-
-    /// Where an object of that size can go; `None`: nowhere.
-    fn room(&mut self, key: &ObjectKey, size: u64) -> Option<Into<P>> {
-        if self.memory.saturating_add(size) <= self.config.memory_limit {
-            // Also for one that is there: it may be deleted before this one is complete.
-            self.memory += size;
-            return Some(Into::Memory(Vec::new()));
+        let into = match room {
+            Ok(into) => into,
+            Err((code, text)) => {
+                self.store_error(link, request, code, &text);
+                return false;
+            }
+        };
+        let put = Put {
+            key,
+            size,
+            received: 0,
+            charged: !self.objects.contains_key(&key),
+            into,
+        };
+        *self.used.entry(key.session).or_default() += put.charge();
+        if let Some(to) = &put.into.file {
+            self.writing.insert(to.file, (link, request));
         }
-        if self.objects.contains_key(key) {
-            return Some(Into::Nothing);
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.puts.insert(request, put);
         }
-        if !self.config.spills {
-            return None;
-        }
-        self.last_file += 1;
-        self.file_bytes += size;
-        Some(Into::File {
-            file: self.last_file,
-            written: 0,
-        })
-    }
-
-    fn full(&self, size: u64) -> String {
-        let limit = self.config.memory_limit;
-        format!(
-            "an object of {size} bytes does not fit: {} of {limit} bytes are in use",
-            self.memory
-        )
+        true
     }
 
     /// All parts are here, and on disk where they belong there.
@@ -185,41 +169,28 @@ impl<P: Payload> Store<P> {
         else {
             return;
         };
-        if let Into::File { file, .. } = put.into {
-            self.writing.remove(&file);
+        if let Some(to) = &put.into.file {
+            self.writing.remove(&to.file);
         }
-        let put_key = put.key;
-        if self.objects.contains_key(&put.key) {
+        let key = put.key;
+        if self.objects.contains_key(&key) {
             // Somebody else was faster.
             self.drop_put(put);
+        } else if put.into.memory.is_none() && put.into.file.is_none() {
+            // It was there when the put began and was deleted meanwhile: its bytes are gone.
+            let text = "the object was deleted meanwhile";
+            return self.store_error(link, request, StoreErrorCode::Invalid, text);
         } else {
-            let place = match put.into {
-                Into::Memory(parts) => Some(Place::Memory(parts)),
-                Into::File { file, .. } => {
-                    self.files.insert(file, put.key);
-                    Some(Place::File(file))
-                }
-                Into::Nothing => None,
-            };
-            let Some(place) = place else {
-                // It was there when the put began and was deleted meanwhile: its bytes are gone.
-                return self.store_error(
-                    link,
-                    request,
-                    StoreErrorCode::Invalid,
-                    "the object was deleted meanwhile",
-                );
-            };
-            self.objects.insert(
-                put.key,
-                Object {
-                    size: put.size,
-                    place,
-                },
-            );
+            self.keep(put);
         }
         self.send(link, Message::Stored { request });
-        self.absent_came(&put_key);
+        self.absent_came(&key);
+    }
+
+    fn keep(&mut self, put: Put<P>) {
+        *self.used.entry(put.key.session).or_default() += put.size - put.charge();
+        let file = put.into.file.map(|to| to.file);
+        self.add(put.key, put.size, put.into.memory, file);
     }
 
     pub(super) fn written(&mut self, file: FileId, bytes: u64) {
@@ -233,13 +204,13 @@ impl<P: Payload> Store<P> {
         else {
             return;
         };
-        let Into::File { written, .. } = &mut put.into else {
+        let Some(to) = &mut put.into.file else {
             return;
         };
-        let bytes = bytes.min(put.received - *written);
-        *written += bytes;
+        let bytes = bytes.min(put.received - to.written);
+        to.written += bytes;
         self.unwritten -= bytes;
-        if *written >= put.size {
+        if put.is_complete() {
             self.finish_put(link, request);
         }
     }
@@ -265,9 +236,10 @@ impl<P: Payload> Store<P> {
     }
 
     pub(super) fn drop_put(&mut self, put: Put<P>) {
-        self.memory -= put.memory();
+        self.memory -= put.memory_bytes();
         self.file_bytes -= put.file_bytes();
-        if let Into::File { file, written } = put.into {
+        self.give_back(put.key.session, put.charge());
+        if let Some(Writing { file, written }) = put.into.file {
             self.writing.remove(&file);
             self.unwritten -= put.received - written;
             self.out.push(StoreOutput::DeleteFile { file });

@@ -34,10 +34,25 @@ struct Rig {
 
 impl Rig {
     fn new(memory_limit: u64, spills: bool) -> Self {
-        let mut store = Store::new(StoreConfig {
+        Rig::of(StoreConfig {
             memory_limit,
             spills,
-        });
+            ..StoreConfig::default()
+        })
+    }
+
+    /// A store that keeps everything in files, too.
+    fn writing_through(memory_limit: u64) -> Self {
+        Rig::of(StoreConfig {
+            memory_limit,
+            spills: true,
+            writes_through: true,
+            ..StoreConfig::default()
+        })
+    }
+
+    fn of(config: StoreConfig) -> Self {
+        let mut store = Store::new(config);
         store.joined(CLIENT, Role::Objects, 9);
         store.joined(NODE, Role::Objects, 0);
         store.joined(SCHEDULER, Role::Scheduler, 0);
@@ -375,6 +390,21 @@ fn an_object_deleted_while_it_is_read_ends_in_missing() {
     assert_eq!(rig.told(NODE), vec![Message::Missing { request: 7 }]);
 }
 
+#[test]
+fn a_get_of_one_that_went_does_not_go_on_with_another_of_its_name() {
+    let mut rig = Rig::new(u64::MAX, false);
+    for part in 0..5 {
+        rig.part(CLIENT, 1, 5, 5 * PART as u64, part * PART as u64, PART);
+    }
+    get(&mut rig, NODE, 7, 5);
+    rig.say(SCHEDULER, Message::Delete { keys: vec![key(5)] });
+    rig.put(5, 20);
+    rig.take();
+    rig.store.backlog(NODE, 0);
+    rig.absorb();
+    assert_eq!(rig.told(NODE), vec![Message::Missing { request: 7 }]);
+}
+
 /// A store whose memory is taken, with an object on disk as file 1.
 fn spilled() -> Rig {
     let mut rig = Rig::new(100, true);
@@ -394,6 +424,8 @@ fn what_does_not_fit_into_memory_goes_to_a_file() {
         .collect();
     let write = |offset, length| StoreOutput::WriteFile {
         file: 1,
+        key: key(2),
+        size: 50,
         offset,
         payload: Bytes(length),
     };
@@ -658,8 +690,16 @@ mod histories {
         /// Whatever is said and however the disk does: the books are sane, memory stays within its limit, and when all
         /// peers have gone and all is deleted nothing is left.
         #[test]
-        fn nothing_is_left_over(deeds in prop::collection::vec(deed(), 1..100), spills in any::<bool>()) {
-            let mut rig = Rig::new(60, spills);
+        fn nothing_is_left_over(
+            deeds in prop::collection::vec(deed(), 1..100),
+            spills in any::<bool>(),
+            writes_through in any::<bool>(),
+            disk_limit in prop::option::of(50u64..100),
+            session_quota in prop::option::of(30u64..100),
+        ) {
+            let writes_through = spills && writes_through;
+            let config = StoreConfig { memory_limit: 60, spills, writes_through, disk_limit, session_quota };
+            let mut rig = Rig::of(config);
             for deed in deeds {
                 match deed {
                     Deed::Put { link, request, byte, size, offset, length } => {
@@ -672,7 +712,10 @@ mod histories {
                     Deed::Disk { fails } => disk(&mut rig, fails),
                 }
                 rig.absorb();
-                prop_assert!(rig.store.status().memory_bytes <= 60);
+                let status = rig.store.status();
+                prop_assert!(status.memory_bytes <= 60);
+                prop_assert!(status.file_bytes <= disk_limit.unwrap_or(u64::MAX));
+                prop_assert!(rig.store.used.values().all(|used| *used <= session_quota.unwrap_or(u64::MAX)));
             }
             disk(&mut rig, false);
             rig.store.left(1);
@@ -680,6 +723,7 @@ mod histories {
             rig.say(SCHEDULER, Message::DeleteSession { session: 9 });
             prop_assert_eq!(rig.store.status(), StoreStatus::default());
             prop_assert_eq!(rig.store.unwritten, 0);
+            prop_assert_eq!(rig.store.used.len(), 0);
         }
     }
 }
@@ -698,14 +742,14 @@ fn a_get_that_comes_before_its_object_waits_for_it() {
     rig.part(CLIENT, 1, 5, 30, 20, 10);
     let parts = vec![data(7, 30, 0, 20), data(7, 30, 20, 10)];
     assert_eq!(rig.told(NODE), parts);
-    assert_eq!(rig.store.next_wakeup(), None);
+    assert_eq!(rig.store.absent.next_wakeup(), None);
 }
 
 #[test]
 fn an_object_that_does_not_come_is_missing_in_the_end() {
     let mut rig = Rig::new(100, false);
     get(&mut rig, NODE, 7, 5);
-    let end = rig.store.next_wakeup().expect("its patience ends");
+    let end = rig.store.absent.next_wakeup().expect("its patience ends");
     rig.store.tick(end - 1);
     rig.absorb();
     assert_eq!(rig.told(NODE), vec![]);
@@ -736,18 +780,18 @@ fn where_its_client_has_long_been_quiet_nobody_waits_long() {
     let key = key(5);
     let get = |request| Message::Get { request, key };
     rig.store.handle(later, NODE, get(7));
-    assert_eq!(rig.store.next_wakeup(), Some(later + 1_000_000));
+    assert_eq!(rig.store.absent.next_wakeup(), Some(later + 1_000_000));
     rig.store.joined(CLIENT, Role::Objects, 9);
     rig.store.tick(later + 1_000_000);
     rig.store.handle(later + 1_000_000, NODE, get(8));
     let end = later + 1_000_000 + absent::PATIENCE_US;
     assert_ne!(
-        rig.store.next_wakeup(),
+        rig.store.absent.next_wakeup(),
         Some(end),
         "it was waited for in vain"
     );
     rig.put(5, 20);
-    assert_eq!(rig.store.next_wakeup(), None);
+    assert_eq!(rig.store.absent.next_wakeup(), None);
 }
 
 #[test]
@@ -777,7 +821,7 @@ fn nobody_waits_for_objects_of_a_session_that_is_over() {
     get(&mut rig, NODE, 7, 5);
     rig.say(SCHEDULER, Message::DeleteSession { session: 9 });
     assert_eq!(rig.told(NODE), vec![Message::Missing { request: 7 }]);
-    assert_eq!(rig.store.next_wakeup(), None);
+    assert_eq!(rig.store.absent.next_wakeup(), None);
 }
 
 #[test]
@@ -786,6 +830,248 @@ fn a_peer_that_left_waits_for_nothing() {
     get(&mut rig, NODE, 7, 5);
     rig.store.left(NODE);
     rig.put(5, 20);
-    assert_eq!(rig.store.next_wakeup(), None);
+    assert_eq!(rig.store.absent.next_wakeup(), None);
     assert_eq!(rig.told(NODE), vec![]);
+}
+
+/// What a put was refused with.
+fn refusal(told: &[Message<Bytes>]) -> (StoreErrorCode, &str) {
+    match told {
+        [Message::StoreError { code, text, .. }] => (*code, text),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn with_quota(session_quota: u64) -> Rig {
+    Rig::of(StoreConfig {
+        memory_limit: 100,
+        spills: true,
+        session_quota: Some(session_quota),
+        ..StoreConfig::default()
+    })
+}
+
+#[test]
+fn an_object_larger_than_the_quota_is_refused_to_its_putter_alone() {
+    let mut rig = with_quota(40);
+    rig.put(1, 30);
+    rig.take();
+    rig.put(2, 41);
+    let told = rig.told(CLIENT);
+    let text = "one client may have 40 bytes there";
+    assert_eq!(refusal(&told), (StoreErrorCode::Quota, text));
+    rig.put(3, 11);
+    let told = rig.told(CLIENT);
+    let text = "one client may have 40 bytes there, and this one has 30";
+    assert_eq!(refusal(&told), (StoreErrorCode::Quota, text));
+    rig.put(4, 10);
+    assert_eq!(rig.told(CLIENT), vec![Message::Stored { request: 4 }]);
+    get(&mut rig, CLIENT, 8, 1);
+    assert_eq!(rig.told(CLIENT), vec![data(8, 30, 0, 30)]);
+}
+
+#[test]
+fn a_quota_is_a_sessions_own() {
+    let mut rig = with_quota(40);
+    rig.put(1, 40);
+    rig.store.joined(8, Role::Objects, 10);
+    rig.take();
+    let key = ObjectKey {
+        session: 10,
+        hash: [1; 16],
+    };
+    let (request, size, offset, payload) = (3, 40, 0, Bytes(40));
+    rig.say(
+        8,
+        Message::Put {
+            request,
+            key,
+            size,
+            offset,
+            payload,
+        },
+    );
+    assert_eq!(rig.told(8), vec![Message::Stored { request: 3 }]);
+}
+
+#[test]
+fn an_object_that_is_there_already_needs_no_quota() {
+    let mut rig = with_quota(40);
+    rig.put(1, 40);
+    rig.put(1, 40);
+    let stored = Message::Stored { request: 1 };
+    assert_eq!(rig.told(CLIENT), vec![stored.clone(), stored]);
+    rig.say(SCHEDULER, Message::Delete { keys: vec![key(1)] });
+    rig.put(2, 40);
+    assert!(rig.told(CLIENT).contains(&Message::Stored { request: 2 }));
+}
+
+#[test]
+fn a_half_done_put_of_one_that_left_counts_no_more() {
+    let mut rig = with_quota(40);
+    rig.part(CLIENT, 1, 1, 40, 0, 20);
+    rig.store.joined(CLIENT, Role::Objects, 9);
+    rig.put(2, 40);
+    assert_eq!(rig.told(CLIENT), vec![Message::Stored { request: 2 }]);
+}
+
+#[test]
+fn what_does_not_fit_on_the_disk_is_refused_and_the_others_stay() {
+    let mut rig = Rig::of(StoreConfig {
+        memory_limit: 100,
+        spills: true,
+        disk_limit: Some(50),
+        ..StoreConfig::default()
+    });
+    rig.put(1, 100);
+    rig.part(CLIENT, 2, 2, 40, 0, 20);
+    rig.take();
+    rig.put(3, 11);
+    let told = rig.told(CLIENT);
+    let text = "40 of 50 bytes on its disk are in use";
+    assert_eq!(refusal(&told), (StoreErrorCode::Full, text));
+    rig.part(CLIENT, 2, 2, 40, 20, 20);
+    rig.done(FileDone::Written { file: 1, bytes: 40 });
+    assert!(rig.told(CLIENT).contains(&Message::Stored { request: 2 }));
+}
+
+#[test]
+fn written_through_an_object_is_stored_once_its_file_is_whole() {
+    let mut rig = Rig::writing_through(100);
+    rig.part(CLIENT, 2, 2, 50, 0, 30);
+    rig.part(CLIENT, 2, 2, 50, 30, 20);
+    rig.done(FileDone::Written { file: 1, bytes: 30 });
+    assert_eq!(rig.told(CLIENT), vec![]);
+    rig.done(FileDone::Written { file: 1, bytes: 20 });
+    assert_eq!(rig.told(CLIENT), vec![Message::Stored { request: 2 }]);
+    get(&mut rig, NODE, 7, 2);
+    let from_memory = vec![data(7, 50, 0, 30), data(7, 50, 30, 20)];
+    assert_eq!(rig.told(NODE), from_memory);
+    let (memory_bytes, file_bytes) = (50, 50);
+    assert_eq!(
+        rig.store.status(),
+        StoreStatus {
+            objects: 1,
+            memory_bytes,
+            file_bytes
+        }
+    );
+    rig.say(SCHEDULER, Message::Delete { keys: vec![key(2)] });
+    assert_eq!(rig.take(), vec![StoreOutput::DeleteFile { file: 1 }]);
+    assert_eq!(rig.store.status(), StoreStatus::default());
+}
+
+#[test]
+fn written_through_an_empty_object_has_a_file_as_well() {
+    let mut rig = Rig::writing_through(0);
+    rig.put(5, 0);
+    assert!(matches!(
+        rig.take()[..],
+        [StoreOutput::WriteFile { size: 0, .. }]
+    ));
+    rig.done(FileDone::Written { file: 1, bytes: 0 });
+    assert_eq!(rig.told(CLIENT), vec![Message::Stored { request: 5 }]);
+}
+
+#[test]
+fn written_through_what_the_disk_does_not_take_is_refused() {
+    let mut rig = Rig::writing_through(100);
+    rig.put(2, 50);
+    rig.take();
+    let error = "No space left on device".into();
+    rig.done(FileDone::Failed { file: 1, error });
+    let told = rig.told(CLIENT);
+    assert_eq!(refusal(&told).0, StoreErrorCode::Full);
+    assert!(refusal(&told).1.contains("No space left"), "{told:?}");
+    assert_eq!(rig.store.status(), StoreStatus::default());
+    assert!(rig.store.used.is_empty());
+}
+
+#[test]
+fn what_an_earlier_store_wrote_is_here_again() {
+    let mut rig = Rig::writing_through(100);
+    rig.store.found(key(1), 60, 7);
+    rig.absorb();
+    get(&mut rig, NODE, 8, 1);
+    let read = StoreOutput::ReadFile {
+        file: 7,
+        offset: 0,
+        length: 60,
+    };
+    assert_eq!(rig.take(), vec![read]);
+    rig.done(FileDone::Read {
+        file: 7,
+        offset: 0,
+        payload: Bytes(60),
+    });
+    assert_eq!(rig.told(NODE), vec![data(8, 60, 0, 60)]);
+    rig.put(2, 10);
+    let new =
+        |output: &StoreOutput<Bytes>| matches!(output, StoreOutput::WriteFile { file: 8, .. });
+    assert!(rig.take().iter().any(new), "no file's number comes again");
+}
+
+#[test]
+fn one_that_is_put_again_though_it_was_found_is_written_once() {
+    let mut rig = Rig::writing_through(100);
+    rig.store.found(key(1), 60, 7);
+    rig.part(CLIENT, 3, 1, 60, 0, 30);
+    rig.part(CLIENT, 3, 1, 60, 30, 30);
+    assert_eq!(
+        rig.take(),
+        vec![StoreOutput::Send {
+            link: CLIENT,
+            message: Message::Stored { request: 3 }
+        }]
+    );
+}
+
+#[test]
+fn of_two_files_of_one_object_one_goes() {
+    let mut rig = Rig::writing_through(100);
+    rig.store.found(key(1), 60, 7);
+    rig.store.found(key(1), 60, 9);
+    rig.absorb();
+    assert_eq!(rig.take(), vec![StoreOutput::DeleteFile { file: 9 }]);
+    assert_eq!(rig.store.status().file_bytes, 60);
+}
+
+/// What the store asks a scheduler, and when, after one came.
+fn asked(rig: &mut Rig, now: u64) -> Vec<Message<Bytes>> {
+    rig.store.tick(now);
+    rig.absorb();
+    rig.told(SCHEDULER)
+}
+
+#[test]
+fn the_scheduler_is_asked_of_the_sessions_that_have_objects() {
+    let mut rig = Rig::new(100, false);
+    rig.put(1, 60);
+    rig.store.found(
+        ObjectKey {
+            session: 4,
+            hash: [1; 16],
+        },
+        20,
+        7,
+    );
+    assert_eq!(asked(&mut rig, 9_999_999), vec![]);
+    let ask = |session| Message::DeleteSession { session };
+    assert_eq!(asked(&mut rig, 10_000_000), vec![ask(4), ask(9)]);
+    assert_eq!(rig.store.next_wakeup(), Some(610_000_000));
+    rig.say(SCHEDULER, ask(4));
+    assert_eq!(asked(&mut rig, 610_000_000), vec![ask(9)]);
+}
+
+#[test]
+fn of_two_schedulers_none_is_asked_for_each_has_its_own_sessions() {
+    let mut rig = Rig::new(100, false);
+    rig.put(1, 60);
+    rig.store.joined(8, Role::Scheduler, 0);
+    assert_eq!(asked(&mut rig, 10_000_000), vec![]);
+    rig.store.left(8);
+    assert_eq!(asked(&mut rig, 20_000_000).len(), 1);
+    rig.store.left(SCHEDULER);
+    assert_eq!(asked(&mut rig, 620_000_000), vec![]);
+    assert_eq!(rig.store.next_wakeup(), None);
 }

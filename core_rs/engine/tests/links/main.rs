@@ -3,5 +3,6 @@
 mod acceptor;
 mod delivery;
 mod handshake;
+mod output;
 mod pair;
 mod single;

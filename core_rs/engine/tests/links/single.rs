@@ -144,6 +144,27 @@ fn a_cancel_of_both_is_split_where_the_waiting_elements_begin() {
 }
 
 #[test]
+fn a_cancel_of_what_has_not_started_is_never_split() {
+    let mut link = exhausted();
+    link.send(submit(100, 10));
+    let whole = Message::CancelUnstarted {
+        request: 1,
+        first: 0,
+        count: 200,
+    };
+    let left = Message::CancelUnstarted {
+        request: 2,
+        first: 90,
+        count: 10,
+    };
+    link.send(whole.clone());
+    link.send(left.clone());
+    assert_eq!(link.poll_transmit(0).unwrap().messages, [left]);
+    link.receive(bare(1));
+    assert_eq!(link.poll_transmit(0).unwrap().messages[1], whole);
+}
+
+#[test]
 fn a_cancel_of_another_sessions_elements_does_not_wait() {
     let mut link = exhausted();
     link.send(submit(100, 10));

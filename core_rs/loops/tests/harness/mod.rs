@@ -84,10 +84,13 @@ impl RunningLoop {
     }
 }
 
-impl Drop for RunningLoop {
-    fn drop(&mut self) {
+impl RunningLoop {
+    pub fn stop(&mut self) {
         let _ = self.shared.tell(Order::Stop);
-        let ended = self.thread.take().expect("it runs").join();
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        let ended = thread.join();
         if !std::thread::panicking() {
             ended
                 .expect("the loop does not panic")
@@ -96,10 +99,19 @@ impl Drop for RunningLoop {
     }
 }
 
+impl Drop for RunningLoop {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
 pub fn store_settings() -> StoreSettings {
     StoreSettings {
         memory_limit: 1 << 30,
         directory: None,
+        writes_through: false,
+        disk_limit: None,
+        session_quota: None,
         acceptor: AcceptorSettings::default(),
         incarnation: random(),
         ticket_key: None,
@@ -154,8 +166,14 @@ pub fn connect(path: &PathBuf) -> OwnedFd {
 }
 
 pub fn object_channel(path: &PathBuf) -> (ObjectChannel, u64) {
-    let hello = hello(Role::Objects);
-    let session = hello.session;
+    object_channel_of(path, random())
+}
+
+pub fn object_channel_of(path: &PathBuf, session: u64) -> (ObjectChannel, u64) {
+    let hello = Hello {
+        session,
+        ..hello(Role::Objects)
+    };
     let mut channel = ObjectChannel::new(hello, random()).unwrap();
     channel.attach(connect(path)).unwrap();
     (channel, session)

@@ -309,6 +309,7 @@ fn segment<D: Draw>(draw: &mut D) -> Segment<Bytes> {
             detail: draw.text(),
         }),
         except: draw.list(Draw::u32),
+        busy_us: draw.u64(),
     }
 }
 
@@ -429,7 +430,6 @@ pub fn sample(kind: u8, draw: &mut impl Draw) -> Message<Bytes> {
         40 => Done {
             session: draw.u64(),
             segment: segment(draw),
-            busy_us: draw.u64(),
         },
         41 => GaveBack {
             ranges: draw.list(range),
@@ -512,6 +512,30 @@ pub fn sample(kind: u8, draw: &mut impl Draw) -> Message<Bytes> {
             request: draw.u32(),
             code: draw.pick(STORE_ERRORS),
             text: draw.text(),
+        },
+        70 => StreamOutput,
+        71 => Listen {
+            session: draw.u64(),
+            on: draw.bool(),
+        },
+        72 => Output {
+            session: draw.u64(),
+            lines: draw.u32(),
+            dropped: draw.u64(),
+            payload: draw.payload(),
+        },
+        80 => CancelUnstarted {
+            request: draw.u32(),
+            first: draw.u64(),
+            count: draw.u64(),
+        },
+        81 => Withdraw {
+            request: draw.u64(),
+            range: range(draw),
+        },
+        82 => Withdrawn {
+            request: draw.u64(),
+            ranges: draw.list(range),
         },
         _ => panic!("no sample of kind {kind}"),
     }

@@ -57,11 +57,11 @@ fn outcomes_that_it_never_saw_are_told_again() {
         payload: Bytes(3),
         failure: None,
         except: vec![],
+        busy_us: 4,
     };
     let done = Message::Done {
         session: SESSION,
         segment,
-        busy_us: 4,
     };
     let gave = Message::GaveBack {
         ranges: vec![Range {

@@ -27,6 +27,10 @@ enum Deed {
         back: u64,
         count: u64,
     },
+    Withdraw {
+        back: u64,
+        count: u64,
+    },
     Reclaim {
         count: u32,
     },
@@ -49,6 +53,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => (0u32..3).prop_map(|slot| Deed::Values { slot }),
         2 => (0u32..3).prop_map(|slot| Deed::Die { slot }),
         3 => (0u64..60, 1u64..30).prop_map(|(back, count)| Deed::Cancel { back, count }),
+        2 => (0u64..60, 1u64..30).prop_map(|(back, count)| Deed::Withdraw { back, count }),
         2 => (0u32..50).prop_map(|count| Deed::Reclaim { count }),
         3 => prop_oneof![0u64..3_000, 3_000u64..40_000, Just(3_000_000)]
             .prop_map(|microseconds| Deed::Pass { microseconds }),
@@ -118,6 +123,25 @@ impl History {
             }
             Deed::Die { .. } => {}
             Deed::Cancel { back, count } => rig.cancel(self.next.saturating_sub(back), count),
+            Deed::Withdraw { back, count } => {
+                let range = Range {
+                    session: SESSION,
+                    first: self.next.saturating_sub(back),
+                    count,
+                };
+                let answers = |rig: &Rig| {
+                    let told = rig.told.iter();
+                    told.filter(|message| matches!(message, Message::Withdrawn { .. }))
+                        .count()
+                };
+                let before = answers(rig);
+                rig.say(Message::Withdraw { request: 5, range });
+                assert_eq!(
+                    answers(rig),
+                    before + 1,
+                    "the lines are looked at in the same turn"
+                );
+            }
             Deed::Reclaim { count } => rig.say(Message::Reclaim { count }),
             Deed::Pass { microseconds } => rig.pass(microseconds),
             Deed::Storage { missing } => storage_answers(rig, missing),

@@ -6,4 +6,6 @@ mod histories;
 mod nonsense;
 mod rig;
 mod storage;
+mod streaming;
 mod watching;
+mod withdrawing;

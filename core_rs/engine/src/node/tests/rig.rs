@@ -88,6 +88,7 @@ pub struct Rig {
     pub starts: Vec<u32>,
     pub kills: Vec<u32>,
     pub exits: Vec<String>,
+    pub listens: Vec<(SessionId, bool)>,
     /// Elements that the node owes an answer for.
     pub owed: BTreeSet<Sequence>,
 }
@@ -122,6 +123,7 @@ impl Rig {
             starts: vec![],
             kills: vec![],
             exits: vec![],
+            listens: vec![],
             owed: BTreeSet::new(),
         };
         rig.node.connected(1, true);
@@ -258,6 +260,7 @@ impl Rig {
             }
             NodeOutput::Look { slot } => self.answer(slot),
             NodeOutput::Interrupt { slot, at } => self.executors[slot as usize].cancel = at,
+            NodeOutput::Listen { session, on } => self.listens.push((session, on)),
             NodeOutput::Flush { slot } => self.executors[slot as usize].flushes += 1,
             NodeOutput::Exit { reason } => self.exits.push(reason),
             NodeOutput::Log { .. } => {}
@@ -283,7 +286,7 @@ impl Rig {
         match &message {
             Message::Done { segment, .. } => answered(segment.first, segment.count.into()),
             Message::Lost { sequence, .. } => answered(*sequence, 1),
-            Message::GaveBack { ranges } => ranges
+            Message::GaveBack { ranges } | Message::Withdrawn { ranges, .. } => ranges
                 .iter()
                 .for_each(|range| answered(range.first, range.count)),
             _ => {}

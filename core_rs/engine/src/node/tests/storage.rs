@@ -249,3 +249,51 @@ fn a_value_that_storage_refuses_fails_its_element() {
     rig.absorb();
     assert_eq!(rig.outcome_of(0), Some(OutcomeKind::Failure));
 }
+
+#[test]
+fn what_needs_a_storage_that_stays_away_fails() {
+    let mut rig = Rig::new(1);
+    rig.assign_this(needing(0, 2, vec![uses(u32::MAX, 5, 30)]));
+    rig.assign(2, 1);
+    rig.pass(59_000_000);
+    assert_eq!(rig.outcome_of(0), None);
+    rig.pass(2_000_000);
+    assert_eq!(rig.outcome_of(0), Some(OutcomeKind::Failure));
+    assert_eq!(rig.outcome_of(1), Some(OutcomeKind::Failure));
+    // One that comes later has its own time.
+    rig.assign_this(needing(3, 1, vec![uses(u32::MAX, 5, 30)]));
+    rig.pass(59_000_000);
+    assert_eq!(rig.outcome_of(3), None);
+    rig.pass(2_000_000);
+    assert_eq!(rig.outcome_of(3), Some(OutcomeKind::Failure));
+    rig.run_dry();
+    assert_eq!(rig.outcome_of(2), Some(OutcomeKind::ValueList));
+}
+
+#[test]
+fn a_large_value_for_a_storage_that_stays_away_is_a_failure() {
+    let mut rig = Rig::new(1);
+    rig.assign(0, 1);
+    rig.begin(0);
+    large(&mut rig, 0, 30);
+    rig.pass(61_000_000);
+    assert_eq!(rig.outcome_of(0), Some(OutcomeKind::Failure));
+}
+
+#[test]
+fn a_storage_that_is_there_may_take_its_time() {
+    let mut rig = Rig::new(1);
+    rig.assign_this(needing(0, 1, vec![uses(u32::MAX, 5, 30)]));
+    rig.pass(59_000_000);
+    rig.node.store_connected(rig.now, true);
+    rig.pass(600_000_000);
+    assert_eq!(rig.outcome_of(0), None);
+    rig.node.store_connected(rig.now, false);
+    rig.pass(59_000_000);
+    assert_eq!(rig.outcome_of(0), None);
+    let (request, _) = gets(&mut rig)[0];
+    data(&mut rig, request, 30, 0, 30);
+    rig.run_dry();
+    assert_eq!(rig.outcome_of(0), Some(OutcomeKind::ValueList));
+    assert_eq!(rig.node.storage_away.due, None);
+}

@@ -1,7 +1,7 @@
 //! Taking work in, placing it, handing outcomes out.
 
 use super::rig::*;
-use crate::wire::{FailureCode, Message, Options, OutcomeKind};
+use crate::wire::{FailureCode, Message, Options, OutcomeKind, Segment};
 
 #[test]
 fn a_task_goes_to_a_node_and_its_value_to_the_client() {
@@ -15,7 +15,11 @@ fn a_task_goes_to_a_node_and_its_value_to_the_client() {
     );
     assert!(matches!(&told[1], Message::Assign(assign) if assign.first == 0 && assign.count == 1));
     rig.done(10, 0, 1, 5);
-    assert_eq!(rig.results(CLIENT), [values(0, 1)]);
+    let value = Segment {
+        busy_us: 5,
+        ..values(0, 1)
+    };
+    assert_eq!(rig.results(CLIENT), [value]);
     assert!(matches!(&rig.told(10)[..], [Message::DropBlocks { blocks, .. }] if blocks == &[0]));
     assert_eq!(
         rig.scheduler

@@ -146,7 +146,6 @@ fn a_nodes_verdict_tells_the_attempts_before_it() {
         Message::Done {
             session: SESSION,
             segment,
-            busy_us: 0,
         },
     );
     let failure = &rig.failures(CLIENT)[0].1;
@@ -197,12 +196,10 @@ fn what_cannot_be_ends_its_link() {
         Message::Done {
             session: SESSION,
             segment: values(u64::MAX, 2),
-            busy_us: 0,
         },
         Message::Done {
             session: SESSION,
             segment: values(0, 0),
-            busy_us: 0,
         },
         Message::GaveBack {
             ranges: vec![range(u64::MAX, 2)],

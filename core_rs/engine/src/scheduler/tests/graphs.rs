@@ -208,3 +208,20 @@ fn an_element_cannot_need_one_that_comes_later() {
     rig.say(CLIENT, needing(0, 2, &[(0, 1)], &[]));
     assert!(!rig.ended.is_empty());
 }
+
+#[test]
+fn what_became_unneeded_is_ended_and_not_told() {
+    let mut rig = rig();
+    rig.say(CLIENT, needing(0, 1, &[], &[1]));
+    rig.say(CLIENT, needing(1, 1, &[(0, 0)], &[1]));
+    rig.say(CLIENT, needing(2, 1, &[(0, 1)], &[]));
+    assert_eq!(rig.assigned(10), [(0, 1)]);
+    // Another node has the second one from an earlier life of the scheduler.
+    rig.join_node(11, 1, &[], 11, 3);
+    rig.hold(11, &[(1, 1)]);
+    rig.done(11, 1, 1, 5);
+    assert_eq!(told(&mut rig).cancelled, [0]);
+    rig.end(10, 0, OutcomeKind::Cancelled);
+    // Its client would say it again to a scheduler that lost the second one's value.
+    assert_eq!(rig.outcomes(CLIENT), []);
+}

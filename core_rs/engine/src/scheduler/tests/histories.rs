@@ -9,7 +9,7 @@ use super::rig::*;
 use crate::ranges::RangeSet;
 use crate::scheduler::SchedulerConfig;
 use crate::wire::{
-    Failure, FailureCode, LossCause, Message, Options, OutcomeKind, Segment, Sequence,
+    Failure, FailureCode, LossCause, Message, Options, OutcomeKind, Range, Segment, Sequence,
 };
 
 const NODES: u64 = 4;
@@ -97,6 +97,7 @@ struct Peer {
     knows: bool,
     draining: bool,
     asked: Option<u32>,
+    withdraws: Vec<(u64, Range)>,
     capabilities: Vec<(&'static str, i64)>,
 }
 
@@ -223,13 +224,16 @@ impl World {
         for sequence in first..end {
             self.elements[sequence as usize].cancelled = true;
         }
-        self.rig.say(
-            self.client,
-            Message::Cancel {
+        let count = u64::from(count);
+        let message = match count % 2 {
+            0 => Message::Cancel { first, count },
+            _ => Message::CancelUnstarted {
+                request: 1,
                 first,
-                count: u64::from(count),
+                count,
             },
-        );
+        };
+        self.rig.say(self.client, message);
     }
 
     /// What is at a node, `count` of it at most from a place that `at` picks; within a block.
@@ -396,6 +400,15 @@ impl World {
 
     /// Peers take what they were told.
     fn hear(&mut self) {
+        let mut answers = 0;
+        while self.hear_one_answer() {
+            answers += 1;
+            assert!(answers < 1_000, "asked for ever");
+        }
+    }
+
+    /// Whether somebody had an answer to give.
+    fn hear_one_answer(&mut self) -> bool {
         assert_eq!(self.rig.ended, [], "nobody broke the rules");
         for segment in self.rig.results(self.client) {
             self.outcome(segment);
@@ -407,6 +420,19 @@ impl World {
         }
         for link in 10..10 + NODES {
             let peer = self.peers.get_mut(&link).unwrap();
+            if let Some((request, wanted)) = peer.withdraws.pop() {
+                // Every third element has not started.
+                let end = wanted.first + wanted.count;
+                let inside: Vec<_> = peer.here.overlap(wanted.first, end).collect();
+                let unstarted = inside.into_iter().flat_map(|(start, end)| start..end);
+                let unstarted: Vec<_> = unstarted.filter(|at| at % 3 == 0).collect();
+                for &at in &unstarted {
+                    peer.here.remove(at, at + 1);
+                }
+                let ranges = unstarted.iter().map(|&at| range(at, 1)).collect();
+                self.rig.say(link, Message::Withdrawn { request, ranges });
+                return true;
+            }
             if let Some(count) = peer.asked.take() {
                 let taken = peer.here.take_last(u64::from(count.min(5)));
                 let ranges: Vec<_> = taken
@@ -414,9 +440,10 @@ impl World {
                     .map(|&(start, end)| (start, end - start))
                     .collect();
                 self.rig.give_back(link, &ranges);
-                return self.hear();
+                return true;
             }
         }
+        false
     }
 
     fn outcome(&mut self, segment: Segment<Bytes>) {
@@ -491,6 +518,7 @@ impl World {
             Message::CancelElements { range } => {
                 peer.cancels.insert(range.first, range.first + range.count)
             }
+            Message::Withdraw { request, range } => peer.withdraws.push((request, range)),
             Message::Reclaim { count } => peer.asked = Some(count),
             _ => {}
         }
@@ -565,7 +593,6 @@ fn failure(first: Sequence) -> Message<Bytes> {
     Message::Done {
         session: SESSION,
         segment,
-        busy_us: 0,
     }
 }
 

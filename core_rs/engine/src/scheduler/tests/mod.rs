@@ -13,3 +13,5 @@ mod placing;
 mod pressing;
 mod rig;
 mod stealing;
+mod streaming;
+mod withdrawing;

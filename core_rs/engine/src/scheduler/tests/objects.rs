@@ -154,7 +154,6 @@ fn a_large_value_is_its_clients_until_it_lets_go() {
         Message::Done {
             session: SESSION,
             segment,
-            busy_us: 1,
         },
     );
     assert!(rig.stored.is_empty());
@@ -222,9 +221,21 @@ fn a_large_value_that_came_after_the_cancel_is_deleted() {
         Message::Done {
             session: SESSION,
             segment,
-            busy_us: 1,
         },
     );
     linger(&mut rig);
     assert_eq!(rig.stored, [deleted(3)]);
+}
+
+#[test]
+fn objects_of_a_session_that_nobody_knows_go_unless_its_client_comes() {
+    let mut rig = Rig::new();
+    for session in [SESSION, 70, 71] {
+        let asked = Message::DeleteSession { session };
+        rig.scheduler.store(rig.now, asked);
+    }
+    rig.pass(59_000_000);
+    rig.client(30, 71);
+    rig.pass(2_000_000);
+    assert_eq!(rig.stored, [Message::DeleteSession { session: 70 }]);
 }

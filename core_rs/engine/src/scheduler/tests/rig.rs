@@ -268,7 +268,6 @@ impl Rig {
             Message::Done {
                 session: SESSION,
                 segment,
-                busy_us: 0,
             },
         );
     }
@@ -404,13 +403,17 @@ pub fn values(first: Sequence, count: u32) -> Segment<Bytes> {
         payload: Bytes(b"value".to_vec()),
         failure: None,
         except: Vec::new(),
+        busy_us: 0,
     }
 }
 
 pub fn done(first: Sequence, count: u32, busy_us: u64) -> Message<Bytes> {
+    let segment = Segment {
+        busy_us,
+        ..values(first, count)
+    };
     Message::Done {
         session: SESSION,
-        segment: values(first, count),
-        busy_us,
+        segment,
     }
 }

@@ -1,7 +1,7 @@
 //! Taking back what waits while slots are idle.
 
 use super::rig::*;
-use crate::wire::Message;
+use crate::wire::{Message, Options};
 
 fn reclaims(rig: &mut Rig, link: u64) -> Vec<u32> {
     let told = rig.told(link).into_iter();
@@ -85,4 +85,39 @@ fn work_worth_less_than_the_move_stays_where_it_is_until_it_is_late() {
     assert!(wakeup > rig.now);
     rig.pass(wakeup - rig.now);
     assert_eq!(reclaims(&mut rig, 10).len(), 1);
+}
+
+#[test]
+fn what_no_idle_node_may_run_is_not_taken_back_again_and_again() {
+    let mut rig = Rig::new();
+    // Plain tasks run on nodes with a gpu, a task that needs one waits behind them, and a plain node idles.
+    rig.node_with(10, 1, &[("gpu", -1)], 11);
+    rig.node_with(12, 1, &[("gpu", -1)], 11);
+    rig.submit(0, 2);
+    let gpu = Options {
+        capabilities: vec![("gpu".into(), -1)],
+        ..Options::default()
+    };
+    rig.submit_with(2, 1, gpu);
+    rig.node(11, 1);
+    let mut asked = 0;
+    for _ in 0..1_000 {
+        rig.pass(1_000);
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for link in [10, 12] {
+                let told = rig.told(link);
+                let reclaims =
+                    |message: &Message<Bytes>| matches!(message, Message::Reclaim { .. });
+                if told.iter().any(reclaims) {
+                    moved = true;
+                    asked += 1;
+                    assert!(asked < 100, "asked {asked} times");
+                    rig.give_back(link, &[(2, 1)]);
+                }
+            }
+        }
+    }
+    assert!(asked >= 1);
 }
