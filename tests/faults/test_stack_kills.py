@@ -49,13 +49,12 @@ Load = Callable[[Client], None]
 
 
 def map_of(count: int, seconds: float) -> Load:
-    """Elements that take so long each; of some, the arguments go by way of object storage."""
+    """Elements that take so long each; some go to and from the workers by way of object storage."""
 
     def run(client: Client) -> None:
-        sizes = [100_000 if i % 1000 == 500 else 8 for i in range(count)]
-        elements = ((i, seconds, i.to_bytes(8, "little") * (size // 8)) for i, size in enumerate(sizes))
-        futures = client.map(work.sleep_and_measure, elements)
-        assert futures.results(LOAD_SECONDS) == list(enumerate(sizes))
+        values = [i.to_bytes(8, "little") * (12_500 if i % 1000 == 500 else 1) for i in range(count)]
+        futures = client.map(work.sleep_and_give_back, ((seconds, value) for value in values))
+        assert futures.results(LOAD_SECONDS) == values
         completed = list(futures.as_completed())
         assert futures.done_count == len(completed) == len(set(map(id, completed))) == count
 

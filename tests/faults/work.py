@@ -132,10 +132,10 @@ def never_returns_to_the_interpreter() -> int:
     return sum(itertools.repeat(0))
 
 
-def sleep_and_measure(call: tuple[int, float, bytes]) -> tuple[int, int]:
-    i, seconds, data = call
+def sleep_and_give_back(call: tuple[float, bytes]) -> bytes:
+    seconds, data = call
     time.sleep(seconds)
-    return i, len(data)
+    return data
 
 
 def sleep_and_add(seconds: float, *values: int) -> int:

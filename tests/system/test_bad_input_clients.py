@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 
 import pytest
-from rows import Later, Rows, check
+from rows import Rows, check
 from scaler import Client, ObjectReference, SchedulerClusterCombo
 from scaler.errors import ClientForkedError, ClientQuitException, MissingObjects
 from working import PATIENCE, proven
@@ -55,7 +55,10 @@ ROWS: Rows = {
         HERE + "test_client_in_a_forked_child",
         "tests/unit/test_client_submit.py::test_use_after_fork_is_a_clear_error_and_the_parent_goes_on",
     ],
-    "an object larger than the quota": [Later("comes with the storage that has quotas")],
+    "an object larger than the quota": [
+        "tests/system/test_storage_limits.py::test_an_object_larger_than_the_quota_is_told_to_its_putter_alone",
+        "tests/system/test_storage_limits.py::test_arguments_and_results_larger_than_the_quota_fail_their_tasks_alone",
+    ],
 }
 
 

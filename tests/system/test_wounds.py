@@ -76,7 +76,8 @@ ROWS: Rows = {
     ],
     "20 a full disk or store hangs": [
         "tests/unit/test_client_objects.py::test_task_whose_arguments_storage_does_not_take_fails",
-        Later("quota and full disk come with the storage that writes to disk"),
+        "tests/system/test_storage_limits.py::test_what_the_disk_limit_has_no_room_for_is_refused",
+        "tests/system/test_storage_limits.py::test_a_full_disk_is_told_to_whoever_puts_and_everyone_else_goes_on",
     ],
     "21 version skew crashes": [
         "tests/system/test_bad_input_peers.py::test_client_of_another_major_protocol",
