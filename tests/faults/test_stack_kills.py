@@ -37,7 +37,7 @@ PARTS = {
 SUPERVISED = ("scheduler", "storage", "manager")
 MIB = 1 << 20
 # Heaps are not given back to the last byte: the client had 100,000 results, in pieces of all sizes.
-SLACK_BYTES = {"client": 64 * MIB}
+SLACK_BYTES = {"client": 96 * MIB}
 USUAL_SLACK_BYTES = 16 * MIB
 # Some links are made when they are first needed.
 SLACK_DESCRIPTORS = 2
