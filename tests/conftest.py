@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from commands import PATIENCE, Command, Run
 from scaler.process import Part, path_for_parts, start_part
 from scaler.transport.runtime import runtime_folder
 
@@ -187,3 +189,38 @@ def client(cluster: SchedulerClusterCombo) -> Iterator[Client]:
 
     with Client(cluster.get_address()) as client:
         yield client
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """For commands: a folder that is all they know of."""
+    for name in [name for name in os.environ if name.startswith("SCALER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SCALER_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("SCALER_RUNTIME_DIR", str(tmp_path / "run"))
+    # A stack keeps its objects there.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    return tmp_path
+
+
+@pytest.fixture
+def run(home: Path) -> Iterator[Run]:
+    """Runs commands, and ends them with the test."""
+    commands: list[Command] = []
+
+    def start(module: str, *arguments: str, **environment: str) -> Command:
+        commands.append(Command(module, *arguments, **environment))
+        return commands[-1]
+
+    yield start
+    for command in reversed(commands):
+        if command.process.poll() is None:
+            command.process.terminate()
+            try:
+                command.process.communicate(timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                command.process.kill()
+                command.process.communicate()
+        assert command.process.stdout is not None
+        command.process.stdout.close()

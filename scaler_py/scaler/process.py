@@ -62,7 +62,9 @@ class Part:
 
     def wait_for_end(self) -> int:
         """Waits as long as it lives. Its exit status."""
-        return self._process.wait()
+        status = self._process.wait()
+        self.let_go()
+        return status
 
     def ends_within(self, seconds: float) -> bool:
         """Waits no longer for its end than that. Whether it has ended."""
@@ -84,7 +86,7 @@ class Part:
         """Waits for its end; kills it after `timeout` seconds."""
         if not _ends_within(self._process, timeout):
             self._process.kill()
-        return self._process.wait()
+        return self.wait_for_end()
 
     def _forget(self) -> None:
         if self._lifeline >= 0:

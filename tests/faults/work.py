@@ -130,3 +130,14 @@ def log_and_pass(call: tuple[str, int, Gate | None, bool]) -> int:
 
 def never_returns_to_the_interpreter() -> int:
     return sum(itertools.repeat(0))
+
+
+def sleep_and_give_back(call: tuple[float, bytes]) -> bytes:
+    seconds, data = call
+    time.sleep(seconds)
+    return data
+
+
+def sleep_and_add(seconds: float, *values: int) -> int:
+    time.sleep(seconds)
+    return sum(values)

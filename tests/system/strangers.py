@@ -59,8 +59,9 @@ def _exactly(peer: socket.socket, count: int) -> bytes:
 
 def connect_to_path(path: str) -> socket.socket:
     peer = socket.socket(socket.AF_UNIX)
-    peer.settimeout(PATIENCE)
+    # With a time-out it would not wait for a place among those that are to be accepted, but fail (EAGAIN).
     peer.connect(path)
+    peer.settimeout(PATIENCE)
     return peer
 
 

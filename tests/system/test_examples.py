@@ -18,6 +18,7 @@ SAYS = {
     "shared_object.py": ["{'a': 7693, 'e': 7693, 'i': 7692, 'o': 7692, 'u': 7692}"],
     "asyncio_client.py": ["one: 49", "ten: [0, 1, 4, 9, 16, 25, 36, 49, 64, 81]"],
     "nested.py": ["fib(10) = 55", "sorted: True"],
+    "graph.py": ["left half: 1.000000, all: 2.000000", "by futures: 2.000000"],
     "executor.py": ["threads: 78498", "processes: 78498", "cluster: 78498", "asyncio: 78498"],
     "asyncio_gather.py": ["all: 55 words", "failed: ValueError: no such page: ", "cancelled: True"],
     "disconnect.py": ["first: 4", "a disconnected client says: ", "second: 2"],

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from fake_agent import FakeAgent
+from gates import Gate
 from scaler.node.output import Lines
 
 
@@ -46,6 +47,17 @@ def test_stop_ends_it_in_peace(agent: FakeAgent) -> None:
 def test_the_agents_end_ends_it(agent: FakeAgent) -> None:
     agent.socket.shutdown(2)
     assert agent.wait() == 0
+
+
+def test_the_agents_end_under_a_task_ends_it_in_peace(agent: FakeAgent, tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    agent.function(Gate.hold)
+    agent.calls(gate.names)
+    gate.wait()
+    agent.socket.shutdown(2)
+    gate.release()
+    assert agent.wait() == 0
+    assert agent.output() == (b"", b"")
 
 
 def test_it_leads_a_session_of_its_own(agent: FakeAgent) -> None:

@@ -27,6 +27,13 @@ def test_a_storage_listens_and_ends(start: Starter) -> None:
     assert not os.path.exists(address.removeprefix("ipc://"))
 
 
+def test_a_part_that_was_killed_takes_no_descriptor_of_ours(start: Starter) -> None:
+    """It may be started again for as long as we live."""
+    before = set(os.listdir("/proc/self/fd"))
+    start.kill(start.part("scaler.storage", {"address": start.path("objects")}))
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_scheduler_has_its_storage_beside_it(start: Starter) -> None:
     part = start.scheduler()
     assert part.told["object_storage"] == start.path() + ".objects"

@@ -147,7 +147,6 @@ impl Waiting {
 
 /// What happened to the link.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // one at a time, each moved once
 pub enum DialedEvent {
     Link(DialerEvent<Bytes>),
     /// The socket is closed.

@@ -75,10 +75,13 @@ class Executor:
         self.housekeeping.after_chunk()
 
     def _flush_when_asked(self) -> None:
-        while self.port.wait_flush():
-            if self.streaming.sessions:
-                self.streaming.send_gathered()
-            self.outbox.flush()
+        try:
+            while self.port.wait_flush():
+                if self.streaming.sessions:
+                    self.streaming.send_gathered()
+                self.outbox.flush()
+        except ConnectionError:
+            return  # as in `main`
 
 
 def main(arguments: list[str]) -> int:
@@ -106,7 +109,11 @@ def main(arguments: list[str]) -> int:
     port.ready()
     # What is here now lives as long as the process: no collection need look at it again.
     gc.freeze()
-    executor.serve()
+    try:
+        executor.serve()
+    except ConnectionError:
+        # The agent went while a task ran: nobody is left to hear of it. (What a task raises is its outcome.)
+        return 0
     flush_standard_streams()
     return 0
 
