@@ -25,6 +25,8 @@ impl<P: Payload> Node<P> {
         if !self.takes_work() || !self.reclaims.is_empty() {
             return;
         }
+        // Whoever is idle has a slot then.
+        let plain = self.slots.len() == self.config.slots as usize && !self.nests();
         for helpings in 0..2 {
             for slot in 0..self.slots.len() as u32 {
                 let Some(next) = self.queue.first() else {
@@ -32,6 +34,7 @@ impl<P: Payload> Node<P> {
                 };
                 let depth = next.work.depth;
                 let open = match helpings {
+                    _ if plain => true,
                     0 => self.openings(depth) > 0,
                     _ => self.may_follow(depth),
                 };
