@@ -20,6 +20,8 @@ pub(super) struct Session<P> {
     pub connected: bool,
     /// Of its tasks; 0 outside of tasks. Those inside are never held back: their parents wait for them.
     pub depth: u16,
+    /// All elements below it were submitted.
+    pub seen: Sequence,
     /// By first element.
     pub arrays: BTreeMap<Sequence, ArrayIndex>,
     pub functions: BTreeMap<FunctionId, FunctionIndex>,
@@ -56,6 +58,7 @@ impl<P: Payload> Session<P> {
             link,
             connected: true,
             depth: 0,
+            seen: 0,
             arrays: BTreeMap::new(),
             functions: BTreeMap::new(),
             held: BTreeSet::new(),
