@@ -44,7 +44,9 @@ def tree(nodes: int) -> tuple[Graph, Any]:
         depth += 1
         pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
         above = [("sum", depth, i) for i in range(len(pairs))]
-        graph |= {key: (add, *pair) if len(pair) == 2 else (leaf, *pair) for key, pair in zip(above, pairs, strict=True)}
+        graph |= {
+            key: (add, *pair) if len(pair) == 2 else (leaf, *pair) for key, pair in zip(above, pairs, strict=True)
+        }
         level = above
     return graph, level[0]
 

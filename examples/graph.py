@@ -1,5 +1,6 @@
 """A graph of tasks: what each needs goes from worker to worker, and only what is asked for comes back."""
 
+import itertools
 import math
 
 from scaler import Client
@@ -26,7 +27,7 @@ def main() -> None:
         print(f"left half: {values['left']:.6f}, all: {values['all']:.6f}")
 
         # The same with futures: each is an argument before it has a value.
-        parts = [client.submit(integral, low, high, 20_000) for low, high in zip(edges, edges[1:], strict=False)]
+        parts = [client.submit(integral, low, high, 20_000) for low, high in itertools.pairwise(edges)]
         whole = client.submit(total, *parts)
         print(f"by futures: {whole.result():.6f}")
 

@@ -176,10 +176,11 @@ def test_flood_of_more_than_the_usual_number_of_descriptors(descriptors: int) ->
                 each.leave()
 
 
+SUBMIT_WITHOUT_OPTIONS = [12, b"f" * 16, 0, "options", [], [], [], None]
 # What a member says after its welcome, by link and epoch; and what it hears of it.
 NONSENSE: dict[str, tuple[Callable[[int, int], bytes], str]] = {
     "unknown message": (lambda link, epoch: frame(link, epoch, 1, [[200, "what"]]), "200 is no kind of message"),
-    "wrong type": (lambda link, epoch: frame(link, epoch, 1, [[12, b"f" * 16, 0, "options", [], [], [], None]]), "options"),
+    "wrong type": (lambda link, epoch: frame(link, epoch, 1, [SUBMIT_WITHOUT_OPTIONS]), "options"),
     "results": (lambda link, epoch: frame(link, epoch, 1, [[20, []]]), "not"),
     "no messages": (lambda link, epoch: frame(link, epoch, 1, None), "expected an array"),
     "payload that is not there": (lambda link, epoch: frame(link, epoch, 1, [[10, b"f" * 16, 1000]]), "1000 bytes"),

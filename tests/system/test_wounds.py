@@ -17,7 +17,6 @@ import psutil
 import pytest
 from rows import Later, Rows, check
 from scaler import Client, _core
-from scaler.errors import ProcessorDiedError
 from scaler.process import Part
 from strangers import connect_to_path, hello, random_number, receive
 from working import PATIENCE, works
@@ -180,11 +179,6 @@ def test_wound_14_a_pending_task_says_why(start: Starter) -> None:
         assert node.alive
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the scheduler takes what it has not seen for done: `explain` in engine/src/scheduler/explain.rs",
-)
 def test_wound_14_a_task_that_waits_for_its_turn_to_be_sent_says_so(start: Starter) -> None:
     """The question passes it: that takes no credit, and the scheduler stands still until it is there."""
     scheduler = start.scheduler()
@@ -280,11 +274,6 @@ def test_wound_19_large_arguments_and_results_do_not_go_through_the_scheduler(st
         assert highest_memory(scheduler) - before < 16 * MIB
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=ProcessorDiedError,
-    reason="an agent cuts off an executor that has more than 64 MiB to read: MOST_UNSENT in loops/src/connections.rs",
-)
 def test_wound_19_an_argument_may_be_larger_than_what_may_wait_for_a_reader(client: Client) -> None:
     assert client.submit(len, bytes(200 * MIB)).result(PATIENCE) == 200 * MIB
 

@@ -68,6 +68,8 @@ struct Connection<O> {
     dirty: bool,
     /// Watched for room to write.
     blocked: bool,
+    /// It may leave as much unread as there is: this end decides what it is sent, and shares the bytes.
+    patient: bool,
 }
 
 /// `O`: whose connection it is.
@@ -122,9 +124,17 @@ impl<O: Copy> Connections<O> {
             deaf: false,
             dirty: false,
             blocked: false,
+            patient: false,
         });
         self.ready.push(key);
         Ok(key)
+    }
+
+    /// For an executor: an object that its tasks need may be larger than what others leave unread.
+    pub fn bear_with(&mut self, key: Key) {
+        if let Some(connection) = self.all.get_mut(key.index()).filter(|it| it.key == key) {
+            connection.patient = true;
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -297,7 +307,7 @@ impl<O: Copy> Connections<O> {
         let Ok(done) = connection.output.write(connection.socket.as_fd()) else {
             return false;
         };
-        if connection.output.unsent() > MOST_UNSENT {
+        if connection.output.unsent() > MOST_UNSENT && !connection.patient {
             return false;
         }
         if done == connection.blocked {

@@ -357,6 +357,7 @@ impl Running {
         let key = self
             .connections
             .open(registry, socket, Owner::Executor(slot))?;
+        self.connections.bear_with(key);
         let added = node.executors.add(registry, slot, child, key, line);
         if added.is_err() {
             self.connections.close(registry, key);

@@ -263,8 +263,8 @@ impl Client {
                 self.puts.clear();
                 let keys: Vec<_> = self.kept.keys().copied().collect();
                 keys.into_iter().for_each(|key| self.put(context, key));
-                let gets = std::mem::take(&mut self.gets);
-                gets.into_values()
+                let gets = std::mem::take(&mut self.gets).into_values();
+                gets.filter(|fetch| fetch.wanted)
                     .for_each(|fetch| self.fetch(fetch.key, fetch.sequence));
             }
             DialerEvent::Message(message) => self.store_says(context, message),

@@ -45,6 +45,8 @@ impl<P: Payload> Scheduler<P> {
     pub(super) fn submit(&mut self, owner: SessionIndex, submit: Submit<P>) -> Result<(), String> {
         check::submit(&submit)?;
         let end = submit.first + submit.count();
+        let session = &mut self.sessions[owner as usize];
+        session.seen = session.seen.max(end);
         if self.arrays_in(owner, submit.first, end).is_empty() {
             self.accept(owner, submit);
         } else {

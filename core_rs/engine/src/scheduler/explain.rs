@@ -21,7 +21,10 @@ impl<P: Payload> Scheduler<P> {
     pub(super) fn explain(&self, owner: SessionIndex, sequence: Sequence) -> String {
         let end = sequence.saturating_add(1);
         let Some(&index) = self.arrays_in(owner, sequence, end).first() else {
-            return "it is done, or was never submitted".into();
+            return match sequence < self.sessions[owner as usize].seen {
+                true => "it is done, or was never submitted".into(),
+                false => "it has not reached the scheduler: it is sent when what was submitted before it has been taken in".into(),
+            };
         };
         let array = &self.arrays[index];
         let offset = (sequence - array.first) as u32;

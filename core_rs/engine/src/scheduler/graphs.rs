@@ -41,7 +41,7 @@ pub(super) struct Consequences {
 }
 
 impl<P> Array<P> {
-    fn is_blocked(&self, offset: u32) -> bool {
+    pub fn is_blocked(&self, offset: u32) -> bool {
         let extras = self.extras.as_deref();
         extras.is_some_and(|extras| extras.blocked.contains_key(&offset))
     }

@@ -35,7 +35,10 @@ impl<P: Payload> Scheduler<P> {
     fn state(&self, owner: SessionIndex, sequence: Sequence) -> &'static str {
         let end = sequence.saturating_add(1);
         let Some(&index) = self.arrays_in(owner, sequence, end).first() else {
-            return "done";
+            return match sequence < self.sessions[owner as usize].seen {
+                true => "done",
+                false => "queued",
+            };
         };
         let array = &self.arrays[index];
         let offset = (sequence - array.first) as u32;
@@ -48,7 +51,7 @@ impl<P: Payload> Scheduler<P> {
                     false => "assigned",
                 }
             }
-            None if array.pending.contains(offset.into()) => "queued",
+            None if array.pending.contains(offset.into()) || array.is_blocked(offset) => "queued",
             None => "done",
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct Session<P> {
     pub depth: u16,
     /// The task that it is of, and the node that runs that.
     pub within: Option<(LinkId, (SessionId, Sequence))>,
+    /// All elements below it were submitted.
+    pub seen: Sequence,
     /// By first element.
     pub arrays: BTreeMap<Sequence, ArrayIndex>,
     pub functions: BTreeMap<FunctionId, FunctionIndex>,
@@ -59,6 +61,7 @@ impl<P: Payload> Session<P> {
             connected: true,
             depth: 0,
             within: None,
+            seen: 0,
             arrays: BTreeMap::new(),
             functions: BTreeMap::new(),
             held: BTreeSet::new(),
