@@ -82,6 +82,8 @@ def said(option: Option) -> tuple[str, str, str]:
     """What the file, the environment and the command line say. Each is a text: a file's number may be one."""
     if option.kind == "flag":
         return "false", "true", "true"
+    if option.name == "write_through":
+        return "auto", "off", "on"  # under `scaler FILE` auto is on
     if option.choices:
         return option.choices[0], option.choices[1], option.choices[-1]
     return SAID.get(option.name, ("7", "8", "9"))
