@@ -77,8 +77,9 @@ def descend(levels):
 
 
 @pytest.mark.timeout(400)
-def test_a_chain_of_200_waits_ends_with_the_right_result(one_slot):
-    assert one_slot.submit(descend, 200).result(350) == 200
+@pytest.mark.parametrize("levels", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_a_chain_of_waits_ends_with_the_right_result(one_slot, levels):
+    assert one_slot.submit(descend, levels).result(350) == levels
 
 
 def with_a_child(number):

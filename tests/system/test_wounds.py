@@ -97,7 +97,10 @@ ROWS: Rows = {
         "tests/system/test_bad_input.py::test_task_that_calls_sys_exit",
         "tests/system/test_bad_input.py::test_task_whose_process_ends",
     ],
-    "24 nested tasks deadlock or breed hundreds of workers": [Later("comes with nested tasks")],
+    "24 nested tasks deadlock or breed hundreds of workers": [
+        "tests/system/test_nested.py::test_fib_of_12_ends_with_one_slot",
+        "tests/system/test_nested.py::test_a_thousand_roots_have_no_more_executors_than_slots_and_waiting_ones",
+    ],
     "25 insecure by default": [
         "tests/system/test_transport.py::test_server_without_its_handler_lets_nobody_in",
         "tests/system/test_transport.py::test_peer_without_a_key_is_told_what_to_set",
