@@ -397,6 +397,9 @@ impl Drill {
 
 /// No objects: there is no storage in a drill. And what never ends ends by its time-out here, or is cancelled.
 fn simplify(array: &mut ArrayPlan, elements: &mut [crate::workload::Element]) {
+    // What it would take comes from the scheduler, which is not here.
+    array.needs.clear();
+    array.uses.clear();
     array.shared = None;
     array
         .blocks
@@ -406,6 +409,7 @@ fn simplify(array: &mut ArrayPlan, elements: &mut [crate::workload::Element]) {
     for element in &mut elements[array.first as usize..(array.first + array.count()) as usize] {
         element.argument = 20;
         element.value = 20;
+        element.nested = 0;
         if matches!(element.behaviour, Behaviour::Kills { .. }) && array.count() > 100 {
             element.behaviour = Behaviour::Value;
         }
