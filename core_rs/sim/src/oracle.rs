@@ -72,6 +72,8 @@ struct Truth {
     silent: bool,
     submitted: bool,
     cancel_asked: bool,
+    /// Its client had submitted it when it cleared.
+    clear_asked: bool,
     runs: Vec<Run>,
     /// Nodes, a bit each, that were told to run it by the scheduler that lives, in the epoch that lasts.
     ordered: u32,
@@ -143,6 +145,7 @@ impl Oracle {
             silent: false,
             submitted: false,
             cancel_asked: false,
+            clear_asked: false,
             runs: Vec::new(),
             ordered: 0,
             blames: 0,
@@ -250,7 +253,10 @@ impl Oracle {
             .filter(|(at, _)| (first..end).contains(&(*at as u64)));
         asked
             .filter(|(_, truth)| truth.submitted)
-            .for_each(|(_, truth)| truth.cancel_asked = true);
+            .for_each(|(_, truth)| {
+                truth.cancel_asked = true;
+                truth.clear_asked |= count == u64::MAX;
+            });
     }
 
     pub fn session_over(&mut self, client: usize) {
@@ -532,8 +538,11 @@ impl Oracle {
             .iter_mut()
             .enumerate()
             .filter(|(at, _)| (first..end).contains(&(*at as u64)));
+        // A clear is of what was submitted before it, whatever was asked since.
+        let clears = matches!(message, Message::Clear);
+        let asked = |truth: &Truth| truth.cancel_asked && (truth.clear_asked || !clears);
         elements
-            .filter(|(_, truth)| truth.cancel_asked && truth.seen == Seen::Nothing)
+            .filter(|(_, truth)| asked(truth) && truth.seen == Seen::Nothing)
             .for_each(|(_, truth)| truth.seen = Seen::Cancel);
     }
 
