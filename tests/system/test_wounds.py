@@ -182,6 +182,7 @@ def test_wound_14_a_pending_task_says_why(start: Starter) -> None:
         assert node.alive
 
 
+@pytest.mark.slow  # it has hung once on a busy machine
 def test_wound_14_a_task_that_waits_for_its_turn_to_be_sent_says_so(start: Starter) -> None:
     """The question passes it: that takes no credit, and the scheduler stands still until it is there."""
     scheduler = start.scheduler()
@@ -191,7 +192,7 @@ def test_wound_14_a_task_that_waits_for_its_turn_to_be_sent_says_so(start: Start
         told = thread.submit(client.explain, futures[-1])
         while True:
             with client._conversation.lock:
-                if client._conversation._answers:
+                if client._conversation._answers or told.done():
                     break
             os.sched_yield()
         os.kill(scheduler.pid, signal.SIGCONT)
