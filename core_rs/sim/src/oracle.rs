@@ -654,7 +654,7 @@ impl Oracle {
         if !element.submitted {
             return Err("an outcome of what was not submitted".into());
         }
-        if element.silent && value_of(segment.kind) {
+        if element.silent && segment.kind.form().is_some() {
             return Err("its client is told of a value that it does not want".into());
         }
         let failure = segment.failure.as_ref();
@@ -741,18 +741,11 @@ fn each_offset(segment: &Segment<Data>) -> impl Iterator<Item = u32> + '_ {
     (0..segment.count).filter(|offset| segment.except.binary_search(offset).is_err())
 }
 
-fn value_of(kind: OutcomeKind) -> bool {
-    !matches!(
-        kind,
-        OutcomeKind::Exception | OutcomeKind::Cancelled | OutcomeKind::Failure
-    )
-}
-
 /// It needs `root`, itself or by others, and `root` ended without a value.
 fn check_fallen(owner: &SessionTruth, sequence: Sequence, root: Sequence) -> Result<(), String> {
     let ended = owner.elements.get(root as usize);
     let ended = ended.and_then(|truth| truth.delivered);
-    if ended.is_none_or(value_of) {
+    if ended.is_none_or(|kind| kind.form().is_some()) {
         return Err(format!("it fell with {root}, which did not fall"));
     }
     let mut open = vec![sequence];

@@ -253,6 +253,29 @@ pub struct Graph {
     pub uses: Vec<u32>,
 }
 
+impl Graph {
+    /// The part that concerns elements `start .. end`, counted from `start`.
+    pub fn part(&self, start: u32, end: u32) -> Graph {
+        let uses = self.uses.get(start as usize..end as usize);
+        let needs = needs_of(&self.needs, start, end).iter();
+        Graph {
+            needs: needs
+                .map(|need| Need {
+                    element: need.element - start,
+                    ..*need
+                })
+                .collect(),
+            uses: uses.unwrap_or_default().to_vec(),
+        }
+    }
+}
+
+/// Of needs in the order of their elements, those of elements `start .. end`.
+pub fn needs_of(needs: &[Need], start: u32, end: u32) -> &[Need] {
+    let before = |element: u32| needs.partition_point(|need| need.element < element);
+    &needs[before(start)..before(end)]
+}
+
 /// Added to an entry of [`Graph::uses`]: the client wants the value, too.
 pub const WANTED: u32 = 1 << 31;
 
@@ -340,6 +363,19 @@ pub enum OutcomeKind {
     Cancelled = 5,
     /// The system's own verdict on any number of elements, in [`Segment::failure`]. No payload.
     Failure = 6,
+}
+
+impl OutcomeKind {
+    /// How the values lie in the payload; `None` where there are none.
+    pub fn form(self) -> Option<Form> {
+        match self {
+            OutcomeKind::ValueList => Some(Form::List),
+            OutcomeKind::ValueTable => Some(Form::Table),
+            OutcomeKind::ValueSingle => Some(Form::Single),
+            OutcomeKind::ValueReference => Some(Form::Reference),
+            OutcomeKind::Exception | OutcomeKind::Cancelled | OutcomeKind::Failure => None,
+        }
+    }
 }
 
 /// Outcome of elements `first .. first + count`, but for those in `except`, which had theirs before.

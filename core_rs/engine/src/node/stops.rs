@@ -263,19 +263,24 @@ const TAKE_ALL_NS: u64 = 2_000_000;
 
 /// Notes which of a chunk's elements without an outcome are to be cancelled; returns where the first of them is.
 fn mark<P>(chunk: &mut Running<P>, range: Range, end: u64) -> Option<Position> {
+    let open = open_in(chunk, range, end);
+    for &(start, stop) in &open {
+        chunk.cancelled.insert(start.into(), stop.into());
+    }
+    open.first().map(|&(start, _)| chunk.position(start))
+}
+
+/// Which of the chunk's elements are in the range, up to `end`, and have no outcome.
+pub(super) fn open_in<P>(chunk: &Running<P>, range: Range, end: u64) -> Vec<(u32, u32)> {
     let first = chunk.piece.first;
     let (from, upto) = (
         range.first.max(first),
         end.min(first + u64::from(chunk.cut)),
     );
     if chunk.piece.session() != range.session || from >= upto {
-        return None;
+        return Vec::new();
     }
-    let open = chunk.open((from - first) as u32, (upto - first) as u32);
-    for &(start, stop) in &open {
-        chunk.cancelled.insert(start.into(), stop.into());
-    }
-    open.first().map(|&(start, _)| chunk.position(start))
+    chunk.open((from - first) as u32, (upto - first) as u32)
 }
 
 /// The chunk's elements in `open` as pieces, each cancelled as a whole or not at all.

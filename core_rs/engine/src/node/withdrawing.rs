@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::slot::{Ask, Position, Running};
+use super::stops::open_in;
 use super::{Node, NodeOutput};
 use crate::wire::{Message, Payload, Range};
 
@@ -79,14 +80,6 @@ impl<P: Payload> Node<P> {
 
 /// Where the first of the chunk's elements is that are in the range and have no outcome.
 fn first_open<P>(chunk: &Running<P>, range: Range, end: u64) -> Option<Position> {
-    let first = chunk.piece.first;
-    let (from, upto) = (
-        range.first.max(first),
-        end.min(first + u64::from(chunk.cut)),
-    );
-    if chunk.piece.session() != range.session || from >= upto {
-        return None;
-    }
-    let open = chunk.open((from - first) as u32, (upto - first) as u32);
+    let open = open_in(chunk, range, end);
     open.first().map(|&(start, _)| chunk.position(start))
 }

@@ -8,7 +8,6 @@ use crate::wire::{
 
 use super::arrays::{Array, ArrayIndex, FunctionIndex, OptionsIndex, Origin, SessionIndex};
 use super::classes::{Key, MOST_CLASSES};
-use super::graphs::cut_graph;
 use super::sessions::MOST_FUNCTIONS;
 use super::{check, Scheduler};
 
@@ -94,7 +93,7 @@ impl<P: Payload> Scheduler<P> {
             part.graph = submit
                 .graph
                 .as_ref()
-                .map(|graph| Box::new(cut_graph(graph, start, end)));
+                .map(|graph| Box::new(graph.part(start, end)));
         }
         parts
     }

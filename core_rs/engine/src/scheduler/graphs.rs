@@ -10,12 +10,12 @@
 use smallvec::SmallVec;
 
 use crate::wire::{
-    Form, GivenValue, Graph, Input, Message, Need, ObjectUse, Payload, Segment, Sequence,
+    needs_of, Form, GivenValue, Graph, Input, Message, Need, ObjectUse, Payload, Segment, Sequence,
     SessionId, ValueId, WANTED,
 };
 
 use super::arrays::{Array, ArrayIndex, NodeIndex, RunList, SessionIndex};
-use super::values::{forget_value, form_of, ValueIndex};
+use super::values::{forget_value, ValueIndex};
 use super::Scheduler;
 
 /// An element whose value others need.
@@ -51,8 +51,7 @@ impl<P> Array<P> {
         let Some(extras) = self.extras.as_deref() else {
             return &[];
         };
-        let before = |element: u32| extras.needs.partition_point(|need| need.element < element);
-        &extras.needs[before(start)..before(end)]
+        needs_of(&extras.needs, start, end)
     }
 }
 
@@ -179,10 +178,9 @@ impl<P: Payload> Scheduler<P> {
                 Some(last) if last.1 == offset => last.1 += 1,
                 _ => taken.push((offset, offset + 1)),
             }
-            let before = |element: u32| extras.needs.partition_point(|need| need.element < element);
             let sequence = array.first + u64::from(offset);
             let session = &mut self.sessions[array.session as usize];
-            for need in &extras.needs[before(offset)..before(offset + 1)] {
+            for need in needs_of(&extras.needs, offset, offset + 1) {
                 if let Some(kept) = session.kept.get_mut(&need.on) {
                     kept.waiting.retain(|waiting| *waiting != sequence);
                 }
@@ -207,7 +205,7 @@ impl<P: Payload> Scheduler<P> {
         }
         let range = first + u64::from(start)..first + u64::from(end);
         let sequences: Vec<Sequence> = kept.range(range).map(|(&sequence, _)| sequence).collect();
-        let Some(form) = form_of(segment.kind).filter(|_| !sequences.is_empty()) else {
+        let Some(form) = segment.kind.form().filter(|_| !sequences.is_empty()) else {
             return;
         };
         let value = *at.get_or_insert_with(|| {
@@ -515,21 +513,5 @@ impl<P: Payload> Scheduler<P> {
         let without = |on: &Sequence| kept.get(on).is_none_or(|kept| kept.value.is_none());
         let needs = array.needs(offset, offset + 1).iter().map(|need| need.on);
         Some((lacks, needs.into_iter().find(without)?))
-    }
-}
-
-/// The part that concerns elements `start .. end`, counted from `start`.
-pub(super) fn cut_graph(graph: &Graph, start: u32, end: u32) -> Graph {
-    let before = |element: u32| graph.needs.partition_point(|need| need.element < element);
-    let needs = graph.needs[before(start)..before(end)].iter();
-    let uses = graph.uses.get(start as usize..end as usize);
-    Graph {
-        needs: needs
-            .map(|need| Need {
-                element: need.element - start,
-                ..*need
-            })
-            .collect(),
-        uses: uses.unwrap_or_default().to_vec(),
     }
 }

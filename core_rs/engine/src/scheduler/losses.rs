@@ -120,7 +120,8 @@ impl<P: Payload> Scheduler<P> {
         let mut told = RangeSet::of(start.into(), end.into());
         let extras = array.extras.as_deref();
         let unneeded = extras.map(|extras| &extras.unneeded);
-        for (from, upto) in unneeded.into_iter().flat_map(RangeSet::iter) {
+        let inside = |set: &RangeSet| set.overlap(start.into(), end.into()).collect::<Vec<_>>();
+        for (from, upto) in unneeded.map(inside).unwrap_or_default() {
             told.remove(from, upto);
         }
         for (from, upto) in told.iter() {

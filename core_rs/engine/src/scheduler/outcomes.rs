@@ -5,7 +5,6 @@ use smallvec::SmallVec;
 use crate::wire::{Failure, LinkId, OutcomeKind, Payload, Segment, Sequence, SessionId};
 
 use super::arrays::{ArrayIndex, NodeIndex, SessionIndex};
-use super::values::form_of;
 use super::{check, Scheduler};
 
 /// Runs of sequences, `start .. end`.
@@ -216,7 +215,7 @@ impl<P: Payload> Scheduler<P> {
                 None => {}
             }
         };
-        let extras = array.extras.as_deref().filter(|_| form_of(kind).is_some());
+        let extras = array.extras.as_deref().filter(|_| kind.form().is_some());
         let mut at = start;
         if let Some(extras) = extras {
             for (from, upto) in extras.silent.overlap(start.into(), end.into()) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use slab::Slab;
 
-use crate::wire::{Form, ObjectKey, OutcomeKind, Payload, ValueId};
+use crate::wire::{Form, ObjectKey, Payload, ValueId};
 
 use super::arrays::{NodeIndex, SessionIndex};
 use super::nodes::Nodes;
@@ -97,16 +97,5 @@ pub(super) fn forget_value<P>(nodes: &mut Nodes, index: ValueIndex, value: &Valu
         let node = nodes.get_mut(node);
         node.values.remove(&index);
         node.dropped_values.push(value.id);
-    }
-}
-
-/// How the values of an outcome lie in its payload.
-pub(super) fn form_of(kind: OutcomeKind) -> Option<Form> {
-    match kind {
-        OutcomeKind::ValueList => Some(Form::List),
-        OutcomeKind::ValueTable => Some(Form::Table),
-        OutcomeKind::ValueSingle => Some(Form::Single),
-        OutcomeKind::ValueReference => Some(Form::Reference),
-        OutcomeKind::Exception | OutcomeKind::Cancelled | OutcomeKind::Failure => None,
     }
 }

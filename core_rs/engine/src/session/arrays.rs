@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::wire::{
-    Block, FunctionId, Graph, Need, ObjectKey, ObjectUse, Options, Payload, Sequence, Submit,
+    needs_of, Block, FunctionId, Graph, Need, ObjectKey, ObjectUse, Options, Payload, Sequence,
+    Submit,
 };
 
-use super::graph::{cut_needs, Graphs};
+use super::graph::Graphs;
 
 /// An array as it leaves in one message holds at most so many elements …
 pub(super) const MOST_ELEMENTS: u64 = 8_192;
@@ -79,8 +80,7 @@ impl<P: Payload> Array<P> {
 
     /// The needs of elements `start .. end`.
     pub fn needs(&self, start: u32, end: u32) -> &[Need] {
-        let before = |element: u32| self.needs.partition_point(|need| need.element < element);
-        &self.needs[before(start)..before(end)]
+        needs_of(&self.needs, start, end)
     }
 
     pub fn count(&self) -> u32 {
@@ -147,10 +147,13 @@ impl<P: Payload> Array<P> {
         graphs: &Graphs<P>,
     ) -> Option<Box<Graph>> {
         let uses = self.uses.get(start as usize..end as usize);
-        let mut needs = cut_needs(&self.needs, start, end);
-        needs.iter_mut().for_each(|need| need.announced = true);
+        let needs = self.needs(start, end).iter().map(|need| Need {
+            element: need.element - start,
+            on: need.on,
+            announced: true,
+        });
         let graph = Graph {
-            needs,
+            needs: needs.collect(),
             uses: graphs.uses(first + u64::from(start), uses.unwrap_or_default()),
         };
         (graph != Graph::default()).then(|| Box::new(graph))
@@ -253,7 +256,7 @@ pub(super) fn cut<P: Payload>(submit: Submit<P>) -> Vec<Submit<P>> {
         let own = Size {
             elements: u64::from(block.count),
             bytes: block.payload.len(),
-            needs: count_needs(&graph.needs, offset, end),
+            needs: needs_of(&graph.needs, offset, end).len(),
         };
         size = size.and(own);
         if pieces.is_empty() || !fits(size) {
@@ -277,19 +280,10 @@ pub(super) fn cut<P: Payload>(submit: Submit<P>) -> Vec<Submit<P>> {
         let start = (piece.first - submit.first) as u32;
         let end = start + piece.count() as u32;
         piece.objects = cut_objects(&submit.objects, start, end);
-        let uses = graph.uses.get(start as usize..end as usize);
-        let part = Graph {
-            needs: cut_needs(&graph.needs, start, end),
-            uses: uses.unwrap_or_default().to_vec(),
-        };
+        let part = graph.part(start, end);
         piece.graph = (part != Graph::default()).then(|| Box::new(part));
     }
     pieces
-}
-
-fn count_needs(needs: &[Need], start: u32, end: u32) -> usize {
-    let before = |element: u32| needs.partition_point(|need| need.element < element);
-    before(end) - before(start)
 }
 
 fn fits(size: Size) -> bool {

@@ -191,15 +191,3 @@ impl<P: Payload> Graphs<P> {
         values.map(|value| value.payload.len()).sum()
     }
 }
-
-/// The part that concerns elements `start .. end`, counted from `start`.
-pub(super) fn cut_needs(needs: &[Need], start: u32, end: u32) -> Vec<Need> {
-    let before = |element: u32| needs.partition_point(|need| need.element < element);
-    let needs = needs[before(start)..before(end)].iter();
-    needs
-        .map(|need| Need {
-            element: need.element - start,
-            ..*need
-        })
-        .collect()
-}

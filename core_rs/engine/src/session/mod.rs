@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::ranges::RangeSet;
 use crate::wire::{
-    Block, Failure, FailureCode, Form, FunctionId, LinkId, Message, Need, ObjectKey, OutcomeKind,
+    Block, Failure, FailureCode, FunctionId, LinkId, Message, Need, ObjectKey, OutcomeKind,
     Payload, QueryKind, Segment, Sequence, SessionId, Submit,
 };
 use arrays::{Array, Tail};
@@ -434,14 +434,8 @@ impl<P: Payload> Session<P> {
     /// Elements `start .. end` have this outcome: values that others need are kept. Gives those that have none.
     fn keep(&mut self, segment: &Segment<P>, start: Sequence, end: Sequence) -> Vec<Sequence> {
         let needed = self.graphs.without_value(start, end);
-        let form = match segment.kind {
-            OutcomeKind::ValueList => Form::List,
-            OutcomeKind::ValueTable => Form::Table,
-            OutcomeKind::ValueSingle => Form::Single,
-            OutcomeKind::ValueReference => Form::Reference,
-            OutcomeKind::Exception | OutcomeKind::Cancelled | OutcomeKind::Failure => {
-                return needed;
-            }
+        let Some(form) = segment.kind.form() else {
+            return needed;
         };
         for sequence in needed {
             let value = Value {
