@@ -46,6 +46,7 @@ impl NodeSettings {
             ticket: self.ticket.clone(),
             session: 0,
             node: None,
+            manager: None,
             properties: self.properties.clone(),
         }
     }

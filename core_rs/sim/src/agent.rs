@@ -53,6 +53,7 @@ pub fn introduction(context: &Context, index: usize) -> Hello {
         capabilities: shape.capabilities.clone(),
         python_minor: 11,
         queue_size: shape.queue_size,
+        offload: false,
     };
     Hello {
         node: Some(info),
