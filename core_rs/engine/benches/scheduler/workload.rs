@@ -194,6 +194,7 @@ fn hello(role: Role, node: Option<NodeInfo>) -> Hello {
         ticket: Vec::new(),
         session: SESSION,
         node,
+        manager: None,
         properties: Vec::new(),
     }
 }

@@ -78,6 +78,7 @@ pub fn hello(role: Role) -> Hello {
         ticket: Vec::new(),
         session: 0,
         node,
+        manager: None,
         properties: Vec::new(),
     }
 }

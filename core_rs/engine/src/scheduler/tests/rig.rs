@@ -326,6 +326,7 @@ pub fn hello(role: Role, session: u64, node: Option<NodeInfo>) -> Hello {
         ticket: Vec::new(),
         session,
         node,
+        manager: None,
         properties: Vec::new(),
     }
 }
