@@ -295,7 +295,7 @@ def test_driver_for_another_interface_is_said(monkeypatch: pytest.MonkeyPatch) -
 
 def test_every_hook_is_documented() -> None:
     hooks = [value for name, value in vars(HookSpec).items() if not name.startswith("_")]
-    assert len(hooks) == 9
+    assert len(hooks) == 10
     assert all(hook.__doc__ for hook in hooks)
 
 
