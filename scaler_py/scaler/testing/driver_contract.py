@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import pytest
 
-from scaler.testing.contract import (  # noqa: F401  (each adds its rules)
+from scaler.testing.contract import (
     cleaning,
     describing,
     ending,
@@ -37,14 +37,10 @@ _REPORTER = "scaler-driver-contract"
 
 
 class DriverContract:
-    """Base of a test class: inherits a test for each of `RULES`, named after it; needs a fixture `driver_case`."""
+    """Base of a test class, which inherits a test for each of `RULES`, named after it.
 
-    @pytest.fixture
-    def driver_case(self) -> DriverCase:
-        """The driver under test, a new one for each test."""
-        raise NotImplementedError(
-            "define a fixture `driver_case` that returns a DriverCase, in the class or the module"
-        )
+    Its tests take the fixture `driver_case`, a `DriverCase`, which is defined in the class, the module or a conftest.
+    """
 
 
 def _test_of(rule: Rule) -> Callable[[DriverContract, DriverCase, pytest.FixtureRequest], None]:
@@ -64,7 +60,11 @@ def _test_of(rule: Rule) -> Callable[[DriverContract, DriverCase, pytest.Fixture
     return test
 
 
-for _rule in RULES.values():
+# Importing them has added their rules; this is the order in which an author meets them.
+_MODULES = (describing, starting, looking, ending, cleaning, failing, living, offloading)
+_ORDER = [module.__name__ for module in _MODULES]
+
+for _rule in sorted(RULES.values(), key=lambda rule: _ORDER.index(rule.check.__module__)):
     setattr(DriverContract, f"test_{_rule.name}", _test_of(_rule))
 
 
