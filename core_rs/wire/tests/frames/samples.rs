@@ -203,8 +203,8 @@ fn hello(draw: &mut impl Draw) -> Hello {
         sent: draw.u64(),
         ticket: draw.bytes(),
         session: draw.u64(),
-        node: draw.maybe(node_info),
-        manager: draw.maybe(manager_info),
+        node: draw.maybe(|draw| Box::new(node_info(draw))),
+        manager: draw.maybe(|draw| Box::new(manager_info(draw))),
         properties: properties(draw),
     }
 }
