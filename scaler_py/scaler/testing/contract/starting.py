@@ -9,20 +9,20 @@ from scaler.managers.api import Family, UnitState
 from scaler.testing.contract.rule import Broken, expect, rule
 from scaler.testing.contract.trial import LIVING, Trial
 
-# None of these is a path, an option, a pattern or a command; a driver that makes one of them has a hole.
+# None of these is a path, an option, a pattern or a command; a driver that makes one of them has a hole. Ids have no
+# blanks and none of / , ; # =.
 ODD = (
-    "with space",
     "-rf",
-    "../up",
-    "a/b",
-    "a;b & c | d",
-    "$(touch odd) `touch odd`",
-    "quotes ' and \"",
-    "100%s {group} %(x)s",
+    "..",
+    "~root",
+    "a|b&c>d",
+    "$(touch${IFS}odd)`touch${IFS}odd`",
+    "quotes'and\"",
+    "100%s{group}%(x)s",
     "star*[a-z]?",
     "größe-数-🦀",
     "back\\slash",
-    "x" * 120,
+    "x" * 64,
 )
 
 
