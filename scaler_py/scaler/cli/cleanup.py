@@ -54,23 +54,27 @@ def clean_up(name: str, arguments: Sequence[str]) -> int:
     from scaler.config import load
     from scaler.config.logs import set_up_logging
     from scaler.config.models import WorkerManagerOptions
+    from scaler.config.process_list import hide_secrets
     from scaler.managers.api import Scope
-    from scaler.managers.leftovers import Leftovers, check_choice
+    from scaler.managers.leftovers import Leftovers, check_choice, check_owner
     from scaler.managers.tables import gather
 
+    hidden = hide_secrets(driver.options.options)
     typed = command_line.read(arguments)
     scope = Scope(check_choice("--scope", str(typed.values.pop("scope", "manager")), [each.value for each in Scope]))
     dry_run = bool(typed.values.pop("dry_run", False))
     components = [driver.options, WORKER_MANAGER]
     given = gather(typed, driver.info.name, components)
-    # Nobody is connected to; where there are no keys the address is part of the owner's name.
-    needed = bool(given.values.get("insecure"))
-    if not needed:
+    # Nobody is connected to; without keys the address says whose units are meant.
+    named = "scheduler_address" in given.values
+    if not given.values.get("insecure"):
         given.values.setdefault("scheduler_address", "tcp://127.0.0.1:8516")
     options = load.validate(WorkerManagerOptions, given, components)
     own = load.validate(driver.info.options, given, components)
     set_up_logging(options.logging_level, options.logging_paths, options.logging_config_file)
+    given.words += hidden.words(driver.options.options)
     load.speak(given)
+    check_owner(options, named)
     leftovers = Leftovers(driver, options, own)
     try:
         return leftovers.end(scope, dry_run)

@@ -137,6 +137,7 @@ def _manage(name: str, arguments: Sequence[str]) -> int:
     from scaler.config import load
     from scaler.config.logs import set_up_logging
     from scaler.config.models import WorkerManagerOptions
+    from scaler.config.process_list import hide_secrets
     from scaler.managers.loading import load_driver
     from scaler.managers.running import run_manager, start_anew
     from scaler.managers.tables import gather
@@ -144,17 +145,19 @@ def _manage(name: str, arguments: Sequence[str]) -> int:
 
     driver = load_driver(name)
     components = [driver.options, WORKER_MANAGER]
+    hidden = hide_secrets(driver.options.options)
     typed = command_of(name, components).read(arguments)
     given = gather(typed, driver.info.name, components)
     options = load.validate(WorkerManagerOptions, given, components)
     own = load.validate(driver.info.options, given, components)
     set_up_logging(options.logging_level, options.logging_paths, options.logging_config_file)
+    given.words += hidden.words(driver.options.options)
     load.speak(given)
 
     try:
         return run_manager(driver, options, own, Ending, lambda text: print(text, flush=True))
     except StartAnew as reason:
-        start_anew(reason)
+        start_anew(reason, hidden)
         raise AssertionError("another program runs in this process") from None
 
 

@@ -27,6 +27,7 @@ from scaler.managers.ledger import FORGOTTEN
 from scaler.managers.loading import Driver
 from scaler.managers.owning import Ownership
 from scaler.transport.errors import ConfigurationError
+from scaler.transport.keys import find_key
 
 log = logging.getLogger("scaler.managers")
 
@@ -144,6 +145,16 @@ def check_choice(flag: str, value: str, choices: Sequence[str]) -> str:
     if value not in choices:
         raise ConfigurationError(f"{value!r} will not do.", flag, f"one of {', '.join(choices)}")
     return value
+
+
+def check_owner(options: WorkerManagerOptions, named: bool) -> None:
+    """ConfigurationError: nothing says whose units are meant. named: a scheduler's address was given."""
+    if not named and find_key(None, options.key_file) is None:
+        raise ConfigurationError(
+            "This machine has no key of the cluster, which says whose units are meant.",
+            "",
+            "give it by --key-file or SCALER_KEY; of a cluster without keys: its scheduler's address, and --insecure",
+        )
 
 
 def _named(unit: Unit) -> str:

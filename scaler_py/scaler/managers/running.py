@@ -11,6 +11,7 @@ from typing import Any
 
 from scaler._core import VERSION, Loop
 from scaler.config.models import WorkerManagerOptions
+from scaler.config.process_list import Hidden
 from scaler.managers.api import Family, OptionModel, WorkerGroup
 from scaler.managers.asking import asked
 from scaler.managers.calling import OpenContexts
@@ -191,11 +192,14 @@ def cleanup_command(driver: str, options: WorkerManagerOptions) -> str:
     return shlex.join(words)
 
 
-def start_anew(reason: object) -> None:
-    """The same command in the same process: what it has started goes on, and is found again."""
+def start_anew(reason: object, hidden: Hidden) -> None:
+    """The same command in the same process: what it has started goes on, and is found again.
+
+    hidden: secrets that were typed go on in the environment.
+    """
     log.warning("starting anew: %s", reason)
-    os.environ[AGAIN] = "1"
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    os.environ.update({**hidden.environment, AGAIN: "1"})
+    os.execv(sys.executable, [sys.executable, *hidden.command])
 
 
 def _ticket(key: Key | None, options: WorkerManagerOptions) -> bytes:
