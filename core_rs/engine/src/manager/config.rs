@@ -56,6 +56,20 @@ impl Default for ManagerConfig {
     }
 }
 
+impl ManagerConfig {
+    /// Without what would keep it busy with nothing.
+    pub(super) fn sensible(self) -> Self {
+        let shortest = 1_000;
+        ManagerConfig {
+            heartbeat_us: self.heartbeat_us.max(shortest),
+            deadline_us: self.deadline_us.max(shortest),
+            batch: self.batch.max(1),
+            calls: self.calls.max(1),
+            ..self
+        }
+    }
+}
+
 /// How far a group has come, as the ledger has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EntryState {
