@@ -143,6 +143,7 @@ impl<P: Payload> Manager<P> {
         let (failure, at) = match answer {
             Answer::Done => {
                 self.pace.ease();
+                self.end_troubles.over();
                 (None, 0)
             }
             Answer::Units(_) => {
@@ -161,7 +162,7 @@ impl<P: Payload> Manager<P> {
                 (Some(text), now.saturating_add(delay))
             }
         };
-        if let Some(text) = &failure {
+        if let Some(text) = failure.as_ref().filter(|it| self.end_troubles.failed(it)) {
             let count = numbers.len();
             self.log(
                 Level::Warning,

@@ -104,9 +104,11 @@ impl<P: Payload> Manager<P> {
     }
 
     fn has_free_call(&self) -> bool {
-        let looks = |call: &&UnderWay| !matches!(call.purpose, Purpose::Heartbeat);
-        let busy = self.calls.values().filter(looks).count();
-        busy < self.config.calls as usize
+        // At the end nobody waits for what hangs.
+        let given_up = |call: &UnderWay| call.late && self.leaving.is_some();
+        let busy =
+            |call: &&UnderWay| !matches!(call.purpose, Purpose::Heartbeat) && !given_up(call);
+        self.calls.values().filter(busy).count() < self.config.calls as usize
     }
 
     fn may_end(&self) -> bool {

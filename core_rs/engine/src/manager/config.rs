@@ -84,7 +84,7 @@ pub enum EntryState {
 }
 
 /// A group in the ledger.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub group: String,
     pub slots: u32,
@@ -95,7 +95,7 @@ pub struct Entry {
 }
 
 /// A group to start.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupRequest {
     pub group: String,
     pub slots: u32,
@@ -103,7 +103,7 @@ pub struct GroupRequest {
 }
 
 /// A hook of the driver to be called; answered once, by `answered`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// Answered with a unit each.
     Start(Vec<GroupRequest>),
@@ -132,7 +132,7 @@ impl UnitState {
 }
 
 /// A unit as the infrastructure has it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitSeen {
     pub group: String,
     pub infrastructure: String,
@@ -155,7 +155,7 @@ pub enum FailureKind {
 }
 
 /// What came of a call.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Units(Vec<UnitSeen>),
     Done,

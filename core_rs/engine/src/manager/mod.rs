@@ -53,8 +53,9 @@ pub struct Manager<P: Payload> {
     last_record: RecordNumber,
     pace: Pace,
     watching: Watching,
-    /// Of starts in a row.
+    /// Of starts in a row, and of shutdowns.
     troubles: Troubles,
+    end_troubles: Troubles,
     telling: Telling,
     /// Since when the scheduler is away; `None`: it is there.
     away_since: Option<u64>,
@@ -95,6 +96,7 @@ impl<P: Payload> Manager<P> {
             records: VecDeque::new(),
             last_record: 0,
             troubles: Troubles::default(),
+            end_troubles: Troubles::default(),
             telling: Telling::default(),
             away_since: Some(now),
             leaving: None,

@@ -377,28 +377,99 @@ impl History {
     }
 }
 
+/// Whether the ledger and the infrastructure agree in the end, with what the scheduler was told.
+fn history(mut history: History, deeds: Vec<Deed>) -> Result<(), TestCaseError> {
+    for deed in deeds {
+        history.does(deed);
+    }
+    history.come_to_rest();
+    history.rig.pass(3 * SECOND);
+    let status = history.rig.status().clone();
+    let reported: BTreeSet<&String> = status.groups.iter().map(|it| &it.group).collect();
+    for (name, thing) in &history.cloud.things {
+        let live = thing.state.is_live();
+        prop_assert!(
+            !live || reported.contains(name),
+            "{name} runs, and nobody tells"
+        );
+        prop_assert!(
+            !live || !history.commanded.contains(name),
+            "{name} was to end, and runs"
+        );
+    }
+    for name in &history.commanded {
+        prop_assert!(!reported.contains(name), "{name} is gone, and is told of");
+    }
+    let ledger: BTreeSet<&String> = history.rig.ledger.keys().collect();
+    prop_assert_eq!(ledger, reported, "the ledger and the status");
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn every_group_ends_reported_or_gone(deeds in prop::collection::vec(deed(), 1..150)) {
-        let mut history = History::new();
-        for deed in deeds {
-            history.does(deed);
-        }
-        history.come_to_rest();
-        history.rig.pass(3 * SECOND);
-        let status = history.rig.status().clone();
-        let reported: BTreeSet<&String> = status.groups.iter().map(|it| &it.group).collect();
-        for (name, thing) in &history.cloud.things {
-            let live = thing.state.is_live();
-            prop_assert!(!live || reported.contains(name), "{name} runs, and nobody tells");
-            prop_assert!(!live || !history.commanded.contains(name), "{name} was to end, and runs");
-        }
-        for name in &history.commanded {
-            prop_assert!(!reported.contains(name), "{name} is gone, and is told of");
-        }
-        let ledger: BTreeSet<&String> = history.rig.ledger.keys().collect();
-        prop_assert_eq!(ledger, reported, "the ledger and the status");
+        history(History::new(), deeds)?;
+    }
+}
+
+/// The histories can fail: each planted mistake breaks one of them.
+#[cfg(feature = "planted")]
+mod planted {
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+    use super::*;
+    use crate::manager::Bugs;
+
+    fn is_found(bugs: Bugs) {
+        let config = Config {
+            cases: 2_000,
+            max_shrink_iters: 0,
+            failure_persistence: None,
+            ..Config::default()
+        };
+        let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+        let mut runner = TestRunner::new_with_rng(config, random);
+        let deeds = prop::collection::vec(deed(), 1..150);
+        let found = runner.run(&deeds, |deeds| {
+            let mut it = History::new();
+            it.rig.bugs = bugs;
+            it.rig.manager.plant(bugs);
+            history(it, deeds)
+        });
+        assert!(found.is_err(), "{bugs:?}");
+    }
+
+    #[test]
+    fn a_start_before_the_record_is_found() {
+        is_found(Bugs {
+            skip_intent: true,
+            ..Bugs::default()
+        });
+    }
+
+    #[test]
+    fn a_group_that_is_forgotten_after_an_unknown_outcome_is_found() {
+        is_found(Bugs {
+            forget_unknown: true,
+            ..Bugs::default()
+        });
+    }
+
+    #[test]
+    fn the_end_of_a_unit_that_was_not_to_end_is_found() {
+        is_found(Bugs {
+            shutdown_twice_named: true,
+            ..Bugs::default()
+        });
+    }
+
+    #[test]
+    fn a_start_beside_one_that_hangs_is_found() {
+        is_found(Bugs {
+            double_start: true,
+            ..Bugs::default()
+        });
     }
 }

@@ -153,3 +153,19 @@ fn a_scheduler_that_ends_takes_the_manager_along() {
     rig.answer(cleanup, Answer::Done);
     assert_eq!(rig.exits, [(false, "the cluster ends".to_owned())]);
 }
+
+#[test]
+fn shutdowns_that_hang_do_not_hold_up_those_of_other_units() {
+    let mut rig = Rig::with(ManagerConfig {
+        batch: 1,
+        calls: 1,
+        deadline_us: 10 * SECOND,
+        ..config()
+    });
+    rig.up("a", &[]);
+    rig.up("b", &["a"]);
+    leave(&mut rig);
+    assert!(rig.ending("a").is_some() && rig.ending("b").is_none());
+    rig.run_for(11 * SECOND, &["a", "b"]);
+    assert!(rig.ending("b").is_some());
+}

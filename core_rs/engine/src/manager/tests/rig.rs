@@ -43,6 +43,8 @@ pub struct Rig {
     pub restarts: Vec<String>,
     pub exits: Vec<(bool, String)>,
     pub logs: Vec<String>,
+    #[cfg(feature = "planted")]
+    pub bugs: crate::manager::Bugs,
 }
 
 pub fn config() -> ManagerConfig {
@@ -123,6 +125,8 @@ impl Rig {
             restarts: vec![],
             exits: vec![],
             logs: vec![],
+            #[cfg(feature = "planted")]
+            bugs: Default::default(),
         };
         rig.absorb();
         rig
@@ -136,6 +140,8 @@ impl Rig {
         let mut config = self.config.clone();
         config.seed += self.now;
         self.manager = Manager::new(config, entries, self.now);
+        #[cfg(feature = "planted")]
+        self.manager.plant(self.bugs);
         self.absorb();
     }
 
