@@ -10,6 +10,7 @@ pub mod dialer;
 pub mod link;
 pub mod node;
 pub mod ranges;
+pub mod scaling;
 pub mod scheduler;
 pub mod session;
 pub mod store;
