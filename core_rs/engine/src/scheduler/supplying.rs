@@ -89,12 +89,11 @@ impl<P: Payload> Scheduler<P> {
         if self.fleet.is_empty() || self.closing {
             return None;
         }
+        let asked_at = self.fleet.asked_at.unwrap_or(0);
+        // What failed starts held up is to be started.
         let paused = self.fleet.managers().filter_map(|(_, manager)| {
-            let short = manager.is_ready() && manager.wanted > manager.counted();
-            match manager.breaker.allows(self.now) {
-                Allowance::Later(at) if short => Some(at),
-                _ => None,
-            }
+            let until = manager.breaker.until();
+            (manager.is_ready() && asked_at < until).then_some(until)
         });
         let ready = self.fleet.asked_at.map_or(0, |at| at + PERIOD_US);
         let changed = self.fleet.changed.then_some(self.now);
