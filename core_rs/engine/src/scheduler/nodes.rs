@@ -10,6 +10,7 @@ use std::sync::Arc;
 use slab::Slab;
 use smallvec::SmallVec;
 
+use crate::capabilities;
 use crate::ranges::RangeSet;
 use crate::wire::{Capabilities, LinkId, NodeStatus, Sequence, SessionId, ValueId};
 
@@ -267,22 +268,15 @@ impl Signature {
     }
 
     pub fn offers(&self, capabilities: &Capabilities) -> bool {
-        capabilities
-            .iter()
-            .all(|(name, amount)| self.offers_one(name, *amount))
+        capabilities::offers(&self.capabilities, capabilities)
     }
 
     pub fn offers_one(&self, name: &str, amount: i64) -> bool {
-        let offered = self.amount_of(name);
-        offered.is_some_and(|offered| amount < 0 || offered >= amount)
+        capabilities::offers_one(&self.capabilities, name, amount)
     }
 
     pub fn amount_of(&self, name: &str) -> Option<i64> {
-        let at = self
-            .capabilities
-            .binary_search_by(|(other, _)| other.as_str().cmp(name))
-            .ok()?;
-        Some(self.capabilities[at].1)
+        capabilities::amount_of(&self.capabilities, name)
     }
 }
 
