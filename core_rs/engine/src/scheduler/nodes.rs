@@ -10,6 +10,7 @@ use std::sync::Arc;
 use slab::Slab;
 use smallvec::SmallVec;
 
+use crate::capabilities;
 use crate::ranges::RangeSet;
 use crate::wire::{Capabilities, LinkId, NodeStatus, Sequence, SessionId, ValueId};
 
@@ -303,35 +304,16 @@ impl Signature {
     }
 
     pub fn offers(&self, capabilities: &Capabilities) -> bool {
-        offers(&self.capabilities, capabilities)
+        capabilities::offers(&self.capabilities, capabilities)
     }
 
     pub fn offers_one(&self, name: &str, amount: i64) -> bool {
-        offers_one(&self.capabilities, name, amount)
+        capabilities::offers_one(&self.capabilities, name, amount)
     }
 
     pub fn amount_of(&self, name: &str) -> Option<i64> {
-        amount_of(&self.capabilities, name)
+        capabilities::amount_of(&self.capabilities, name)
     }
-}
-
-/// Whether all that is asked is in `offered` (sorted by name).
-pub(super) fn offers(offered: &Capabilities, asked: &Capabilities) -> bool {
-    asked
-        .iter()
-        .all(|(name, amount)| offers_one(offered, name, *amount))
-}
-
-pub(super) fn offers_one(offered: &Capabilities, name: &str, amount: i64) -> bool {
-    let offered = amount_of(offered, name);
-    offered.is_some_and(|offered| amount < 0 || offered >= amount)
-}
-
-pub(super) fn amount_of(offered: &Capabilities, name: &str) -> Option<i64> {
-    let at = offered
-        .binary_search_by(|(other, _)| other.as_str().cmp(name))
-        .ok()?;
-    Some(offered[at].1)
 }
 
 #[derive(Debug, Default)]

@@ -1,11 +1,11 @@
 //! What worker managers do about a class of tasks, for people: from the same facts as scaling.
 
+use crate::capabilities::{amount_of, offers, offers_one};
 use crate::scaling::Scaling;
 use crate::wire::{Capabilities, ManagerInfo, Payload};
 
 use super::classes::Class;
 use super::fleet::{Manager, State};
-use super::nodes::{amount_of, offers, offers_one};
 use super::Scheduler;
 
 /// Managers that are named in one text.
