@@ -57,8 +57,6 @@ pub(super) struct Class {
     pub hopeless_since: Option<u64>,
     /// Why it cannot be placed, as was logged last, and when.
     pub complaint: Option<(u64, String)>,
-    /// No manager can serve it, as the scaling policy sees it.
-    pub unserved: bool,
 }
 
 #[derive(Debug, Default)]
@@ -152,7 +150,6 @@ impl Classes {
             signatures,
             hopeless_since: None,
             complaint: None,
-            unserved: false,
         }) as ClassIndex;
         self.by_demand.insert((capabilities, python_minor), index);
         Some(index)

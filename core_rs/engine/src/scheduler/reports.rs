@@ -22,6 +22,7 @@ impl<P: Payload> Scheduler<P> {
         if status.groups.len() > MOST_GROUPS {
             return Err(format!("a worker manager of more than {MOST_GROUPS} groups"));
         }
+        self.leaves(index, status.leaving);
         let mut seen = BTreeSet::new();
         for report in status.groups {
             if let Some(group) = self.reported(index, report) {
@@ -33,7 +34,6 @@ impl<P: Payload> Scheduler<P> {
                 self.unreported(group);
             }
         }
-        self.leaves(index, status.leaving);
         let manager = self.fleet.manager_mut(index);
         let first = !std::mem::replace(&mut manager.heard, true);
         if manager.trouble != status.trouble {
@@ -140,6 +140,14 @@ impl<P: Payload> Scheduler<P> {
         let was_shown = std::mem::replace(&mut group.shown, false);
         let was_said = group.said_at;
         let said_lately = was_said.is_some_and(|at| at + AGAIN_US > now);
+        // Its unit was there.
+        if was_shown || group.state == State::Ending {
+            if let Some(report) = &mut group.report {
+                report.state = GroupState::Gone;
+            }
+        }
+        self.fleet.refresh(index);
+        let group = self.fleet.group_mut(index);
         match group.state {
             // Its unit is gone, and the manager was never told to start it.
             State::Starting { .. } if was_shown => {

@@ -5,7 +5,6 @@
 use crate::scaling::{Demand, Desired, Given, Snapshot, Supply};
 use crate::wire::Payload;
 
-use super::arrays::ClassIndex;
 use super::breaker::Allowance;
 use super::fleet::{GroupIndex, Manager, ManagerIndex, State, Why};
 use super::Scheduler;
@@ -22,7 +21,7 @@ impl<P: Payload> Scheduler<P> {
         }
         self.fleet.asked_at = Some(self.now);
         self.fleet.changed = false;
-        let (classes, demands) = self.demands();
+        let demands = self.demands();
         let (managers, supplies) = self.supplies();
         let given = self.given_slots();
         let snapshot = Snapshot {
@@ -32,14 +31,6 @@ impl<P: Payload> Scheduler<P> {
             given: &given,
         };
         let desired = self.desired(&snapshot);
-        for (_, class) in self.classes.iter_mut() {
-            class.unserved = false;
-        }
-        for &at in &desired.unserved {
-            if let Some(&class) = classes.get(at) {
-                self.classes.get_mut(class).unserved = true;
-            }
-        }
         for (at, &manager) in managers.iter().enumerate() {
             self.fleet.manager_mut(manager).unruled = desired.unruled.contains(&at);
             if let Some(&wanted) = desired.groups.get(at) {
@@ -102,21 +93,17 @@ impl<P: Payload> Scheduler<P> {
         Some(first.max(ready).max(self.resync_until))
     }
 
-    fn demands(&self) -> (Vec<ClassIndex>, Vec<Demand>) {
-        let wanted = self.classes.iter();
-        wanted
-            .map(|(index, class)| (index, class, class.runnable + class.assigned))
-            .filter(|&(.., tasks)| tasks > 0)
-            .map(|(index, class, tasks)| {
-                let demand = Demand {
-                    capabilities: class.capabilities.clone(),
-                    python_minor: class.python_minor,
-                    tasks,
-                    mean_us: class.mean_us(),
-                };
-                (index, demand)
+    fn demands(&self) -> Vec<Demand> {
+        let classes = self.classes.iter().map(|(_, class)| class);
+        classes
+            .filter(|class| class.runnable + class.assigned > 0)
+            .map(|class| Demand {
+                capabilities: class.capabilities.clone(),
+                python_minor: class.python_minor,
+                tasks: class.runnable + class.assigned,
+                mean_us: class.mean_us(),
             })
-            .unzip()
+            .collect()
     }
 
     fn supplies(&self) -> (Vec<ManagerIndex>, Vec<Supply>) {
@@ -220,7 +207,11 @@ impl<P: Payload> Scheduler<P> {
         let idle: Vec<GroupIndex> = idle.collect();
         #[cfg(feature = "planted")]
         let idle = match self.bugs.retire_busy {
-            true => manager.groups.values().copied().take(excess as usize).collect(),
+            true => {
+                let all = manager.groups.values().copied();
+                let up = all.filter(|&it| self.fleet.group(it).state == State::Up);
+                up.take(excess as usize - starting.len()).collect()
+            }
             false => idle,
         };
         for group in starting {

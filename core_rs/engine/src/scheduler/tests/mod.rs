@@ -4,6 +4,7 @@ mod accepting;
 mod cancelling;
 mod dying;
 mod explaining;
+mod fleet_histories;
 mod graphs;
 mod grouping;
 mod histories;

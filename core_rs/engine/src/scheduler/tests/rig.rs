@@ -44,9 +44,13 @@ pub struct Rig {
 
 impl Rig {
     pub fn with(config: SchedulerConfig) -> Rig {
+        Rig::begin(config, 7, 1_000)
+    }
+
+    pub fn begin(config: SchedulerConfig, incarnation: u64, now: u64) -> Rig {
         Rig {
-            scheduler: Scheduler::new(config, 7, 1_000),
-            now: 1_000,
+            scheduler: Scheduler::new(config, incarnation, now),
+            now,
             told: BTreeMap::new(),
             holds: Vec::new(),
             ended: Vec::new(),
@@ -129,6 +133,18 @@ impl Rig {
 
     /// Without what it holds.
     pub fn join_group_node(&mut self, link: LinkId, manager: &str, group: &str, slots: u32) {
+        self.rejoin_group_node(link, manager, group, slots, 0);
+    }
+
+    /// `incarnation`: of the scheduler that it spoke to before.
+    pub fn rejoin_group_node(
+        &mut self,
+        link: LinkId,
+        manager: &str,
+        group: &str,
+        slots: u32,
+        incarnation: u64,
+    ) {
         let info = NodeInfo {
             name: format!("node-{link}"),
             manager: manager.into(),
@@ -138,7 +154,8 @@ impl Rig {
             queue_size: 1_000,
             ..NodeInfo::default()
         };
-        let hello = hello(Role::Node, 0, Some(info));
+        let mut hello = hello(Role::Node, 0, Some(info));
+        hello.incarnation = incarnation;
         self.scheduler
             .joined(self.now, link, &hello, "here")
             .unwrap();
