@@ -48,6 +48,7 @@ SCHEDULER_ROWS: list[Row] = [
     ("policy_engine_type", "-et", "simple"),
     # Of old, and here, nothing scales that was not told to.
     ("policy_content", "-pc", "allocate=even_load; scaling=no"),
+    ("scale_down_cooldown_seconds", "-sdc", 30),
     ("status_report_interval_seconds", "-sri", ANSWERED),
     ("object_report_limit", "-orl", ANSWERED),
     ("adapter_webhook_urls", "-awu", ANSWERED),
@@ -78,7 +79,8 @@ MANAGER_ROWS: list[Row] = [
     # There, it is required; here, the driver's name is the default.
     ("worker_manager_id", "-wmi", None),
     ("max_task_concurrency", "-mtc", None),
-    ("scale_down_cooldown_seconds", "-sdc", ANSWERED),
+    # Without one of its own, the scheduler's 30 count.
+    ("scale_down_cooldown_seconds", "-sdc", None),
     ("adapter_web_host", "", ANSWERED),
     ("adapter_web_port", "-p", ANSWERED),
     ("mode", "", "dynamic"),

@@ -122,7 +122,6 @@ def test_environment_overrides_the_file_and_says_so(file: Path, monkeypatch: pyt
         ("[object_storage_server]\n", "line 1, [object_storage_server]", "bind_address is missing"),
         (SCHEDULER + "protectd = true\n", "line 4, [scheduler] protectd", "did you mean protected?"),
         (SCHEDULER + "protected = 3\n", "line 4, [scheduler] protected", "3 will not do"),
-        (SCHEDULER + 'policy_content = "allocate=evenload"\n', "line 4", "did you mean even_load?"),
         ('[scheduler]\nbind_address = "127.0.0.1:8516"\n', "line 2, [scheduler] bind_address", "tcp://127.0.0.1:8516"),
         (SCHEDULER + "[top]\ntimeuot = 5\n", "line 5, [top] timeuot", "did you mean timeout?"),
         (

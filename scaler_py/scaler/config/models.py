@@ -76,12 +76,20 @@ class SchedulerOptions(LinkOptions, LoggingOptions):
     )
     policy_content: str = option(
         "allocate=even_load; scaling=no",
-        "how tasks are placed (allocate=even_load or capability) and workers are scaled (scaling=no)",
+        "how tasks are placed (allocate=even_load or capability) and workers are scaled (scaling=no, vanilla, "
+        "fixed_elastic, capability or waterfall_v1)",
         short="-pc",
         metavar="POLICY",
     )
     policy_engine_type: Literal["simple", "waterfall_v1"] = option(
-        "simple", "how policy_content is read", short="-et", hidden=True
+        "simple", "waterfall_v1: policy_content is its rules, priority,worker_manager_id[,cap] each", short="-et"
+    )
+    scale_down_cooldown_seconds: float = option(
+        30.0,
+        "workers must have been too many for so long before they go; 0: at once",
+        short="-sdc",
+        metavar="SECONDS",
+        ge=0,
     )
     memory_limit: ByteSize = option(
         ByteSize(0),
@@ -224,6 +232,14 @@ class WorkerManagerOptions(WorkerOptions):
         "folder for what this manager has asked for, and must find again after a crash",
         metavar="FOLDER",
         default_text="~/.local/state/scaler/managers, and in there by cluster and name",
+    )
+    scale_down_cooldown_seconds: float | None = option(
+        None,
+        "this manager's workers must have been too many for so long before they go; 0: at once",
+        short="-sdc",
+        metavar="SECONDS",
+        default_text="as the scheduler says",
+        ge=0,
     )
     shutdown_timeout_seconds: float | None = option(
         None,
