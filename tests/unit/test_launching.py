@@ -30,7 +30,9 @@ GIVEN: dict[str, Any] = {
     "logging_config_file": "/log.conf",
 }
 # The manager's own business.
-NOT_FOR_AGENTS = {"worker_manager_id", "max_task_concurrency", "shutdown_timeout_seconds"}
+NOT_FOR_AGENTS = {
+    *("worker_manager_id", "max_task_concurrency", "shutdown_timeout_seconds", "scale_down_cooldown_seconds"),
+}
 
 
 def test_every_option_of_workers_arrives() -> None:

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::run::Day;
 
-pub const BEGIN: &str = "<!-- cargo run -p scaler-engine --example day: from here -->\n";
+pub const BEGIN: &str = "<!-- made by core_rs/engine/examples/day: from here -->\n";
 pub const END: &str = "<!-- to here -->\n";
 
 pub fn table(days: &[Day]) -> String {
