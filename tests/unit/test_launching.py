@@ -39,8 +39,10 @@ GIVEN: dict[str, Any] = {
     "logging_config_file": "/log.conf",
 }
 # The manager's own business.
-NOT_FOR_AGENTS = {"worker_manager_id", "max_task_concurrency", "shutdown_timeout_seconds", "state_directory"}
-NAMES = Names("name", "manager", "group")
+NOT_FOR_AGENTS = {
+    *("worker_manager_id", "max_task_concurrency", "shutdown_timeout_seconds", "state_directory"),
+    "scale_down_cooldown_seconds",
+}
 
 
 def launched(given: dict[str, Any], token: str = "") -> Launch:

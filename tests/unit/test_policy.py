@@ -184,6 +184,12 @@ def test_on_the_command_line_an_error_names_the_option(capsys: pytest.CaptureFix
     ]
 
 
+def test_the_example_of_an_error_is_what_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("-pc", "allocate=even_load; scaling=vanila") == 2
+    page = (Path(__file__).parents[2] / "docs/scaling.md").read_text()
+    assert f"```text\n{capsys.readouterr().err}```\n" in page
+
+
 def test_an_engine_without_rules_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run("--policy-engine-type", "waterfall_v1") == 2
     first, second, third = _error(capsys)

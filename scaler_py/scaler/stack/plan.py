@@ -157,7 +157,6 @@ class _Manager:
         # Where its name is, once that was looked for.
         self.named = table.where
         self._driver = table.load_driver()
-        model = self._driver.info.options
         self._components = [self._driver.options, WORKER_MANAGER]
         self._given = _gather(document, table.values(self._components), self._components, *table.place)
 

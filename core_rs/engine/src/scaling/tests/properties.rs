@@ -107,7 +107,7 @@ fn policy() -> impl Strategy<Value = Scaling> {
 }
 
 const MEANS: &[u64] = &[0, 10, SECOND, 20 * SECOND, 3_600 * SECOND];
-const KNOWN: &[u64] = &MEANS.split_at(1).1;
+const KNOWN: &[u64] = MEANS.split_at(1).1;
 
 /// Tasks sit in all slots that fit; groups with one are busy.
 fn occupy(demands: &[Demand], supplies: &mut [Supply], given: &[Given]) {
@@ -273,7 +273,7 @@ proptest! {
         for supply in &mut supplies {
             (supply.groups, supply.busy, supply.ready) = (0, 0, true);
         }
-        let wave = |now: u64| if now / period % 2 == 0 { &high[..] } else { &few[..] };
+        let wave = |now: u64| if (now / period).is_multiple_of(2) { &high[..] } else { &few[..] };
         let story = follow(&scaling, 30, &[1; 300], wave, &mut supplies, &[], false);
         for (supply, started) in supplies.iter().zip(&story.started) {
             prop_assert!(*started <= u64::from(supply.most), "{started} of {}", supply.most);
