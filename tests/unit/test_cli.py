@@ -85,9 +85,12 @@ def test_manager_without_arguments_shows_its_help(capsys: pytest.CaptureFixture[
         (["aws_raw_ecs", "tcp://a:1"], "pip install scaler-plugin-ecs"),
         (["batch", "tcp://a:1"], "pip install scaler-plugin-batch"),
         (["baremetal_nativ", "tcp://a:1"], "did you mean baremetal_native?"),
-        (["native", "tcp://a:1"], "--mode fixed --max-task-concurrency"),
         (["native", "tcp://a:1", "--mode", "Fixed"], "one of fixed, dynamic"),
-        (["native", "tcp://a:1", "-mtc", "-1"], "greater than 0"),
+        (["native", "tcp://a:1", "-mtc", "0"], "0 workers will not do"),
+        (["native", "tcp://a:1", "-mtc", "-2"], "-1 for the driver's own number"),
+        (["native", "tcp://a:1", "-mtc", "99999999999"], "1000000 at most"),
+        (["native", "tcp://a:1", "-wmi", "a/b"], "no name for a worker manager"),
+        (["native", "tcp://a:1", "-wmi", ""], "no name for a worker manager"),
         (["--mode", "fixed"], "The driver is missing"),
         (["-c"], "The driver is missing"),
         (["-c", "/no/such/file"], "The file cannot be read: No such file or directory"),
@@ -137,10 +140,10 @@ def test_manager_from_a_file_may_have_a_short_or_an_older_name(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "config.toml"
-    path.write_text(f'{text}scheduler_address = "tcp://127.0.0.1:1"\n')
+    path.write_text(f'{text}scheduler_address = "tcp://127.0.0.1:1"\nmax_task_concurrency = 0\n')
     for arguments in (["-c", str(path)], ["native", "-c", str(path)], ["baremetal_native", "-c", str(path)]):
         assert command.run_command(worker_manager._main, arguments) == 2
-        assert "has no dynamic mode" in capsys.readouterr().err
+        assert "0 workers will not do" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", MODULES)

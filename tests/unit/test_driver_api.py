@@ -293,4 +293,4 @@ def test_a_launch_is_plain_data() -> None:
     from scaler.managers.launching import Names, launch
 
     options = WorkerManagerOptions.model_validate({"scheduler_address": "tcp://10.0.0.1:1"})
-    json.dumps(dict(launch(options, 2, Names()).settings))
+    json.dumps(dict(launch(options, 2, {}, Names()).settings))

@@ -53,6 +53,8 @@ def test_what_is_recorded_is_there_for_the_next_one(folder: Path) -> None:
 def test_starts_are_counted(folder: Path) -> None:
     for generation in (1, 2, 3):
         with opened(folder) as ledger:
+            assert ledger.generation == generation - 1, "a look is no start"
+            ledger.begin()
             assert ledger.generation == generation
 
 
@@ -88,6 +90,7 @@ import os, sys
 from pathlib import Path
 from scaler.managers.ledger import Ledger
 ledger = Ledger(Path(sys.argv[1]))
+ledger.begin()
 for number in range(10_000):
     ledger.record([(f"g-{number}", 1, [], "intended", "")])
     os.write(1, b"%d\\n" % number)
@@ -112,7 +115,7 @@ def test_what_a_killed_process_has_recorded_is_there_and_its_lock_is_not(folder:
         names = [each.group for each in ledger.entries()]
         assert names[: last + 1] == [f"g-{number}" for number in range(last + 1)]
         assert len(names) <= last + 2
-        assert ledger.generation == 2
+        assert ledger.generation == 1
 
 
 def _corrupt_middle(path: Path) -> None:
@@ -153,7 +156,7 @@ def test_a_corrupt_file_is_moved_aside_with_a_warning(
     damage(folder / "ledger.sqlite")  # type: ignore[operator]
     with opened(folder) as ledger:
         assert ledger.entries() == []
-        assert ledger.generation == 1
+        assert ledger.generation == 0
         ledger.record([INTENDED])
         assert ledger.entries() == [INTENDED]
     assert "cannot be read and was moved to" in caplog.text

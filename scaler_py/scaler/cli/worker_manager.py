@@ -119,7 +119,7 @@ def _subcommand(name: str, word: str) -> Callable[[Sequence[str]], int] | None:
     if word.startswith("-") or "://" in word or full_name(name) == BUILT_IN:
         return None
     from scaler.managers.loading import load_driver
-    from scaler.managers.running import bare_context
+    from scaler.managers.owning import bare_context
 
     driver = load_driver(name)
     command = (driver.hook.commands() or {}).get(word)
@@ -137,24 +137,28 @@ def _manage(name: str, arguments: Sequence[str]) -> int:
     from scaler.config import load
     from scaler.config.logs import set_up_logging
     from scaler.config.models import WorkerManagerOptions
+    from scaler.config.process_list import hide_secrets
     from scaler.managers.loading import load_driver
-    from scaler.managers.running import run_manager
+    from scaler.managers.running import run_manager, start_anew
     from scaler.managers.tables import gather
-    from scaler.part import Ending
+    from scaler.part import Ending, StartAnew
 
     driver = load_driver(name)
     components = [driver.options, WORKER_MANAGER]
+    hidden = hide_secrets(driver.options.options)
     typed = command_of(name, components).read(arguments)
     given = gather(typed, driver.info.name, components)
     options = load.validate(WorkerManagerOptions, given, components)
     own = load.validate(driver.info.options, given, components)
     set_up_logging(options.logging_level, options.logging_paths, options.logging_config_file)
+    given.words += hidden.words(driver.options.options)
     load.speak(given)
 
-    def announce(workers: int) -> None:
-        print(f"{workers} workers serve {options.scheduler_address}", flush=True)
-
-    return run_manager(driver, options, own, Ending, announce)
+    try:
+        return run_manager(driver, options, own, Ending, lambda text: print(text, flush=True))
+    except StartAnew as reason:
+        start_anew(reason, hidden)
+        raise AssertionError("another program runs in this process") from None
 
 
 if __name__ == "__main__":

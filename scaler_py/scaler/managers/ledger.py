@@ -73,10 +73,7 @@ def _state_home() -> Path:
 
 
 class Ledger:
-    """Locked from the start to `close`, or the process's end. Use it in one thread at a time.
-
-    generation: how often this manager has been started, this time included.
-    """
+    """Locked from the start to `close`, or the process's end. generation: how often this manager was started."""
 
     def __init__(self, folder: Path) -> None:
         """ConfigurationError: another process has it. LedgerError: it cannot be written."""
@@ -88,11 +85,20 @@ class Ledger:
             self._locked = _lock(folder)
         try:
             self._connection = self._open()
-            with self._guarded("write"):
-                self.generation = self._count()
+            with self._guarded("read"):
+                self.generation = self._counted()
         except BaseException:
             os.close(self._locked)
             raise
+
+    def begin(self) -> None:
+        """Counts a start."""
+        with self._lock, self._guarded("write"):
+            with self._transaction() as connection:
+                connection.execute(
+                    "INSERT INTO about VALUES ('generation', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
+                )
+            self.generation = self._counted()
 
     def entries(self) -> list[Entry]:
         """All groups that are not forgotten, in the order in which they were recorded first."""
@@ -129,13 +135,9 @@ class Ledger:
         with self._guarded("make"):
             return _connect(self.path)
 
-    def _count(self) -> int:
-        with self._transaction() as connection:
-            connection.execute(
-                "INSERT INTO about VALUES ('generation', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
-            )
-            (generation,) = connection.execute("SELECT value FROM about WHERE name = 'generation'").fetchone()
-        return int(generation)
+    def _counted(self) -> int:
+        found = self._connection.execute("SELECT value FROM about WHERE name = 'generation'").fetchone()
+        return 0 if found is None else int(found[0])
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
