@@ -13,7 +13,9 @@
 mod collecting;
 mod config;
 mod names;
+mod objects;
 mod slot;
+mod strays;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,7 @@ use crate::wire::{
 };
 use collecting::Collecting;
 use slot::{Running, Slot};
+use strays::Strays;
 
 /// Elements whose attempts are counted here.
 const MOST_COUNTED: usize = 10_000;
@@ -45,15 +48,6 @@ struct Job {
     detail: String,
 }
 
-/// A job that nobody here named.
-#[derive(Debug)]
-struct Stray {
-    state: GroupState,
-    detail: String,
-    /// It waits so long for its element.
-    until: u64,
-}
-
 /// See the module's text and `ARCHITECTURE.md`.
 pub struct Jobs<P: Payload> {
     config: JobsConfig,
@@ -63,7 +57,7 @@ pub struct Jobs<P: Payload> {
     jobs: BTreeMap<String, Job>,
     /// Those of them that are told.
     told: BTreeSet<String>,
-    strays: BTreeMap<String, Stray>,
+    strays: Strays,
     /// Elements that have come before it was known what is there.
     held: Vec<u32>,
     /// The manager knows what is there.
@@ -87,7 +81,7 @@ impl<P: Payload> Jobs<P> {
             slots: BTreeMap::new(),
             jobs: BTreeMap::new(),
             told: BTreeSet::new(),
-            strays: BTreeMap::new(),
+            strays: Strays::default(),
             held: Vec::new(),
             knows: false,
             connected: false,
@@ -159,7 +153,7 @@ impl<P: Payload> Jobs<P> {
             return (0, 0);
         };
         match &state.running {
-            Some(running) if running.started_us > 0 => (running.position(), running.started_us),
+            Some(running) if running.started_us.is_some() => self.whereabouts(slot),
             _ => (state.position, 0),
         }
     }
@@ -200,7 +194,7 @@ impl<P: Payload> Jobs<P> {
             return (0, 0);
         };
         match &state.running {
-            Some(running) => (running.position(), running.started_us),
+            Some(running) => (running.position(), running.started_us.unwrap_or(self.now)),
             None => (state.position, 0),
         }
     }
@@ -240,8 +234,7 @@ impl<P: Payload> Jobs<P> {
     pub fn connected(&mut self, now: u64, connected: bool) {
         self.now = now;
         if connected && !self.connected {
-            let until = now + self.config.adopt_us;
-            self.strays.values_mut().for_each(|it| it.until = until);
+            self.strays.put_off(now + self.config.adopt_us);
         }
         self.connected = connected;
     }
@@ -274,23 +267,14 @@ impl<P: Payload> Jobs<P> {
             .filter(|(_, job)| job.known)
             .map(|(id, _)| id.clone())
             .collect();
-        let before = std::mem::take(&mut self.strays);
+        let before = self.strays.take();
         for report in status.groups {
             missing.remove(&report.group);
             if self.jobs.contains_key(&report.group) {
                 self.see(&report.group, report.state, report.detail);
             } else if report.state != GroupState::Ending {
-                let until = match before.get(&report.group) {
-                    Some(stray) => stray.until,
-                    None => now + self.config.adopt_us,
-                };
-                let (state, detail) = (report.state, report.detail);
-                let stray = Stray {
-                    state,
-                    detail,
-                    until,
-                };
-                self.strays.insert(report.group, stray);
+                let until = now + self.config.adopt_us;
+                self.strays.report(report, &before, until);
             }
         }
         for id in missing {
@@ -312,9 +296,8 @@ impl<P: Payload> Jobs<P> {
     }
 
     pub fn next_wakeup(&self) -> Option<u64> {
-        let strays = self.strays.values().filter(|_| self.connected);
-        let strays = strays.map(|stray| stray.until);
-        strays.chain(self.collecting_wakeup()).min()
+        let strays = self.strays.wakeup().filter(|_| self.connected);
+        strays.into_iter().chain(self.collecting_wakeup()).min()
     }
 
     fn chunk(&mut self, slot: u32, chunk: &Chunk<P>) {
@@ -333,7 +316,7 @@ impl<P: Payload> Jobs<P> {
             sequence: chunk.first,
             root,
             id: String::new(),
-            started_us: 0,
+            started_us: None,
         });
         state.parts = Some(Box::new(parts));
         if self.knows {
@@ -351,15 +334,15 @@ impl<P: Payload> Jobs<P> {
         let (Some(running), Some(mut parts)) = (&mut state.running, state.parts.take()) else {
             return;
         };
-        let found = strays_of(&self.strays, &running.root)
-            .max_by_key(|(_, stray)| worth(stray.state))
-            .filter(|(_, stray)| worth(stray.state) > 0)
-            .map(|(id, _)| id.clone());
-        let stray = found.as_ref().and_then(|id| self.strays.remove(id));
-        let id = found.unwrap_or_else(|| {
-            self.named += 1;
-            names::name(&running.root, self.config.run, self.named)
-        });
+        let claimed = self.strays.claim(&running.root);
+        let (id, stray) = match claimed {
+            Some((id, stray)) => (id, Some(stray)),
+            None => {
+                self.named += 1;
+                let id = names::name(&running.root, self.config.run, self.named);
+                (id, None)
+            }
+        };
         running.id.clone_from(&id);
         parts.attempt = 1 + self.attempts.get(&running.root).copied().unwrap_or(0);
         let job = Job {
@@ -398,9 +381,7 @@ impl<P: Payload> Jobs<P> {
             GroupState::Running => {
                 let state = self.slots.get_mut(&slot);
                 if let Some(running) = state.and_then(|it| it.running.as_mut()) {
-                    if running.started_us == 0 {
-                        running.started_us = self.now;
-                    }
+                    running.started_us.get_or_insert(self.now);
                 }
             }
             GroupState::Succeeded | GroupState::Failed | GroupState::Gone => {
@@ -424,10 +405,7 @@ impl<P: Payload> Jobs<P> {
             return;
         };
         state.position = running.position();
-        let busy_us = match running.started_us {
-            0 => 0,
-            started_us => self.now - started_us,
-        };
+        let busy_us = running.started_us.map_or(0, |started| self.now - started);
         match outcome {
             JobOutcome::Value(payload) => {
                 self.result(slot, &running, OutcomeKind::ValueSingle, payload, busy_us);
@@ -502,56 +480,6 @@ impl<P: Payload> Jobs<P> {
         self.out.push(JobsOutput::Forget { id });
     }
 
-    /// Jobs of earlier processes that nobody asked for.
-    fn end_strays(&mut self) {
-        let now = self.now;
-        let connected = self.connected;
-        let over = |stray: &Stray| worth(stray.state) == 0 || (connected && stray.until <= now);
-        let names: Vec<String> = self
-            .strays
-            .iter()
-            .filter(|(_, stray)| over(stray))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for group in names {
-            self.strays.remove(&group);
-            self.log(format!("{group}: nobody waits for this job, and it ends"));
-            self.to_manager(Message::ShutdownWorkerGroup { group });
-        }
-    }
-
-    fn object(&mut self, slot: u32, key: ObjectKey, parts: Vec<P>) {
-        let state = self.slots.entry(slot).or_default();
-        if !state.objects.insert(key) {
-            return;
-        }
-        let users = self.users.entry(key).or_default();
-        *users += 1;
-        if *users == 1 {
-            self.out.push(JobsOutput::Object { key, parts });
-        }
-    }
-
-    fn unuse(&mut self, key: ObjectKey) {
-        let Some(users) = self.users.get_mut(&key) else {
-            return;
-        };
-        *users -= 1;
-        if *users == 0 {
-            self.users.remove(&key);
-            self.out.push(JobsOutput::ForgetObject { key });
-        }
-    }
-
-    /// A new executor knows nothing.
-    fn clear(&mut self, slot: u32) {
-        let state = self.slots.remove(&slot).unwrap_or_default();
-        self.held.retain(|held| *held != slot);
-        for key in state.objects {
-            self.unuse(key);
-        }
-    }
-
     fn result(
         &mut self,
         slot: u32,
@@ -590,25 +518,5 @@ impl<P: Payload> Jobs<P> {
 
     fn log(&mut self, text: String) {
         self.out.push(JobsOutput::Log { text });
-    }
-}
-
-fn strays_of<'a>(
-    strays: &'a BTreeMap<String, Stray>,
-    root: &'a str,
-) -> impl Iterator<Item = (&'a String, &'a Stray)> {
-    let from = strays.range(root.to_owned()..);
-    from.take_while(move |(id, _)| id.starts_with(root))
-        .filter(move |(id, _)| names::root_of(id) == Some(root))
-}
-
-/// How near a stray is to an outcome; 0: it will have none.
-fn worth(state: GroupState) -> u8 {
-    match state {
-        GroupState::Succeeded => 4,
-        GroupState::Running => 3,
-        GroupState::Pending => 2,
-        GroupState::Wanted => 1,
-        GroupState::Ending | GroupState::Failed | GroupState::Gone => 0,
     }
 }

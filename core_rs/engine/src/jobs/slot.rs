@@ -16,8 +16,8 @@ pub(super) struct Running {
     pub root: String,
     /// Its job; empty before it has one.
     pub id: String,
-    /// When the job was seen to run; 0 before.
-    pub started_us: u64,
+    /// When the job was seen to run.
+    pub started_us: Option<u64>,
 }
 
 impl Running {

@@ -9,16 +9,21 @@ const SECOND: u64 = 1_000_000;
 const SESSION: SessionId = 9;
 const F: [u8; 16] = [1; 16];
 
-type Text = Vec<u8>;
+#[derive(Clone, Debug, PartialEq)]
+struct Text(Vec<u8>);
 
 impl Payload for Text {
     fn len(&self) -> usize {
-        Vec::len(self)
+        self.0.len()
     }
 
     fn from_vec(bytes: Vec<u8>) -> Self {
-        bytes
+        Text(bytes)
     }
+}
+
+fn text(text: &str) -> Text {
+    Text(text.as_bytes().to_vec())
 }
 
 struct Rig {
@@ -36,7 +41,7 @@ impl Rig {
             batch: 2,
             deadline_us: 60 * SECOND,
         };
-        let digest = |payload: &Text| payload.iter().map(|byte| u64::from(*byte)).sum();
+        let digest = |payload: &Text| payload.0.iter().map(|byte| u64::from(*byte)).sum();
         let mut rig = Rig {
             jobs: Jobs::new(config, digest, 0),
             now: 0,
@@ -88,7 +93,7 @@ impl Rig {
     fn element(&mut self, slot: u32, sequence: Sequence) -> Option<String> {
         self.jobs.start_executor(self.now, slot);
         let id = F;
-        let payload = b"function".to_vec();
+        let payload = text("function");
         self.tell(slot, Message::Function { id, payload });
         self.again(slot, sequence)
     }
@@ -109,7 +114,7 @@ impl Rig {
             take: 1,
             block_count: 1,
             form: Form::Single,
-            payload: Some(b"arguments".to_vec()),
+            payload: Some(text("arguments")),
             depth: 0,
             inputs,
         };
@@ -150,7 +155,7 @@ impl Rig {
 }
 
 fn value() -> JobOutcome<Text> {
-    JobOutcome::Value(b"value".to_vec())
+    JobOutcome::Value(text("value"))
 }
 
 /// Names that the manager is told to start, and to end.
@@ -257,7 +262,9 @@ fn a_job_without_an_outcome_is_a_death_with_what_the_driver_said() {
 #[test]
 fn outcomes_are_asked_for_in_batches_and_again_after_a_pause() {
     let mut rig = Rig::ready(1);
-    let ids: Vec<String> = (0..5).map(|at| rig.element(at, at.into()).unwrap()).collect();
+    let ids: Vec<String> = (0..5)
+        .map(|at| rig.element(at, at.into()).unwrap())
+        .collect();
     let groups: Vec<_> = ids
         .iter()
         .map(|id| (id.as_str(), GroupState::Succeeded))
@@ -360,10 +367,10 @@ fn another_function_or_other_arguments_are_another_job() {
         id: 7,
         count: 1,
         form: Form::Single,
-        payload: b"another's".to_vec(),
+        payload: text("another's"),
     };
     rig.jobs.start_executor(0, 0);
-    let payload = b"function".to_vec();
+    let payload = text("function");
     rig.tell(0, Message::Function { id: F, payload });
     rig.tell(0, value);
     let input = Input {
@@ -413,13 +420,13 @@ fn an_object_is_given_once_and_kept_while_a_slot_has_it() {
         key,
         size: 4,
         offset,
-        payload: b"ab".to_vec(),
+        payload: text("ab"),
     };
     for slot in 0..2 {
         rig.tell(slot, part(0));
         rig.tell(slot, part(2));
     }
-    let parts = vec![b"ab".to_vec(), b"ab".to_vec()];
+    let parts = vec![text("ab"), text("ab")];
     assert_eq!(rig.heard(), [JobsOutput::Object { key, parts }]);
     rig.tell(0, Message::ForgetObject { key });
     assert_eq!(rig.heard(), []);
@@ -435,7 +442,7 @@ fn large_values_travel_in_parts() {
     let large = JobOutcome::LargeValue {
         hash: [4; 16],
         size: 3,
-        parts: vec![b"ab".to_vec(), b"c".to_vec()],
+        parts: vec![text("ab"), text("c")],
     };
     let out = rig.collected(call, &[(&id, large)]);
     let offsets: Vec<u64> = out
