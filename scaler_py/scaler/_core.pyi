@@ -355,9 +355,9 @@ class Loop:
         """Answers "shutdown" and "cleanup"."""
 
     def manager_failed(self, call: int, kind: str, text: str, retry_after: float | None = None) -> None:
-        """Answers any call. kind: "throttled", "credentials", "temporary", "permanent" or "unknown"; retry_after: seconds.
+        """Answers any call. kind: "throttled", "credentials", "temporary", "permanent" or "unknown".
 
-        Each call is answered once, however late."""
+        retry_after: seconds that the infrastructure wants to be left alone. Each call is answered once, however late."""
 
     def manager_leave(self) -> None:
         """The manager ends its units, cleans up, then a request ("exit", failed, reason). Again: at once."""
