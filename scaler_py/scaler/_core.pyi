@@ -241,8 +241,8 @@ class ExecutorPort:
         ("function", id, pickled) | ("forget_function", id) | ("object", session, hash, bytes)
         | ("forget_object", session, hash) | ("listen", session, on) | ("stop",)
         | ("value", number, count, form, payload) | ("drop_values", numbers)
-        | ("chunk", chunk, function id, style, first, skip, take, block_count, form, payload or None, session, depth
-           [, inputs: (element, value's number, entry), …])"""
+        | ("chunk", chunk, function id, style, first, skip, take, block_count, form, payload or None, session,
+           (depth, priority) [, inputs: (element, value's number, entry), …])"""
 
     def steps(self, chunk: int, index: int, elements: Sequence[Any], at: int, slice_us: int) -> Steps:
         """Elements from `elements[at]` on; the first is the chunk's `index`; `take - index` of them at most."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from gates import Gate
-from scaler import Client, SchedulerClusterCombo
+from scaler import Client, SchedulerClusterCombo, nested
 from scaler.errors import NotSupportedError, ProcessorDiedError
 from serializers import MsgpackSerializer
 
@@ -94,6 +94,41 @@ def test_a_thousand_roots_have_no_more_executors_than_slots_and_waiting_ones():
         assert [number for number, _, _ in found] == list(range(1000))
         # A slot that was given back is for children alone: at any time two roots at most, and a child of each.
         assert len({process for _, *both in found for process in both}) <= 4
+
+
+def priority():
+    return nested.nest().place[1]
+
+
+def priorities(levels):
+    """Of this task, of what it submits in all ways, and of what these submit."""
+    if levels == 0:
+        return priority()
+    client = Client()
+    below = levels - 1
+    return [
+        priority(),
+        client.submit(priorities, below).result(),
+        client.submit_verbose(priorities, (), {"levels": below}).result(),
+        *client.map(priorities, [below]).results(),
+        *client.starmap(priorities, [(below,)]).results(),
+        client.get({"node": (priorities, below)}, ["node"])["node"],
+    ]
+
+
+def given_priorities():
+    client = Client()
+    return [
+        client.submit_verbose(priority, (), {}, priority=0).result(),
+        client.submit_verbose(priorities, (1,), {}, priority=-2).result(),
+        client.get({"node": (priority,)}, ["node"], priority=9)["node"],
+    ]
+
+
+def test_what_a_task_submits_has_its_priority_unless_it_is_given_one(one_slot):
+    assert one_slot.submit(priorities, 1).result(PATIENCE) == [0] * 6
+    assert one_slot.submit_verbose(priorities, (2,), {}, priority=7).result(PATIENCE) == [7, *[[7] * 6] * 5]
+    assert one_slot.submit_verbose(given_priorities, (), {}, priority=7).result(PATIENCE) == [0, [-2] * 6, 9]
 
 
 def child_that_holds(started, release):

@@ -52,6 +52,19 @@ fn a_slot_that_was_given_back_takes_deeper_elements_only() {
 }
 
 #[test]
+fn an_executor_is_told_depth_and_priority_of_what_it_runs() {
+    let mut rig = Rig::new(1);
+    let options = Options {
+        depth: 3,
+        priority: -7,
+        ..Options::default()
+    };
+    rig.assign_this(Rig::assignment(0, 1, 1, options));
+    let chunk = &rig.executors[0].chunks[0];
+    assert_eq!((chunk.depth, chunk.priority), (3, -7));
+}
+
+#[test]
 fn nothing_is_handed_out_while_more_run_than_there_are_slots() {
     let mut rig = with_one_that_waits();
     assign(&mut rig, 2, 1);
