@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import pytest
 from gates import Gate
 from scaler import Client, SchedulerClusterCombo, nested
-from scaler.errors import NotSupportedError, ProcessorDiedError
+from scaler.errors import NestingLimitError, NotSupportedError, ProcessorDiedError
+from scaler.transport.keys import find_cluster_key
 from serializers import MsgpackSerializer
 
 PATIENCE = 100
@@ -131,6 +132,63 @@ def test_what_a_task_submits_has_its_priority_unless_it_is_given_one(one_slot):
     assert one_slot.submit_verbose(given_priorities, (), {}, priority=7).result(PATIENCE) == [0, [-2] * 6, 9]
 
 
+def descend_to_the_limit(levels):
+    """How many levels there are below this one."""
+    try:
+        return 0 if levels == 0 else 1 + Client().submit(descend_to_the_limit, levels - 1).result()
+    except NestingLimitError:
+        return 0
+
+
+def test_past_the_limit_what_is_waited_for_fails_and_everything_else_goes_on(start):
+    start.scheduler()
+    start.node(slots=1, most_waiting=3)
+    with Client(start.path(), timeout_seconds=PATIENCE) as client:
+        for _ in range(2):
+            assert client.submit(descend_to_the_limit, 10).result(PATIENCE) == 3
+        assert client.submit(descend_to_the_limit, 3).result(PATIENCE) == 3
+        with pytest.raises(NestingLimitError, match="4 tasks wait"):
+            client.submit(descend, 10).result(PATIENCE)
+        assert client.submit(abs, -1).result(PATIENCE) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_limit_is_256_that_wait(one_slot):
+    assert one_slot.submit(descend_to_the_limit, 300).result(350) == 256
+
+
+def way_of_tasks_clients():
+    """Whether it is local, and the keys that are here."""
+    connection = nested.nest().dial("client", "")
+    os.close(connection.fd)
+    return connection.is_local, [name for name in os.environ if name.startswith("SCALER_KEY")]
+
+
+@pytest.mark.timeout(180)
+def test_a_node_that_is_connected_over_the_network_has_nested_tasks(start, own_host, monkeypatch, tmp_path):
+    """With CURVE, to scheduler and storage, which its executors have no key of."""
+    address = start.scheduler(f"tcp://{own_host}:0").told["address"]
+    monkeypatch.setenv("SCALER_KEY", find_cluster_key().token())
+    # As another machine has it: no key file, and no path to the scheduler's local sockets.
+    monkeypatch.setenv("SCALER_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("SCALER_RUNTIME_DIR", str(tmp_path / "run"))
+    start.node(address, slots=1)
+    with Client(address, timeout_seconds=PATIENCE) as client:
+        assert client.submit(way_of_tasks_clients).result(PATIENCE) == (False, [])
+        for function in (fib, fib_by_map):
+            assert client.submit(function, 7).result(PATIENCE) == plain_fib(7)
+        assert client.submit(large, 3_000_000).result(PATIENCE) == (3_000_000, 3_000_000)
+        assert client.map(leave_children, range(3)).results(PATIENCE) == [0, 1, 2]
+        gate, told = Gate(tmp_path), str(tmp_path / "parent")
+        parent = client.submit(parent_that_waits, gate.names, told)
+        wait_for_child(gate, told, set())
+        assert parent.cancel(PATIENCE)
+        assert client.submit(abs, -1).result(PATIENCE) == 1
+        while busy(client):
+            time.sleep(0.02)
+
+
 def child_that_holds(started, release):
     return Gate.hold(started, release)
 
@@ -240,6 +298,16 @@ def raise_in_child():
 
 def test_a_childs_exception_reaches_its_parent(one_slot):
     assert "zero" in one_slot.submit(raise_in_child).result(PATIENCE)
+
+
+def raise_below(levels):
+    return 1 // levels if levels == 0 else Client().submit(raise_below, levels - 1).result()
+
+
+def test_an_exception_passes_through_many_tasks_with_a_line_of_each(one_slot):
+    with pytest.raises(ZeroDivisionError) as caught:
+        one_slot.submit(raise_below, 16).result(PATIENCE)
+    assert str(caught.value.__cause__).count("in raise_below") == 17
 
 
 def make_a_client_in_a_fork():
