@@ -6,13 +6,14 @@ import asyncio
 import concurrent.futures
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 from gates import Gate
-from scaler import Client, SchedulerClusterCombo, nested
-from scaler.errors import NestingLimitError, NotSupportedError, ProcessorDiedError
+from scaler import Client, ScalerExecutor, SchedulerClusterCombo, nested
+from scaler.errors import NestingLimitError, NotSupportedError, ProcessorDiedError, TaskTimeoutError
 from scaler.transport.keys import find_cluster_key
 from serializers import MsgpackSerializer
 
@@ -71,6 +72,35 @@ def fib_by_map(n):
 @pytest.mark.parametrize("function", [fib, fib_by_wait, fib_as_completed, fib_by_asyncio, fib_by_map])
 def test_fib_of_12_ends_with_one_slot(one_slot, function):
     assert one_slot.submit(function, 12).result(PATIENCE) == plain_fib(12)
+
+
+def by_callback():
+    future, done = Client().submit(pow, 2, 5), threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    done.wait()
+    return future.result()
+
+
+def by_looking():
+    future = Client().submit(pow, 2, 5)
+    while not future.done():
+        time.sleep(0.05)
+    return future.result()
+
+
+def by_another_thread():
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(Client().submit(pow, 2, 5).result).result()
+
+
+def by_executor():
+    with ScalerExecutor() as executor:
+        return sum(executor.map(pow, [2, 1], [5, 1])) - 1
+
+
+@pytest.mark.parametrize("function", [by_callback, by_looking, by_another_thread, by_executor])
+def test_a_task_that_does_nothing_while_its_tasks_are_unfinished_waits(one_slot, function):
+    assert one_slot.submit(function).result(PATIENCE) == 32
 
 
 def descend(levels):
@@ -185,8 +215,7 @@ def test_a_node_that_is_connected_over_the_network_has_nested_tasks(start, own_h
         wait_for_child(gate, told, set())
         assert parent.cancel(PATIENCE)
         assert client.submit(abs, -1).result(PATIENCE) == 1
-        while busy(client):
-            time.sleep(0.02)
+        wait_until_idle(client)
 
 
 def child_that_holds(started, release):
@@ -217,6 +246,11 @@ def busy(client: Client) -> int:
     return int(status["assigned"]) + int(status["queued"])
 
 
+def wait_until_idle(client: Client) -> None:
+    while busy(client):
+        pass  # each question waits for its answer
+
+
 @pytest.mark.parametrize("end", ["kill", "cancel"])
 def test_a_parent_that_ends_while_it_waits_leaves_no_child_behind(tmp_path, end):
     gate, told = Gate(tmp_path), str(tmp_path / "parent")
@@ -233,9 +267,17 @@ def test_a_parent_that_ends_while_it_waits_leaves_no_child_behind(tmp_path, end)
         if end == "kill":
             with pytest.raises(ProcessorDiedError):
                 parent.result(PATIENCE)
-        while busy(client):
-            time.sleep(0.02)
+        wait_until_idle(client)
         assert client.submit(pow, 2, 3).result(PATIENCE) == 8
+
+
+def test_the_time_limit_of_a_task_that_waits_goes_on(one_slot, tmp_path):
+    gate, told = Gate(tmp_path), str(tmp_path / "parent")
+    parent = one_slot.submit_verbose(parent_that_waits, (gate.names, told), {}, timeout=1)
+    with pytest.raises(TaskTimeoutError):
+        parent.result(PATIENCE)
+    wait_until_idle(one_slot)
+    assert one_slot.submit(pow, 2, 3).result(PATIENCE) == 8
 
 
 def through(client, number):
@@ -265,6 +307,22 @@ def test_a_captured_client_serves_one_task_after_the_other(one_slot):
     assert client.map(square, range(20)).results(PATIENCE) == [number**2 for number in range(20)]
 
 
+def place_of_tasks():
+    """Depth and priority of what this task would submit."""
+    return nested.nest().place
+
+
+def at_another_cluster(address):
+    with Client(address) as client:
+        return type(client), client.submit(place_of_tasks).result()
+
+
+def test_the_client_of_another_cluster_is_nothing_special(one_slot):
+    with SchedulerClusterCombo(n_workers=1) as other:
+        future = one_slot.submit_verbose(at_another_cluster, (other.get_address(),), {}, priority=7)
+        assert future.result(PATIENCE) == (Client, (1, 0))
+
+
 def large(size):
     client = Client()
     reference = client.send_object(b"x" * size)
@@ -284,8 +342,7 @@ def leave_children(number):
 
 def test_children_that_nobody_waits_for_end_with_their_parent(one_slot):
     assert one_slot.map(leave_children, range(3)).results(PATIENCE) == [0, 1, 2]
-    while busy(one_slot):
-        time.sleep(0.02)
+    wait_until_idle(one_slot)
     assert one_slot.submit(abs, -1).result(PATIENCE) == 1
 
 

@@ -126,3 +126,26 @@ fn past_the_limit_what_is_waited_for_fails() {
         .into_iter()
         .all(|it| it.code == FailureCode::NestingLimit));
 }
+
+#[test]
+fn past_the_limit_of_memory_too() {
+    let mut rig = Rig::with(NodeConfig {
+        nesting_bytes: 1_000,
+        ..NodeConfig::default()
+    });
+    assign(&mut rig, 0, 0);
+    rig.begin(0);
+    rig.node.memory(rig.now, 0, 999);
+    waits(&mut rig, 0);
+    rig.ready(1);
+    assign(&mut rig, 1, 1);
+    rig.begin(1);
+    rig.node.memory(rig.now, 1, 1);
+    waits(&mut rig, 1);
+    assign(&mut rig, 2, 2);
+    assert_eq!(rig.outcome_of(2), Some(OutcomeKind::Failure));
+    rig.node.memory(rig.now, 0, 500);
+    assign(&mut rig, 3, 2);
+    rig.ready(2);
+    assert_eq!(rig.chunks(2), [(3, 1)]);
+}
