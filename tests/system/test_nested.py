@@ -13,7 +13,13 @@ from collections.abc import Iterator
 import pytest
 from gates import Gate
 from scaler import Client, ScalerExecutor, SchedulerClusterCombo, nested
-from scaler.errors import NestingLimitError, NotSupportedError, ProcessorDiedError, TaskTimeoutError
+from scaler.errors import (
+    ClientQuitException,
+    NestingLimitError,
+    NotSupportedError,
+    ProcessorDiedError,
+    TaskTimeoutError,
+)
 from scaler.transport.keys import find_cluster_key
 from serializers import MsgpackSerializer
 
@@ -365,6 +371,39 @@ def test_an_exception_passes_through_many_tasks_with_a_line_of_each(one_slot):
     with pytest.raises(ZeroDivisionError) as caught:
         one_slot.submit(raise_below, 16).result(PATIENCE)
     assert str(caught.value.__cause__).count("in raise_below") == 17
+
+
+def use_after_disconnect():
+    with Client() as client:
+        assert client.submit(abs, -1).result() == 1
+    with pytest.raises(ClientQuitException, match="disconnected"):
+        client.submit(abs, -1)
+    return Client().submit(abs, -2).result()
+
+
+def test_a_tasks_client_after_disconnect_is_no_good_and_another_one_is(one_slot):
+    assert one_slot.submit(use_after_disconnect).result(PATIENCE) == 2
+
+
+kept = []
+
+
+def keep():
+    client = Client()
+    kept.extend([client, client.submit(time.sleep, 1000)])
+
+
+def use_what_was_kept():
+    client, future = kept
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result()
+    return client.submit(abs, -3).result()
+
+
+def test_what_a_task_keeps_of_its_client_ends_with_it(one_slot):
+    """But for the client itself, which is the next task's."""
+    assert one_slot.submit(keep).result(PATIENCE) is None
+    assert one_slot.submit(use_what_was_kept).result(PATIENCE) == 3
 
 
 def make_a_client_in_a_fork():
