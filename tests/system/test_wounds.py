@@ -189,19 +189,20 @@ def test_wound_14_a_task_that_waits_for_its_turn_to_be_sent_says_so(
     """The question passes it: that takes no credit, and the scheduler stands still until it is there."""
     scheduler = start.scheduler()
     with Client(start.path(), timeout_seconds=PATIENCE) as client, ThreadPoolExecutor(1) as thread:
-        request, asked = client._conversation._request, threading.Event()
+        questions, is_asked = client._conversation.questions, threading.Event()
+        asked = questions.asked
 
-        def request_and_say(number: int) -> Any:
-            answer = request(number)
-            asked.set()
+        def ask_and_say(number: int) -> Any:
+            answer = asked(number)
+            is_asked.set()
             return answer
 
-        monkeypatch.setattr(client._conversation, "_request", request_and_say)
+        monkeypatch.setattr(questions, "asked", ask_and_say)
         os.kill(scheduler.pid, signal.SIGSTOP)
         try:
             futures = [client.submit_verbose(pow, (2, 8), {}, {"gpu": 2}) for _ in range(100)]
             told = thread.submit(client.explain, futures[-1])
-            assert asked.wait(PATIENCE)
+            assert is_asked.wait(PATIENCE)
         finally:
             os.kill(scheduler.pid, signal.SIGCONT)
         assert "done" not in told.result(PATIENCE)

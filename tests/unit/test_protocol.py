@@ -17,9 +17,13 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "protocol.md"
 
 RECORDS = {
     "Hello": "protocol u32, role Role, incarnation u64, received u64, sent u64, ticket bytes, session u64, "
-    "node NodeInfo?, properties [(text, text)]",
+    "node NodeInfo?, manager ManagerInfo?, properties [(text, text)]",
     "NodeInfo": "name text, manager text, group text, slots u32, capabilities [(text, i64)], python_minor u8, "
-    "queue_size u32",
+    "queue_size u32, offload bool",
+    "ManagerInfo": "id text, driver text, least_groups u32, most_groups u32, slots u32, capabilities [(text, i64)], "
+    "python_minor u8, startup_us u64, lease_us u64",
+    "GroupReport": "group text, slots u32, state GroupState, infrastructure text, detail text",
+    "ManagerStatus": "groups [GroupReport], trouble text, leaving bool",
     "Welcome": "incarnation u64, epoch u32, received u64, cluster text, storage text, properties [(text, text)]",
     "Submit": "function hash, first u64, options Options, blocks [Block], objects [ObjectUse], finished [(u32, u32)], "
     "graph Graph?",
@@ -104,6 +108,9 @@ MESSAGES = {
     (91, "Waits"): "chunk u32, index u32",
     (92, "GoesOn"): "chunk u32, index u32",
     (93, "Waiting"): "depths [u32]",
+    (100, "StartWorkerGroup"): "group text, slots u32, capabilities [(text, i64)]",
+    (101, "ShutdownWorkerGroup"): "group text",
+    (102, "ManagerStatus"): RECORDS["ManagerStatus"],
 }
 
 CODES = {
@@ -116,6 +123,7 @@ CODES = {
     "Dependency NestingLimit",
     "LossCause": "ExecutorDied Collateral",
     "QueryKind": "Explain State Status",
+    "GroupState": "Wanted Pending Running Ending Succeeded Failed Gone",
     "StoreErrorCode": "Full Quota Invalid",
 }
 

@@ -50,6 +50,7 @@ impl SchedulerPart {
                 .unwrap_or_default(),
             session: 0,
             node: None,
+            manager: None,
             properties: settings.acceptor.properties.clone(),
         };
         let incarnation = settings.incarnation;

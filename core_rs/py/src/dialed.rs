@@ -52,6 +52,7 @@ pub fn hello(
         ticket,
         session,
         node: None,
+        manager: None,
         properties,
     })
 }

@@ -215,6 +215,7 @@ pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
         capabilities,
         python_minor: part.get("python_minor", 0)?,
         queue_size: part.get("queue_size", 1_000)?,
+        offload: false,
     };
     Ok(NodeSettings {
         config,

@@ -53,9 +53,10 @@ pub fn introduction(context: &Context, index: usize) -> Hello {
         capabilities: shape.capabilities.clone(),
         python_minor: 11,
         queue_size: shape.queue_size,
+        offload: false,
     };
     Hello {
-        node: Some(info),
+        node: Some(Box::new(info)),
         ..hello(Role::Node, 0)
     }
 }

@@ -26,6 +26,7 @@ pub fn hello(role: scaler_engine::wire::Role, session: u64) -> Hello {
         ticket: Vec::new(),
         session,
         node: None,
+        manager: None,
         properties: Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! What a message weighs: whether it takes credit, how many elements and bytes it carries.
 
-use crate::{Graph, Message, Options, Payload, Segment};
+use crate::{Capabilities, Graph, GroupReport, Message, Options, Payload, Segment};
 
 impl<P> Message<P> {
     /// Whether it waits for credit. What does not leaves at once, in order with the rest of its kind.
@@ -26,6 +26,7 @@ impl<P> Message<P> {
                 | Message::Output { .. }
                 | Message::CancelUnstarted { .. }
                 | Message::Withdraw { .. }
+                | Message::ManagerStatus(_)
         )
     }
 
@@ -96,6 +97,8 @@ impl<P> Message<P> {
             | Message::Withdrawn { ranges, .. } => ranges.len(),
             Message::Delete { keys } => keys.len(),
             Message::NodeStatus(status) => status.started.len(),
+            Message::StartWorkerGroup { capabilities, .. } => capabilities.len(),
+            Message::ManagerStatus(status) => status.groups.len(),
             _ => 0,
         }
     }
@@ -112,18 +115,33 @@ impl<P> Message<P> {
             | Message::Exit { reason: text }
             | Message::Ready { error: text, .. }
             | Message::StoreError { text, .. } => text.len(),
+            Message::StartWorkerGroup {
+                group,
+                capabilities,
+                ..
+            } => group.len() + names_bytes(capabilities),
+            Message::ShutdownWorkerGroup { group } => group.len(),
+            Message::ManagerStatus(status) => {
+                let groups = status.groups.iter();
+                let texts = |group: &GroupReport| {
+                    group.group.len() + group.infrastructure.len() + group.detail.len()
+                };
+                status.trouble.len() + groups.map(texts).sum::<usize>()
+            }
             _ => 0,
         }
     }
 }
 
 fn options_bytes(options: &Options) -> usize {
-    let names: usize = options
-        .capabilities
+    NUMBERS + options.name.len() + names_bytes(&options.capabilities)
+}
+
+fn names_bytes(capabilities: &Capabilities) -> usize {
+    capabilities
         .iter()
         .map(|(name, _)| name.len() + NUMBERS)
-        .sum();
-    NUMBERS + options.name.len() + names
+        .sum()
 }
 
 fn failure_bytes<P>(segment: &Segment<P>) -> usize {

@@ -98,7 +98,9 @@ pub struct Hello {
     /// Role client and objects: the session. Others: 0.
     pub session: SessionId,
     /// Role node. Others: `None`.
-    pub node: Option<NodeInfo>,
+    pub node: Option<Box<NodeInfo>>,
+    /// Role manager. Others: `None`.
+    pub manager: Option<Box<ManagerInfo>>,
     /// For people and logs, never decisions: `version`, `python`, `cloudpickle`, `host`, `pid`, `name`.
     pub properties: Vec<(String, String)>,
 }
@@ -117,6 +119,71 @@ pub struct NodeInfo {
     pub python_minor: u8,
     /// Most elements it may be sent beyond those that run, a slot.
     pub queue_size: u32,
+    /// It runs each task as a job of an infrastructure: it gets single tasks, none ahead of time, and only what no other
+    /// node has a free slot for.
+    pub offload: bool,
+}
+
+/// What a worker manager can start: groups of equal workers.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ManagerInfo {
+    /// Unique among the living ones.
+    pub id: String,
+    /// Its driver's name, for people.
+    pub driver: String,
+    /// So many groups are wanted whatever the need is: all of them by a manager of a fixed size.
+    pub least_groups: u32,
+    pub most_groups: u32,
+    /// Of each group.
+    pub slots: u32,
+    /// Of each slot; sorted by name.
+    pub capabilities: Capabilities,
+    /// Minor version of Python 3 of the executors; 0: not known.
+    pub python_minor: u8,
+    /// A group whose node has not come after this long has failed.
+    pub startup_us: u64,
+    /// Silent for so long, it is gone for good: its groups are drained and end.
+    pub lease_us: u64,
+}
+
+/// What has become of a worker group, as its manager knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum GroupState {
+    /// Named by the scheduler; the infrastructure has not confirmed it.
+    Wanted = 0,
+    /// The infrastructure has it and has not started it.
+    Pending = 1,
+    Running = 2,
+    /// Being ended.
+    Ending = 3,
+    /// It ended by itself, in peace.
+    Succeeded = 4,
+    Failed = 5,
+    /// It is not there any more, and nobody here ended it.
+    Gone = 6,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupReport {
+    pub group: String,
+    pub slots: u32,
+    pub state: GroupState,
+    /// The infrastructure's own name for it; empty before it is known.
+    pub infrastructure: String,
+    /// For people: why it waits or failed.
+    pub detail: String,
+}
+
+/// A manager's account of all its groups: of those that it was told to start, until it was told to end them and they
+/// are gone, and of every other that carries its tag. Said first when it knows what the infrastructure has.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ManagerStatus {
+    pub groups: Vec<GroupReport>,
+    /// Why it cannot start groups now, for people; empty: it can.
+    pub trouble: String,
+    /// It ends, and starts nothing more.
+    pub leaving: bool,
 }
 
 pub type Capabilities = Vec<(String, i64)>;
@@ -681,6 +748,18 @@ pub enum Message<P> {
     /// 93: node to scheduler, when it changes: the depths of elements that wait, ascending. As many slots are free for
     /// deeper ones. Takes no credit.
     Waiting { depths: Vec<u32> },
+
+    // Worker managers. What is said is what is wanted, and is said again until the answer shows it.
+    /// 100: scheduler to manager: there is to be this group. Known ones are left as they are.
+    StartWorkerGroup {
+        group: String,
+        slots: u32,
+        capabilities: Capabilities,
+    },
+    /// 101: scheduler to manager: it is to end, if it has not; and may be forgotten once it has. Unknown ones are fine.
+    ShutdownWorkerGroup { group: String },
+    /// 102: manager to scheduler, with each heartbeat and when it changes. Takes no credit.
+    ManagerStatus(ManagerStatus),
 }
 
 /// Elements for one executor: `skip .. skip + take` of one block.

@@ -165,6 +165,7 @@ fn read_hello<P: Payload>(
         ticket: Vec::new(),
         session: 0,
         node: None,
+        manager: None,
         properties: Vec::new(),
     }))
 }
@@ -239,17 +240,27 @@ messages! {
     91 Waits { chunk: u32, index: u32 };
     92 GoesOn { chunk: u32, index: u32 };
     93 Waiting { depths: u32s };
+
+    100 StartWorkerGroup { group: text, slots: u32, capabilities: capabilities };
+    101 ShutdownWorkerGroup { group: text };
+    102 ManagerStatus(manager_status);
 }
 
 records! {
     Hello {
         protocol: u32, role: code, incarnation: u64, received: u64, sent: u64, ticket: bytes, session: u64,
-        node: maybe_record, properties: properties,
+        node: maybe_record, manager: maybe_record, properties: properties,
     }
     NodeInfo {
         name: text, manager: text, group: text, slots: u32, capabilities: capabilities, python_minor: u8,
-        queue_size: u32,
+        queue_size: u32, offload: bool,
     }
+    ManagerInfo {
+        id: text, driver: text, least_groups: u32, most_groups: u32, slots: u32, capabilities: capabilities,
+        python_minor: u8, startup_us: u64, lease_us: u64,
+    }
+    GroupReport { group: text, slots: u32, state: code, infrastructure: text, detail: text }
+    ManagerStatus { groups: records, trouble: text, leaving: bool }
     Welcome {
         incarnation: u64, epoch: u32, received: u64, cluster: text, storage: text, properties: properties,
     }
@@ -299,5 +310,6 @@ codes! {
     }
     LossCause: "cause of a loss" { ExecutorDied, Collateral }
     QueryKind: "query" { Explain, State, Status }
+    GroupState: "state of a worker group" { Wanted, Pending, Running, Ending, Succeeded, Failed, Gone }
     StoreErrorCode: "error of the object storage" { Full, Quota, Invalid }
 }

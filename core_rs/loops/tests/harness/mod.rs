@@ -157,6 +157,7 @@ pub fn hello(role: Role) -> Hello {
         ticket: Vec::new(),
         session: random(),
         node: None,
+        manager: None,
         properties: Vec::new(),
     }
 }

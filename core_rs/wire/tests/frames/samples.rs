@@ -171,6 +171,15 @@ const FAILURES: &[FailureCode] = &[
 ];
 const QUERIES: &[QueryKind] = &[QueryKind::Explain, QueryKind::State, QueryKind::Status];
 const LOSSES: &[LossCause] = &[LossCause::ExecutorDied, LossCause::Collateral];
+const GROUP_STATES: &[GroupState] = &[
+    GroupState::Wanted,
+    GroupState::Pending,
+    GroupState::Running,
+    GroupState::Ending,
+    GroupState::Succeeded,
+    GroupState::Failed,
+    GroupState::Gone,
+];
 const STORE_ERRORS: &[StoreErrorCode] = &[
     StoreErrorCode::Full,
     StoreErrorCode::Quota,
@@ -194,7 +203,8 @@ fn hello(draw: &mut impl Draw) -> Hello {
         sent: draw.u64(),
         ticket: draw.bytes(),
         session: draw.u64(),
-        node: draw.maybe(node_info),
+        node: draw.maybe(|draw| Box::new(node_info(draw))),
+        manager: draw.maybe(|draw| Box::new(manager_info(draw))),
         properties: properties(draw),
     }
 }
@@ -208,6 +218,35 @@ fn node_info<D: Draw>(draw: &mut D) -> NodeInfo {
         capabilities: capabilities(draw),
         python_minor: draw.u8(),
         queue_size: draw.u32(),
+        offload: draw.bool(),
+    }
+}
+
+fn manager_info<D: Draw>(draw: &mut D) -> ManagerInfo {
+    ManagerInfo {
+        id: draw.text(),
+        driver: draw.text(),
+        least_groups: draw.u32(),
+        most_groups: draw.u32(),
+        slots: draw.u32(),
+        capabilities: capabilities(draw),
+        python_minor: draw.u8(),
+        startup_us: draw.u64(),
+        lease_us: draw.u64(),
+    }
+}
+
+fn manager_status<D: Draw>(draw: &mut D) -> ManagerStatus {
+    ManagerStatus {
+        groups: draw.list(|draw| GroupReport {
+            group: draw.text(),
+            slots: draw.u32(),
+            state: draw.pick(GROUP_STATES),
+            infrastructure: draw.text(),
+            detail: draw.text(),
+        }),
+        trouble: draw.text(),
+        leaving: draw.bool(),
     }
 }
 
@@ -555,6 +594,13 @@ pub fn sample(kind: u8, draw: &mut impl Draw) -> Message<Bytes> {
         93 => Waiting {
             depths: draw.list(Draw::u32),
         },
+        100 => StartWorkerGroup {
+            group: draw.text(),
+            slots: draw.u32(),
+            capabilities: capabilities(draw),
+        },
+        101 => ShutdownWorkerGroup { group: draw.text() },
+        102 => Message::ManagerStatus(manager_status(draw)),
         _ => panic!("no sample of kind {kind}"),
     }
 }
