@@ -6,6 +6,7 @@ mod descriptor;
 mod dialed;
 mod executor_port;
 mod loop_;
+mod manager;
 mod object_channel;
 mod options;
 mod plain;
