@@ -197,8 +197,15 @@ def test_renamed_key_works_and_tells_the_new_one(
 
 def test_number_of_workers_is_that_of_the_cpus() -> None:
     help_text = CommandLine("x", "", MANAGER).help()
-    assert re.search(r"--max-task-concurrency N +most workers at a time \(default: number of CPUs\)", help_text)
+    told = r"--max-task-concurrency N +most workers at a time; .* \(default:\s+number\s+of\s+CPUs"
+    assert re.search(told, help_text)
     assert available_cpus() >= 1
+
+
+@pytest.mark.parametrize("typed", [["-mtc", "-1"], ["--max-task-concurrency=-1"], ["-mw", "-1"], []])
+def test_no_number_of_workers_is_the_drivers_own(typed: list[str]) -> None:
+    values, _ = read("scaler_worker_manager", *typed)
+    assert values["max_task_concurrency"] is None
 
 
 def test_network_backend_in_the_environment_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +245,7 @@ def test_every_older_command_is_installed() -> None:
     [
         ("scaler_worker_adapter_native", ["--help"], 0, "usage: scaler_worker_manager baremetal_native ADDRESS"),
         ("scaler_worker_adapter_fixed_native", [], 2, "ADDRESS is missing"),
-        ("scaler_worker_adapter_native", [ADDRESS], 2, "has no dynamic mode"),
+        ("scaler_worker_adapter_native", [ADDRESS, "-mtc", "0"], 2, "0 workers will not do"),
         ("scaler_worker_adapter_orb", [ADDRESS, "--image-id", "ami-1"], 2, "pip install scaler-plugin-orb"),
         ("scaler_worker_manager_aws_hpc_batch", [ADDRESS], 2, "pip install scaler-plugin-batch"),
     ],

@@ -8,16 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scaler.config import load
-from scaler.config.fields import component_of
 from scaler.config.models import ObjectStorageOptions, SchedulerOptions, WorkerManagerOptions
 from scaler.config.options import Component, Option
 from scaler.config.policy import SCALED, chosen_policy, parse_policy
 from scaler.config.sources import Document, Given, combine, read_document
 from scaler.config.table import CLUSTER, OBJECT_STORAGE, SCHEDULER, WORKER_MANAGER
 from scaler.managers.api import Family
-from scaler.managers.running import check_mode
 from scaler.managers.tables import ManagerTable, manager_tables
-from scaler.node.settings import available_cpus
 from scaler.process import READY_SECONDS
 from scaler.scheduler.settings import SchedulerSettings
 from scaler.storage.settings import StorageSettings
@@ -160,8 +157,7 @@ class _Manager:
         # Where its name is, once that was looked for.
         self.named = table.where
         self._driver = table.load_driver()
-        model = self._driver.info.options
-        self._components = [component_of(model, WORKER_MANAGER.table), WORKER_MANAGER]
+        self._components = [self._driver.options, WORKER_MANAGER]
         self._given = _gather(document, table.values(self._components), self._components, *table.place)
 
     @property
@@ -179,9 +175,7 @@ class _Manager:
         components, given = self._components, self._given
         _follow(given, "scheduler_address", scheduler)
         options = load.validate(WorkerManagerOptions, given, components)
-        own = load.validate(model, given, components)
-        fixed = f'mode = "fixed" and max_task_concurrency = {available_cpus()}'
-        check_mode(own, given.origins.get("mode", given.place), fixed)
+        load.validate(model, given, components)
         plan.words += given.words
         self.named = given.origins.get("worker_manager_id", self.named)
         settings = {

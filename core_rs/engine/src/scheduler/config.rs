@@ -100,4 +100,10 @@ pub struct Bugs {
     pub count_unstarted_attempt: bool,
     /// The value of a cancelled element is delivered.
     pub deliver_cancelled: bool,
+    /// Groups are ended whatever is at their nodes.
+    pub retire_busy: bool,
+    /// Groups that start are no supply: as many are started once more.
+    pub forget_starting: bool,
+    /// Groups that a manager reports and nobody here has named are passed over.
+    pub drop_adopted: bool,
 }
