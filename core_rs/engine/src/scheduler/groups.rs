@@ -9,7 +9,8 @@
 use crate::wire::{Message, Payload, RefusalCode};
 
 use super::arrays::NodeIndex;
-use super::fleet::{GroupIndex, ManagerIndex, State, Why};
+use super::fleet::{GroupIndex, ManagerIndex};
+use super::group::{State, Why};
 use super::{Level, Scheduler, SchedulerOutput};
 
 /// A group whose node leaves sooner than this has failed to start.
@@ -21,7 +22,10 @@ impl<P: Payload> Scheduler<P> {
         let now = self.now;
         let deadline = now + self.startup_of(manager);
         let known = self.fleet.manager(manager);
-        let (id, slots) = (known.id.clone(), known.info.as_ref().map_or(1, |it| it.slots));
+        let (id, slots) = (
+            known.id.clone(),
+            known.info.as_ref().map_or(1, |it| it.slots),
+        );
         let name = loop {
             self.fleet.named += 1;
             let name = format!("{id}-{:08x}-{}", self.incarnation as u32, self.fleet.named);
@@ -76,16 +80,16 @@ impl<P: Payload> Scheduler<P> {
         let (lost, leaving) = (of.lost, of.leaving);
         let group = self.fleet.group_mut(index);
         group.nodes.insert(node);
+        group.exit_told = false;
         if lost {
             group.exits = true;
         }
         match group.state {
             State::Starting { .. } => self.came(index),
             State::Up if lost => self.fleet.set_state(index, State::Retiring(Why::Lost), now),
-            State::Up if leaving => {
-                self.fleet
-                    .set_state(index, State::Retiring(Why::Leaving), now)
-            }
+            State::Up if leaving => self
+                .fleet
+                .set_state(index, State::Retiring(Why::Leaving), now),
             _ => {}
         }
         self.nodes.get_mut(node).group = Some(index);
@@ -222,7 +226,7 @@ impl<P: Payload> Scheduler<P> {
 
     /// Moves on what may have to, once a turn.
     pub(super) fn settle_groups(&mut self) {
-        if self.fleet.stirred.is_empty() || self.now < self.resync_until {
+        if self.fleet.stirred.is_empty() || self.now < self.resync_until || self.closing {
             return;
         }
         while let Some(index) = self.fleet.stirred.pop_first() {
@@ -237,7 +241,8 @@ impl<P: Payload> Scheduler<P> {
             self.bury_nodes(index);
         }
         let group = self.fleet.group(index);
-        let (manager, empty, drained) = (group.manager, group.nodes.is_empty(), group.occupied == 0);
+        let (manager, empty, drained) =
+            (group.manager, group.nodes.is_empty(), group.occupied == 0);
         match group.state {
             State::Starting { .. } => {}
             State::Up if empty => self.lost_its_node(index),

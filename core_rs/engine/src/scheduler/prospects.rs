@@ -5,7 +5,8 @@ use crate::scaling::Scaling;
 use crate::wire::{Capabilities, ManagerInfo, Payload};
 
 use super::classes::Class;
-use super::fleet::{Manager, State};
+use super::fleet::Manager;
+use super::group::State;
 use super::Scheduler;
 
 /// Managers that are named in one text.
@@ -133,7 +134,10 @@ fn what_lacks(info: &ManagerInfo, class: &Class) -> String {
         .map(|(name, amount)| match amount_of(&info.capabilities, name) {
             None => format!("lacks {}", one(name, *amount)),
             Some(offered) if offered < 0 => {
-                format!("offers {name} without an amount, not {}", one(name, *amount))
+                format!(
+                    "offers {name} without an amount, not {}",
+                    one(name, *amount)
+                )
             }
             Some(offered) => format!("offers {name}={offered}, not {}", one(name, *amount)),
         })

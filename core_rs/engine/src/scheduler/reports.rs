@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::wire::{GroupReport, GroupState, ManagerStatus, Payload};
 
-use super::fleet::{GroupIndex, ManagerIndex, Report, State, Why};
+use super::fleet::{GroupIndex, ManagerIndex};
+use super::group::{Report, State, Why};
 use super::{Level, Scheduler};
 
 /// A status shows no effect of a command: it is said again, if it was not said just now.
@@ -20,7 +21,9 @@ impl<P: Payload> Scheduler<P> {
         status: ManagerStatus,
     ) -> Result<(), String> {
         if status.groups.len() > MOST_GROUPS {
-            return Err(format!("a worker manager of more than {MOST_GROUPS} groups"));
+            return Err(format!(
+                "a worker manager of more than {MOST_GROUPS} groups"
+            ));
         }
         self.leaves(index, status.leaving);
         let mut seen = BTreeSet::new();
@@ -101,12 +104,12 @@ impl<P: Payload> Scheduler<P> {
                 let reason = self.why_it_did_not_come(index);
                 self.start_failed(index, reason);
             }
-            State::Ending if over || report.state != GroupState::Ending => {
-                if !said_lately {
+            State::Ending => {
+                let ends = report.state == GroupState::Ending;
+                if !ends && !said_lately {
                     self.say_shutdown(index);
                 }
             }
-            State::Ending => {}
             _ if report.state == GroupState::Ending => self.end_group(index),
             State::Retiring(Why::Unknown) if !over => self.take_back(index),
             _ => {}
@@ -127,7 +130,9 @@ impl<P: Payload> Scheduler<P> {
             _ => State::Ending,
         };
         let slots = report.slots.max(1);
-        let index = self.fleet.add_group(manager, &report.group, slots, state, now);
+        let index = self
+            .fleet
+            .add_group(manager, &report.group, slots, state, now);
         let text = format!("worker group {} is known from now on", report.group);
         self.log(Level::Info, text);
         index
