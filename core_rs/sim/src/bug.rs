@@ -47,6 +47,7 @@ impl Bug {
             deliver_cancelled: bug == Some(Bug::DeliverCancelled),
             ignore_waiting: bug == Some(Bug::IgnoreWaiting),
             let_go_early: bug == Some(Bug::LetGoEarly),
+            ..scaler_engine::scheduler::Bugs::default()
         }
     }
 }
