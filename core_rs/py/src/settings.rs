@@ -76,6 +76,7 @@ const MANAGER: &[&str] = &[
     "python_minor",
     "startup",
     "lease",
+    "cooldown",
     "heartbeat",
     "deadline",
     "batch",
@@ -143,6 +144,12 @@ impl<'a, 'py> Part<'a, 'py> {
             )));
         }
         Ok((seconds * 1e6) as u64)
+    }
+
+    /// `None` where the setting is not there, or is None.
+    fn maybe_time(&self, key: &str) -> PyResult<Option<u64>> {
+        let seconds: Option<f64> = self.optional(key)?;
+        seconds.map(|seconds| self.time(key, seconds)).transpose()
     }
 
     fn key(&self, key: &str) -> PyResult<Option<TicketKey>> {
@@ -331,6 +338,7 @@ pub fn manager(dict: &Bound<'_, PyDict>) -> PyResult<ManagerSettings> {
         python_minor: part.get("python_minor", 0)?,
         startup_us: part.time("startup", 300.0)?,
         lease_us,
+        cooldown_us: part.maybe_time("cooldown")?,
     };
     let entries: Vec<PlainEntry> = part.get("entries", Vec::new())?;
     let entries: PyResult<Vec<Entry>> = entries.into_iter().map(manager::entry).collect();

@@ -161,6 +161,7 @@ class _Running:
             "python_minor": python_minor(offer),
             "startup": offer.startup_seconds,
             "lease": options.death_timeout_seconds,
+            "cooldown": options.scale_down_cooldown_seconds,
             "heartbeat": options.heartbeat_interval_seconds,
             # `shutdown` may wait for as long as tasks may go on.
             "deadline": max(offer.deadline_seconds, self._shutdown + _MARGIN),

@@ -33,7 +33,9 @@ pub(super) enum Why {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Its node has not come; by then it has failed.
-    Starting { deadline: u64 },
+    Starting {
+        deadline: u64,
+    },
     Up,
     /// It gets nothing new, and ends when nothing is at its nodes.
     Retiring(Why),
@@ -235,7 +237,11 @@ pub(super) struct Fleet {
     #[cfg(test)]
     pub script: Option<BTreeMap<String, u32>>,
     #[cfg(test)]
-    pub told: (Vec<crate::scaling::Demand>, Vec<crate::scaling::Supply>, Vec<crate::scaling::Given>),
+    pub told: (
+        Vec<crate::scaling::Demand>,
+        Vec<crate::scaling::Supply>,
+        Vec<crate::scaling::Given>,
+    ),
 }
 
 impl Fleet {
@@ -278,7 +284,9 @@ impl Fleet {
 
     /// By their ids' order.
     pub fn managers(&self) -> impl Iterator<Item = (ManagerIndex, &Manager)> {
-        self.by_id.values().map(|&index| (index, self.manager(index)))
+        self.by_id
+            .values()
+            .map(|&index| (index, self.manager(index)))
     }
 
     pub fn group(&self, index: GroupIndex) -> &Group {
@@ -435,8 +443,7 @@ impl Fleet {
         }
         manager.up = manager.up + u32::from(new.up) - u32::from(old.up);
         manager.busy = manager.busy + u32::from(new.busy) - u32::from(old.busy);
-        manager.lingering =
-            manager.lingering + u32::from(new.lingering) - u32::from(old.lingering);
+        manager.lingering = manager.lingering + u32::from(new.lingering) - u32::from(old.lingering);
         if let Some((used, number)) = old.idle {
             manager.idle.remove(&(used, number, index));
         }
@@ -497,7 +504,12 @@ impl Fleet {
         assert_eq!(groups, self.groups.len());
         assert_eq!(starting, self.deadlines.len());
         for (index, group) in &self.groups {
-            assert_eq!(group.places, group.places(), "group {} is where it belongs", group.id);
+            assert_eq!(
+                group.places,
+                group.places(),
+                "group {} is where it belongs",
+                group.id
+            );
             let manager = self.manager(group.manager);
             assert_eq!(manager.groups.get(&group.id), Some(&(index as GroupIndex)));
         }

@@ -21,7 +21,10 @@ impl<P: Payload> Scheduler<P> {
         let now = self.now;
         let deadline = now + self.startup_of(manager);
         let known = self.fleet.manager(manager);
-        let (id, slots) = (known.id.clone(), known.info.as_ref().map_or(1, |it| it.slots));
+        let (id, slots) = (
+            known.id.clone(),
+            known.info.as_ref().map_or(1, |it| it.slots),
+        );
         let name = loop {
             self.fleet.named += 1;
             let name = format!("{id}-{:08x}-{}", self.incarnation as u32, self.fleet.named);
@@ -82,10 +85,9 @@ impl<P: Payload> Scheduler<P> {
         match group.state {
             State::Starting { .. } => self.came(index),
             State::Up if lost => self.fleet.set_state(index, State::Retiring(Why::Lost), now),
-            State::Up if leaving => {
-                self.fleet
-                    .set_state(index, State::Retiring(Why::Leaving), now)
-            }
+            State::Up if leaving => self
+                .fleet
+                .set_state(index, State::Retiring(Why::Leaving), now),
             _ => {}
         }
         self.nodes.get_mut(node).group = Some(index);
@@ -237,7 +239,8 @@ impl<P: Payload> Scheduler<P> {
             self.bury_nodes(index);
         }
         let group = self.fleet.group(index);
-        let (manager, empty, drained) = (group.manager, group.nodes.is_empty(), group.occupied == 0);
+        let (manager, empty, drained) =
+            (group.manager, group.nodes.is_empty(), group.occupied == 0);
         match group.state {
             State::Starting { .. } => {}
             State::Up if empty => self.lost_its_node(index),

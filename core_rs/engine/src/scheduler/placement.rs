@@ -207,9 +207,7 @@ impl<P: Payload> Scheduler<P> {
         self.put_at_node(index, span, false);
         let out = &mut self.nodes.get_mut(node).out;
         match out.last_mut() {
-            Some(last)
-                if last.array == index && last.end == start && !last.alone && !alone =>
-            {
+            Some(last) if last.array == index && last.end == start && !last.alone && !alone => {
                 last.end = end;
             }
             _ => out.push(Assigned {

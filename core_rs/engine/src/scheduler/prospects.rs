@@ -133,7 +133,10 @@ fn what_lacks(info: &ManagerInfo, class: &Class) -> String {
         .map(|(name, amount)| match amount_of(&info.capabilities, name) {
             None => format!("lacks {}", one(name, *amount)),
             Some(offered) if offered < 0 => {
-                format!("offers {name} without an amount, not {}", one(name, *amount))
+                format!(
+                    "offers {name} without an amount, not {}",
+                    one(name, *amount)
+                )
             }
             Some(offered) => format!("offers {name}={offered}, not {}", one(name, *amount)),
         })

@@ -20,7 +20,9 @@ impl<P: Payload> Scheduler<P> {
         status: ManagerStatus,
     ) -> Result<(), String> {
         if status.groups.len() > MOST_GROUPS {
-            return Err(format!("a worker manager of more than {MOST_GROUPS} groups"));
+            return Err(format!(
+                "a worker manager of more than {MOST_GROUPS} groups"
+            ));
         }
         self.leaves(index, status.leaving);
         let mut seen = BTreeSet::new();
@@ -127,7 +129,9 @@ impl<P: Payload> Scheduler<P> {
             _ => State::Ending,
         };
         let slots = report.slots.max(1);
-        let index = self.fleet.add_group(manager, &report.group, slots, state, now);
+        let index = self
+            .fleet
+            .add_group(manager, &report.group, slots, state, now);
         let text = format!("worker group {} is known from now on", report.group);
         self.log(Level::Info, text);
         index

@@ -18,21 +18,46 @@ const SECOND: u64 = 1_000_000;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Submit { count: u32 },
+    Submit {
+        count: u32,
+    },
     /// A node ends some of what it has.
-    Work { node: u8, count: u8 },
+    Work {
+        node: u8,
+        count: u8,
+    },
     /// A unit gets one step further: it starts, its node comes, or it is gone.
-    Unit { unit: u8 },
-    UnitFails { unit: u8 },
-    NodeAway { node: u8, away: bool },
+    Unit {
+        unit: u8,
+    },
+    UnitFails {
+        unit: u8,
+    },
+    NodeAway {
+        node: u8,
+        away: bool,
+    },
     /// Its unit dies with it, and nobody knows yet.
-    NodeDies { node: u8 },
-    NodeBeginsAnew { node: u8 },
-    Status { manager: u8 },
-    ManagerAway { manager: u8 },
-    ManagerBack { manager: u8, ledger: bool },
+    NodeDies {
+        node: u8,
+    },
+    NodeBeginsAnew {
+        node: u8,
+    },
+    Status {
+        manager: u8,
+    },
+    ManagerAway {
+        manager: u8,
+    },
+    ManagerBack {
+        manager: u8,
+        ledger: bool,
+    },
     SchedulerForgets,
-    Pass { milliseconds: u16 },
+    Pass {
+        milliseconds: u16,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -163,7 +188,8 @@ impl World {
             }
             Step::NodeDies { node } => {
                 if let Some(link) = self.pick_node(node) {
-                    let (manager, group) = (self.peers[&link].manager, self.peers[&link].group.clone());
+                    let (manager, group) =
+                        (self.peers[&link].manager, self.peers[&link].group.clone());
                     self.unit_ends(manager, &group, GroupState::Gone);
                     self.forget_node(link);
                 }
@@ -196,7 +222,12 @@ impl World {
 
     fn pick_unit(&self, at: u8) -> Option<(usize, String)> {
         let units: Vec<(usize, String)> = (0..MANAGERS)
-            .flat_map(|it| self.managers[it].units.keys().map(move |unit| (it, unit.clone())))
+            .flat_map(|it| {
+                self.managers[it]
+                    .units
+                    .keys()
+                    .map(move |unit| (it, unit.clone()))
+            })
             .collect();
         units.get(usize::from(at) % units.len().max(1)).cloned()
     }
@@ -234,7 +265,8 @@ impl World {
                         connected: true,
                     },
                 );
-                self.rig.group_node(link, &name(manager), group, slots(manager));
+                self.rig
+                    .group_node(link, &name(manager), group, slots(manager));
             }
             GroupState::Ending => {
                 let node = unit.node;
@@ -292,7 +324,11 @@ impl World {
             return;
         }
         peer.connected = true;
-        let held: Vec<_> = peer.here.iter().map(|(start, end)| (start, end - start)).collect();
+        let held: Vec<_> = peer
+            .here
+            .iter()
+            .map(|(start, end)| (start, end - start))
+            .collect();
         let (manager, group) = (peer.manager, peer.group.clone());
         self.rig.told(link);
         self.rig
@@ -384,7 +420,8 @@ impl World {
             let peer = peer.unwrap_or_else(|| panic!("{link} was ended: {code:?} {reason}"));
             assert!(!peer.connected, "{link} was ended: {code:?} {reason}");
             let unit = self.managers[peer.manager].units.get(&peer.group);
-            let lives = unit.is_some_and(|it| it.state == GroupState::Running && it.node == Some(link));
+            let lives =
+                unit.is_some_and(|it| it.state == GroupState::Running && it.node == Some(link));
             assert!(!lives, "the unit of {link} lives");
         }
         for manager in 0..MANAGERS {
@@ -413,7 +450,11 @@ impl World {
     fn command(&mut self, manager: usize, message: Message<Bytes>) {
         let of = &mut self.managers[manager];
         match message {
-            Message::StartWorkerGroup { group, slots: wanted, .. } => {
+            Message::StartWorkerGroup {
+                group,
+                slots: wanted,
+                ..
+            } => {
                 assert!(!of.ended.contains(&group), "{group} was ended before");
                 assert_eq!(wanted, slots(manager));
                 of.units.entry(group).or_insert(Unit {
@@ -462,11 +503,17 @@ impl World {
             }
             Message::Reclaim { count } => {
                 let taken = peer.here.take_last(u64::from(count.min(5)));
-                let ranges: Vec<_> = taken.iter().map(|&(start, end)| (start, end - start)).collect();
+                let ranges: Vec<_> = taken
+                    .iter()
+                    .map(|&(start, end)| (start, end - start))
+                    .collect();
                 self.rig.give_back(link, &ranges);
             }
             Message::Exit { .. } => {
-                assert!(peer.here.is_empty(), "{link} is told to exit with work at it");
+                assert!(
+                    peer.here.is_empty(),
+                    "{link} is told to exit with work at it"
+                );
                 let (manager, group) = (peer.manager, peer.group.clone());
                 self.unit_ends(manager, &group, GroupState::Succeeded);
                 self.forget_node(link);
@@ -578,9 +625,27 @@ mod planted {
     #[test]
     fn each_planted_bug_is_found() {
         let all = [
-            ("retire_busy", Bugs { retire_busy: true, ..Bugs::default() }),
-            ("forget_starting", Bugs { forget_starting: true, ..Bugs::default() }),
-            ("drop_adopted", Bugs { drop_adopted: true, ..Bugs::default() }),
+            (
+                "retire_busy",
+                Bugs {
+                    retire_busy: true,
+                    ..Bugs::default()
+                },
+            ),
+            (
+                "forget_starting",
+                Bugs {
+                    forget_starting: true,
+                    ..Bugs::default()
+                },
+            ),
+            (
+                "drop_adopted",
+                Bugs {
+                    drop_adopted: true,
+                    ..Bugs::default()
+                },
+            ),
         ];
         for (name, bugs) in all {
             assert!(is_found(bugs), "{name} was not found");

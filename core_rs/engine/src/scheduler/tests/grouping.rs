@@ -135,9 +135,16 @@ fn groups_of_a_former_scheduler_are_adopted_and_count() {
     rig.manager(MANAGER, native());
     rig.report(
         MANAGER,
-        &[("native-aaaaaaaa-1", Running), ("native-aaaaaaaa-2", Pending)],
+        &[
+            ("native-aaaaaaaa-1", Running),
+            ("native-aaaaaaaa-2", Pending),
+        ],
     );
-    assert_eq!(rig.commands(MANAGER), nothing(), "nothing in the resync time");
+    assert_eq!(
+        rig.commands(MANAGER),
+        nothing(),
+        "nothing in the resync time"
+    );
     rig.pass(6 * SECOND);
     rig.pass(SECOND);
     assert_eq!(rig.commands(MANAGER), nothing(), "both are there already");
@@ -183,7 +190,11 @@ fn a_manager_of_a_fixed_size_is_served_in_the_resync_time() {
     };
     let mut rig = Rig::with(vanilla(5 * SECOND));
     rig.join_manager(MANAGER, fixed.clone()).unwrap();
-    assert_eq!(rig.commands(MANAGER), nothing(), "it has not told its status");
+    assert_eq!(
+        rig.commands(MANAGER),
+        nothing(),
+        "it has not told its status"
+    );
     rig.report(MANAGER, &[]);
     assert_eq!(rig.started(MANAGER).len(), 1);
 

@@ -3,7 +3,9 @@
 use super::rig::*;
 use crate::scaling::{Scaling, ScalingConfig};
 use crate::scheduler::SchedulerConfig;
-use crate::wire::{GroupState::*, ManagerInfo, ManagerStatus, Message, QueryKind, RefusalCode, Role};
+use crate::wire::{
+    GroupState::*, ManagerInfo, ManagerStatus, Message, QueryKind, RefusalCode, Role,
+};
 
 const SECOND: u64 = 1_000_000;
 const MANAGER: u64 = 50;
@@ -183,10 +185,13 @@ fn a_node_whose_manager_never_came_ends_after_the_lease_from_the_end_of_the_resy
 #[test]
 fn nodes_of_no_living_manager_are_given_until_it_comes() {
     let mut rig = rig();
-    rig.manager(60, ManagerInfo {
-        id: "other".into(),
-        ..native()
-    });
+    rig.manager(
+        60,
+        ManagerInfo {
+            id: "other".into(),
+            ..native()
+        },
+    );
     rig.node(9, 2);
     rig.group_node(10, "native", "native-aaaaaaaa-1", 4);
     rig.want("other", 0);
@@ -219,7 +224,10 @@ fn what_a_leaving_manager_has_is_drained_and_nothing_is_started_there() {
     rig.say(MANAGER, Message::ManagerStatus(status));
     rig.want("native", 8);
     assert_eq!(rig.commands(MANAGER), (vec![], vec![idle_group.clone()]));
-    assert!(rig.scheduler.fleet.told.1.is_empty(), "its groups count no more");
+    assert!(
+        rig.scheduler.fleet.told.1.is_empty(),
+        "its groups count no more"
+    );
     rig.done(busy, 0, 1, 5);
     assert_eq!(rig.commands(MANAGER), (vec![], vec![busy_group.clone()]));
 }

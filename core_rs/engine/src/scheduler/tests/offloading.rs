@@ -62,10 +62,15 @@ fn a_job_is_not_begun_for_what_a_worker_does_sooner() {
     rig.told(11);
     offload(&mut rig, 10, 1);
     rig.pass(100_000);
-    assert!(!rig.told(11).iter().any(|it| matches!(it, Message::Reclaim { .. })));
+    assert!(!rig
+        .told(11)
+        .iter()
+        .any(|it| matches!(it, Message::Reclaim { .. })));
     rig.pass(20_000_000);
     assert!(
-        rig.told(11).iter().any(|it| matches!(it, Message::Reclaim { .. })),
+        rig.told(11)
+            .iter()
+            .any(|it| matches!(it, Message::Reclaim { .. })),
         "one long task does not wait for another"
     );
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::scheduler::{Scheduler, SchedulerConfig, SchedulerOutput};
 use crate::wire::{
     Assign, Block, CallStyle, Capabilities, Failure, Form, FunctionId, GroupReport, GroupState,
-    Hello, LinkId, LossCause, ManagerInfo, ManagerStatus, Message, NodeInfo, NodeStatus, ObjectKey, ObjectUse, Options, OutcomeKind, Payload, QueryKind,
-    Range, RefusalCode, Role, Segment, Sequence, Submit, PROTOCOL,
+    Hello, LinkId, LossCause, ManagerInfo, ManagerStatus, Message, NodeInfo, NodeStatus, ObjectKey,
+    ObjectUse, Options, OutcomeKind, Payload, QueryKind, Range, RefusalCode, Role, Segment,
+    Sequence, Submit, PROTOCOL,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]

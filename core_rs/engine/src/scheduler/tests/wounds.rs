@@ -3,7 +3,9 @@
 use super::rig::*;
 use crate::scaling::{Scaling, ScalingConfig};
 use crate::scheduler::SchedulerConfig;
-use crate::wire::{Capabilities, GroupState::*, ManagerInfo, ManagerStatus, Message, Need, OutcomeKind};
+use crate::wire::{
+    Capabilities, GroupState::*, ManagerInfo, ManagerStatus, Message, Need, OutcomeKind,
+};
 
 const SECOND: u64 = 1_000_000;
 const MANAGER: u64 = 50;
@@ -149,7 +151,9 @@ fn wound_06_what_failed_to_start_is_ended_all_the_same() {
     let first = rig.started(MANAGER).remove(0);
     fail(&mut rig, &first, "InsufficientInstanceCapacity");
     assert_eq!(rig.commands(MANAGER).1, [first.clone()]);
-    assert!(rig.logged("failed to start: its unit i-native-00000007-1 failed: InsufficientInstanceCapacity"));
+    assert!(rig.logged(
+        "failed to start: its unit i-native-00000007-1 failed: InsufficientInstanceCapacity"
+    ));
     // The answer was lost, and the unit is there after all: it is said again.
     rig.pass(2 * SECOND);
     rig.report(MANAGER, &[(&first, Running)]);
@@ -182,7 +186,10 @@ fn wound_09_failed_starts_are_tried_again_later_and_waiting_tasks_say_why() {
     );
     assert!(!rig.scheduler.fleet.told.1[0].groups > 0);
     rig.want("native", 4);
-    assert!(!rig.scheduler.fleet.told.1[0].ready, "others are asked meanwhile");
+    assert!(
+        !rig.scheduler.fleet.told.1[0].ready,
+        "others are asked meanwhile"
+    );
     rig.pass(58 * SECOND);
     assert_eq!(rig.started(MANAGER), Vec::<String>::new());
     rig.pass(2 * SECOND);
@@ -228,7 +235,11 @@ fn wound_09_trouble_of_a_manager_stands_on_the_waiting_tasks() {
     assert_eq!(rig.explain(0), text);
     rig.pass(2 * SECOND);
     rig.pass(2 * SECOND);
-    assert!(rig.logged(&format!("1 tasks wait: {text}")), "{:?}", rig.logs);
+    assert!(
+        rig.logged(&format!("1 tasks wait: {text}")),
+        "{:?}",
+        rig.logs
+    );
 }
 
 #[test]
@@ -332,7 +343,10 @@ fn wound_14_a_task_that_waits_for_workers_says_what_they_do() {
     rig.leave(MANAGER);
     rig.pass(7 * SECOND);
     let text = rig.explain(1_050);
-    assert!(text.ends_with("worker manager native is away, since 7 s"), "{text}");
+    assert!(
+        text.ends_with("worker manager native is away, since 7 s"),
+        "{text}"
+    );
 }
 
 #[test]
