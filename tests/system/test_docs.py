@@ -107,7 +107,7 @@ class Shell:
         program, *arguments = shlex.split(self.here(line))
         module = "stack" if program == "scaler" else program.removeprefix("scaler_")
         command = self._run(module, *arguments, **self._environment)
-        if program in READY and not {"--help", "--list", "--version"} & set(arguments):
+        if program in READY and not {"--help", "--list", "--version", "new-driver"} & set(arguments):
             command.read_until(READY[program])
             self._running.append(command)
             self._programs.add(program)
