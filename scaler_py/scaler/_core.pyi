@@ -49,6 +49,14 @@ def pack_remote(frame: Buffer, codec: str) -> bytes:
 def unpack_remote(frame: Buffer) -> bytes:
     """The opposite. ValueError for what is malformed, or over the limit by its stated size, before it is allocated."""
 
+def compress(data: Buffer, codec: str) -> bytes:
+    """For whoever stores it: 12 bytes that name codec and length, and the body, compressed where that makes it smaller.
+
+    codec: "auto" (lz4 where a sample says that it pays), "off", "lz4" or "zstd"."""
+
+def decompress(data: Buffer, limit: int) -> bytes:
+    """The opposite. ValueError for what is malformed, or over the limit by its stated size, before it is allocated."""
+
 def is_plain(values: list[Any]) -> bool:
     """Whether all are int, float, bool, str, bytes, None, or tuples of these, exactly."""
 
@@ -241,8 +249,8 @@ class ExecutorPort:
         ("function", id, pickled) | ("forget_function", id) | ("object", session, hash, bytes)
         | ("forget_object", session, hash) | ("listen", session, on) | ("stop",)
         | ("value", number, count, form, payload) | ("drop_values", numbers)
-        | ("chunk", chunk, function id, style, first, skip, take, block_count, form, payload or None, session, depth
-           [, inputs: (element, value's number, entry), …])"""
+        | ("chunk", chunk, function id, style, first, skip, take, block_count, form, payload or None, session,
+           (depth, priority) [, inputs: (element, value's number, entry), …])"""
 
     def steps(self, chunk: int, index: int, elements: Sequence[Any], at: int, slice_us: int) -> Steps:
         """Elements from `elements[at]` on; the first is the chunk's `index`; `take - index` of them at most."""

@@ -21,7 +21,7 @@ RECORDS = {
     "NodeInfo": "name text, manager text, group text, slots u32, capabilities [(text, i64)], python_minor u8, "
     "queue_size u32, offload bool",
     "ManagerInfo": "id text, driver text, least_groups u32, most_groups u32, slots u32, capabilities [(text, i64)], "
-    "python_minor u8, startup_us u64, lease_us u64",
+    "python_minor u8, startup_us u64, lease_us u64, cooldown_us u64?",
     "GroupReport": "group text, slots u32, state GroupState, infrastructure text, detail text",
     "ManagerStatus": "groups [GroupReport], trouble text, leaving bool",
     "Welcome": "incarnation u64, epoch u32, received u64, cluster text, storage text, properties [(text, text)]",
@@ -43,7 +43,7 @@ RECORDS = {
     "Failure": "code FailureCode, attempts u32, status i32, nodes [text], detail text",
     "NodeStatus": "slots u32, queued u32, running u32, rss_bytes u64, draining bool, started [Range]",
     "Chunk": "chunk u32, session u64, function hash, style CallStyle, first u64, skip u32, take u32, "
-    "block_count u32, form Form, payload payload?, depth u16, inputs [Input]",
+    "block_count u32, form Form, payload payload?, depth u16, priority i32, inputs [Input]",
     "ChunkResult": "chunk u32, index u32, count u32, kind OutcomeKind, payload payload, busy_us u64",
 }
 

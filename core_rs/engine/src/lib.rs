@@ -6,11 +6,13 @@
 pub use scaler_wire as wire;
 
 pub mod acceptor;
+pub mod capabilities;
 pub mod dialer;
 pub mod link;
 pub mod manager;
 pub mod node;
 pub mod ranges;
+pub mod scaling;
 pub mod scheduler;
 pub mod session;
 pub mod store;

@@ -6,6 +6,7 @@ use pyo3::types::PyDict;
 use scaler_loops::engine::acceptor::{AcceptorSettings, TicketKey};
 use scaler_loops::engine::manager::{Entry, ManagerConfig};
 use scaler_loops::engine::node::NodeConfig;
+use scaler_loops::engine::scaling::{Rule, Scaling, ScalingConfig};
 use scaler_loops::linux;
 use scaler_loops::manager_part::ManagerSettings;
 use scaler_loops::node_part::NodeSettings;
@@ -26,6 +27,9 @@ const SCHEDULER: &[&str] = &[
     "resync",
     "protected",
     "allocate",
+    "scaling",
+    "waterfall",
+    "scale_down_cooldown",
     "memory_limit",
     "max_attempts",
     "result_budget",
@@ -48,6 +52,7 @@ const NODE: &[&str] = &[
     "storage_timeout",
     "recycle",
     "grace",
+    "most_waiting",
     "heartbeat",
 ];
 const STORE: &[&str] = &[
@@ -72,6 +77,7 @@ const MANAGER: &[&str] = &[
     "python_minor",
     "startup",
     "lease",
+    "cooldown",
     "heartbeat",
     "deadline",
     "batch",
@@ -141,6 +147,12 @@ impl<'a, 'py> Part<'a, 'py> {
         Ok((seconds * 1e6) as u64)
     }
 
+    /// `None` where the setting is not there, or is None.
+    fn maybe_time(&self, key: &str) -> PyResult<Option<u64>> {
+        let seconds: Option<f64> = self.optional(key)?;
+        seconds.map(|seconds| self.time(key, seconds)).transpose()
+    }
+
     fn key(&self, key: &str) -> PyResult<Option<TicketKey>> {
         let bytes: Option<Vec<u8>> = self.optional(key)?;
         bytes
@@ -207,6 +219,34 @@ fn scheduler_config(part: &Part<'_, '_>) -> PyResult<SchedulerConfig> {
         max_attempts: part.get("max_attempts", defaults.max_attempts)?,
         result_budget: part.get("result_budget", defaults.result_budget)?,
         address: part.get("address", defaults.address)?,
+        scaling: scaling(part, &defaults.scaling)?,
+    })
+}
+
+fn scaling(part: &Part<'_, '_>, defaults: &ScalingConfig) -> PyResult<ScalingConfig> {
+    let name: String = part.get("scaling", "no".into())?;
+    let rules: Vec<(i64, String, Option<u32>)> = part.get("waterfall", Vec::new())?;
+    let rules = rules.into_iter().map(|(priority, manager, cap)| Rule {
+        priority,
+        manager,
+        cap,
+    });
+    let scaling = match name.as_str() {
+        "no" => Scaling::No,
+        "vanilla" => Scaling::Vanilla,
+        "fixed_elastic" => Scaling::FixedElastic,
+        "capability" => Scaling::Capability,
+        "waterfall_v1" => Scaling::Waterfall(rules.collect()),
+        other => {
+            let known = "no, vanilla, fixed_elastic, capability or waterfall_v1";
+            let text = format!("setting \"scaling\" of scheduler: {known}, not {other:?}");
+            return Err(PyValueError::new_err(text));
+        }
+    };
+    let cooldown = defaults.cooldown_us as f64 / 1e6;
+    Ok(ScalingConfig {
+        scaling,
+        cooldown_us: part.time("scale_down_cooldown", cooldown)?,
     })
 }
 
@@ -227,6 +267,7 @@ pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
         recycle: part.get("recycle", 0)?,
         grace_us: part.time("grace", 3.0)?,
         heartbeat_us: part.time("heartbeat", 2.0)?.max(SHORTEST_HEARTBEAT_US),
+        most_waiting: part.get("most_waiting", defaults.most_waiting)?,
         ..defaults
     };
     let info = NodeInfo {
@@ -299,6 +340,7 @@ pub fn manager(dict: &Bound<'_, PyDict>) -> PyResult<ManagerSettings> {
         python_minor: part.get("python_minor", 0)?,
         startup_us: part.time("startup", 300.0)?,
         lease_us,
+        cooldown_us: part.maybe_time("cooldown")?,
     };
     let entries: Vec<PlainEntry> = part.get("entries", Vec::new())?;
     let entries: PyResult<Vec<Entry>> = entries.into_iter().map(manager::entry).collect();

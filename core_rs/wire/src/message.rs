@@ -144,6 +144,9 @@ pub struct ManagerInfo {
     pub startup_us: u64,
     /// Silent for so long, it is gone for good: its groups are drained and end.
     pub lease_us: u64,
+    /// So long nobody asks it to shrink after a growth, and so long demand must have been low; none: as the scheduler is
+    /// set.
+    pub cooldown_us: Option<u64>,
 }
 
 /// What has become of a worker group, as its manager knows.
@@ -779,8 +782,9 @@ pub struct Chunk<P> {
     pub form: Form,
     /// `None`: the block of the chunk before this one.
     pub payload: Option<P>,
-    /// Depth of nesting of these tasks.
+    /// Depth of nesting of these tasks, and their priority: what they submit is one deeper, and inherits it.
     pub depth: u16,
+    pub priority: i32,
     /// Of values that came before.
     pub inputs: Vec<Input>,
 }

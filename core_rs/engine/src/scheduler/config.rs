@@ -1,5 +1,6 @@
 //! What a scheduler is told at its start, and what it asks of its loop.
 
+use crate::scaling::ScalingConfig;
 use crate::wire::{LinkId, Message, RefusalCode};
 
 pub use crate::node::Level;
@@ -31,6 +32,8 @@ pub struct SchedulerConfig {
     pub result_budget: u64,
     /// As users type it, for texts.
     pub address: String,
+    /// How many groups of workers there are to be.
+    pub scaling: ScalingConfig,
 }
 
 impl SchedulerConfig {
@@ -52,6 +55,7 @@ impl Default for SchedulerConfig {
             max_attempts: 3,
             result_budget: 64 << 20,
             address: "<address>".into(),
+            scaling: ScalingConfig::default(),
         }
     }
 }
@@ -96,4 +100,14 @@ pub struct Bugs {
     pub count_unstarted_attempt: bool,
     /// The value of a cancelled element is delivered.
     pub deliver_cancelled: bool,
+    /// Slots of elements that wait for those they submitted are not given back.
+    pub ignore_waiting: bool,
+    /// A value goes when one element still needs it.
+    pub let_go_early: bool,
+    /// Groups are ended whatever is at their nodes.
+    pub retire_busy: bool,
+    /// Groups that start are no supply: as many are started once more.
+    pub forget_starting: bool,
+    /// Groups that a manager reports and nobody here has named are passed over.
+    pub drop_adopted: bool,
 }

@@ -233,6 +233,7 @@ fn manager_info<D: Draw>(draw: &mut D) -> ManagerInfo {
         python_minor: draw.u8(),
         startup_us: draw.u64(),
         lease_us: draw.u64(),
+        cooldown_us: draw.maybe(Draw::u64),
     }
 }
 
@@ -374,6 +375,7 @@ fn chunk(draw: &mut impl Draw) -> Chunk<Bytes> {
         form: draw.pick(FORMS),
         payload: draw.maybe(Draw::payload),
         depth: draw.u16(),
+        priority: draw.i32(),
         inputs: draw.list(input),
     }
 }
