@@ -41,6 +41,7 @@ impl Bug {
             skip_give_back: bug == Some(Bug::SkipGiveBack),
             count_unstarted_attempt: bug == Some(Bug::CountUnstarted),
             deliver_cancelled: bug == Some(Bug::DeliverCancelled),
+            ..scaler_engine::scheduler::Bugs::default()
         }
     }
 }
