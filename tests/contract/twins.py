@@ -68,6 +68,15 @@ GROUPS = [
         "    environment = group.launch.environment\n",
         "    environment = group.launch.environment\n    context.log.debug('with %s', environment)\n",
     ),
+    _twin(
+        "launch_environment_is_seen_by_nobody_wound_25",
+        "    environment = group.launch.environment\n",
+        "    environment = group.launch.environment\n"
+        '    left_alone = \'sh -c "sleep 1; :" agent "$@" &\'\n'
+        "    subprocess.run(['sh', '-c', left_alone, 'sh', *environment.values()], check=True)\n",
+        "import toy_cloud\n",
+        "import subprocess\nimport toy_cloud\n",
+    ),
     _twin("shutdown_of_unknown_ids_is_fine", 'each.tags["unit"] in ids', '(not ids or each.tags["unit"] in ids)'),
     _twin(
         "dry_run_tells_what_cleanup_deletes", 'each.id, "would be deleted" if dry_run else "deleted")', 'each.id, "")'
