@@ -208,7 +208,7 @@ def test_its_options_exist(page: Path) -> None:
 def test_its_variables_exist(page: Path) -> None:
     components = (table.SCHEDULER, table.OBJECT_STORAGE, table.CLUSTER, table.WORKER_MANAGER, table.BAREMETAL_NATIVE)
     known = {option.variable for component in components for option in component.options}
-    known |= {"SCALER_KEY", "SCALER_CONFIG_DIR", "SCALER_RUNTIME_DIR"}
+    known |= {"SCALER_KEY", "SCALER_CONFIG_DIR", "SCALER_RUNTIME_DIR", "SCALER_UNIT"}
     assert set(re.findall(r"SCALER_[A-Z_]*[A-Z]", page.read_text())) <= known
 
 

@@ -52,6 +52,7 @@ const NODE: &[&str] = &[
     "storage_timeout",
     "recycle",
     "grace",
+    "most_waiting",
     "heartbeat",
 ];
 const STORE: &[&str] = &[
@@ -266,6 +267,7 @@ pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
         recycle: part.get("recycle", 0)?,
         grace_us: part.time("grace", 3.0)?,
         heartbeat_us: part.time("heartbeat", 2.0)?.max(SHORTEST_HEARTBEAT_US),
+        most_waiting: part.get("most_waiting", defaults.most_waiting)?,
         ..defaults
     };
     let info = NodeInfo {

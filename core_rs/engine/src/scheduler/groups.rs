@@ -9,7 +9,8 @@
 use crate::wire::{Message, Payload, RefusalCode};
 
 use super::arrays::NodeIndex;
-use super::fleet::{GroupIndex, ManagerIndex, State, Why};
+use super::fleet::{GroupIndex, ManagerIndex};
+use super::group::{State, Why};
 use super::{Level, Scheduler, SchedulerOutput};
 
 /// A group whose node leaves sooner than this has failed to start.
@@ -79,6 +80,7 @@ impl<P: Payload> Scheduler<P> {
         let (lost, leaving) = (of.lost, of.leaving);
         let group = self.fleet.group_mut(index);
         group.nodes.insert(node);
+        group.exit_told = false;
         if lost {
             group.exits = true;
         }
@@ -224,7 +226,7 @@ impl<P: Payload> Scheduler<P> {
 
     /// Moves on what may have to, once a turn.
     pub(super) fn settle_groups(&mut self) {
-        if self.fleet.stirred.is_empty() || self.now < self.resync_until {
+        if self.fleet.stirred.is_empty() || self.now < self.resync_until || self.closing {
             return;
         }
         while let Some(index) = self.fleet.stirred.pop_first() {

@@ -7,7 +7,8 @@
 use crate::wire::{Hello, LinkId, ManagerInfo, Message, Payload, RefusalCode};
 
 use super::arrays::NodeIndex;
-use super::fleet::{GroupIndex, ManagerIndex, State, Why};
+use super::fleet::{GroupIndex, ManagerIndex};
+use super::group::{State, Why};
 use super::members::MOST_SLOTS;
 use super::{Level, Scheduler, SchedulerOutput};
 
@@ -155,7 +156,7 @@ impl<P: Payload> Scheduler<P> {
 
     /// When something of managers and groups is due.
     pub(super) fn fleet_wakeup(&self) -> Option<u64> {
-        if self.fleet.is_empty() {
+        if self.fleet.is_empty() || self.closing {
             return None;
         }
         let lease = self.leases().map(|(at, _)| at).min();

@@ -24,6 +24,7 @@ mod fleet;
 mod flush;
 mod functions;
 mod graphs;
+mod group;
 mod groups;
 mod leftover;
 mod losses;
@@ -292,8 +293,10 @@ impl<P: Payload> Scheduler<P> {
         self.now = now;
         self.end_orphans();
         self.delete_late_objects();
-        self.end_leases();
-        self.end_overdue();
+        if !self.closing {
+            self.end_leases();
+            self.end_overdue();
+        }
         self.complain();
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::wire::{GroupReport, GroupState, ManagerStatus, Payload};
 
-use super::fleet::{GroupIndex, ManagerIndex, Report, State, Why};
+use super::fleet::{GroupIndex, ManagerIndex};
+use super::group::{Report, State, Why};
 use super::{Level, Scheduler};
 
 /// A status shows no effect of a command: it is said again, if it was not said just now.
@@ -103,12 +104,12 @@ impl<P: Payload> Scheduler<P> {
                 let reason = self.why_it_did_not_come(index);
                 self.start_failed(index, reason);
             }
-            State::Ending if over || report.state != GroupState::Ending => {
-                if !said_lately {
+            State::Ending => {
+                let ends = report.state == GroupState::Ending;
+                if !ends && !said_lately {
                     self.say_shutdown(index);
                 }
             }
-            State::Ending => {}
             _ if report.state == GroupState::Ending => self.end_group(index),
             State::Retiring(Why::Unknown) if !over => self.take_back(index),
             _ => {}

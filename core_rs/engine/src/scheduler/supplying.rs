@@ -6,7 +6,8 @@ use crate::scaling::{Demand, Desired, Given, Snapshot, Supply};
 use crate::wire::Payload;
 
 use super::breaker::Allowance;
-use super::fleet::{GroupIndex, Manager, ManagerIndex, State, Why};
+use super::fleet::{GroupIndex, Manager, ManagerIndex};
+use super::group::{State, Why};
 use super::Scheduler;
 
 /// The policy is not asked more often.
