@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 GONE_SECONDS = 10.0
 
 
+def pytest_configure() -> None:
+    """A shell ignores Ctrl-C for what it starts in the background, and so would every program that a test starts."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def folders() -> Iterator[Path]:
     """Runtime folder and keys of the tests' own. Short: a socket's path has at most 107 bytes."""

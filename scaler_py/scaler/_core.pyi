@@ -249,8 +249,8 @@ class ExecutorPort:
         ("function", id, pickled) | ("forget_function", id) | ("object", session, hash, bytes)
         | ("forget_object", session, hash) | ("listen", session, on) | ("stop",)
         | ("value", number, count, form, payload) | ("drop_values", numbers)
-        | ("chunk", chunk, function id, style, first, skip, take, block_count, form, payload or None, session, depth
-           [, inputs: (element, value's number, entry), …])"""
+        | ("chunk", chunk, function id, style, first, skip, take, block_count, form, payload or None, session,
+           (depth, priority) [, inputs: (element, value's number, entry), …])"""
 
     def steps(self, chunk: int, index: int, elements: Sequence[Any], at: int, slice_us: int) -> Steps:
         """Elements from `elements[at]` on; the first is the chunk's `index`; `take - index` of them at most."""
@@ -365,7 +365,7 @@ class Loop:
     def manager_failed(self, call: int, kind: str, text: str, retry_after: float | None = None) -> None:
         """Answers any call. kind: "throttled", "credentials", "temporary", "permanent" or "unknown".
 
-        retry_after: seconds. Each call is answered once, however late."""
+        retry_after: seconds that the infrastructure wants to be left alone. Each call is answered once, however late."""
 
     def manager_leave(self) -> None:
         """The manager ends its units, cleans up, then a request ("exit", failed, reason). Again: at once.

@@ -38,8 +38,3 @@ class Job:
 
 def in_job() -> bool:
     return _jobs > 0
-
-
-def depth() -> int:
-    """Of tasks that are submitted here: 0 outside of tasks."""
-    return 0 if _nest is None else _nest.depth

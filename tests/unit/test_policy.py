@@ -254,13 +254,6 @@ def test_a_manager_of_a_fixed_size_needs_no_policy(tmp_path: Path) -> None:
     assert (found.parts[0].settings["scaling"], found.words) == ("no", [])
 
 
-@pytest.fixture
-def _all_modes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the driver itself says of a mode."""
-    monkeypatch.setattr("scaler.stack.plan.check_mode", lambda *_: None, raising=False)
-
-
-@pytest.mark.usefixtures("_all_modes")
 @pytest.mark.parametrize("managers", [DYNAMIC, FIXED + DYNAMIC])
 def test_a_file_with_a_manager_that_can_scale_scales_and_says_so(managers: str, tmp_path: Path) -> None:
     found = plan(tmp_path, SCHEDULER + managers)
@@ -270,7 +263,6 @@ def test_a_file_with_a_manager_that_can_scale_scales_and_says_so(managers: str, 
     assert '"allocate=even_load; scaling=vanilla"' in word
 
 
-@pytest.mark.usefixtures("_all_modes")
 @pytest.mark.parametrize("content", ["scaling=no", "allocate=capability", ""])
 def test_a_policy_in_the_file_is_the_policy(content: str, tmp_path: Path) -> None:
     found = plan(tmp_path, SCHEDULER + f'policy_content = "{content}"\n' + DYNAMIC)

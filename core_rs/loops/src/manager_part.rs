@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mio::Registry;
-use scaler_engine::dialer::{DialerEvent, HEARTBEAT_US};
+use scaler_engine::dialer::DialerEvent;
 use scaler_engine::manager::{Entry, Level, Manager, ManagerConfig, ManagerOutput};
 use scaler_wire::{Hello, ManagerInfo, Message, RefusalCode, Role, PROTOCOL};
 
@@ -58,12 +58,10 @@ pub struct ManagerPart {
 impl ManagerPart {
     /// `local`: it serves the node of this loop, and has no scheduler of its own.
     pub fn new(settings: &ManagerSettings, now: u64, local: bool, shared: &Arc<Shared>) -> Self {
-        // A link that is silent for longer is closed by its other end, however seldom the infrastructure is looked at.
-        let heartbeat_us = settings.config.heartbeat_us.min(HEARTBEAT_US);
+        // Its signs of life are the link's own, however often or seldom the infrastructure is looked at.
         let scheduler = (!local).then(|| {
             let hello = settings.hello();
-            let mut link = OutwardLink::new(Outward::Scheduler, hello, Arc::clone(shared))
-                .with_heartbeat(heartbeat_us);
+            let mut link = OutwardLink::new(Outward::Scheduler, hello, Arc::clone(shared));
             link.want();
             link
         });

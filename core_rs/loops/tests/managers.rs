@@ -384,7 +384,7 @@ fn a_manager_that_leaves_says_so_last() {
     let (end, call) = cluster.call(&["stranger"]);
     assert_eq!(call, Call::Shutdown(vec!["stranger".to_owned()]));
     answer(&cluster.manager, end, Answer::Done);
-    // Nobody takes the last words yet: so it waits, and ends all the same.
+    // Nobody takes its last words yet: it waits for a while, and ends all the same.
     let (failed, reason) = cluster.exit(&[]);
     assert!(!failed, "{reason}");
     cluster

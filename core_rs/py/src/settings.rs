@@ -32,6 +32,7 @@ const SCHEDULER: &[&str] = &[
     "scaling",
     "waterfall",
     "scale_down_cooldown",
+    "manager_lease",
     "memory_limit",
     "max_attempts",
     "result_budget",
@@ -54,6 +55,7 @@ const NODE: &[&str] = &[
     "storage_timeout",
     "recycle",
     "grace",
+    "most_waiting",
     "heartbeat",
     "offload",
 ];
@@ -227,6 +229,7 @@ fn scheduler_config(part: &Part<'_, '_>) -> PyResult<SchedulerConfig> {
         max_attempts: part.get("max_attempts", defaults.max_attempts)?,
         result_budget: part.get("result_budget", defaults.result_budget)?,
         address: part.get("address", defaults.address)?,
+        manager_lease_us: part.time("manager_lease", defaults.manager_lease_us as f64 / 1e6)?,
         scaling: scaling(part, &defaults.scaling)?,
     })
 }
@@ -282,6 +285,7 @@ pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
         } else {
             defaults.look_us
         },
+        most_waiting: part.get("most_waiting", defaults.most_waiting)?,
         ..defaults
     };
     let info = NodeInfo {

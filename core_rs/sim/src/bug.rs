@@ -8,14 +8,18 @@ pub enum Bug {
     CountUnstarted,
     DeliverCancelled,
     ResendWithoutSequence,
+    IgnoreWaiting,
+    LetGoEarly,
 }
 
-pub const BUGS: [(&str, Bug); 5] = [
+pub const BUGS: [(&str, Bug); 7] = [
     ("forget-acknowledgement", Bug::ForgetAcknowledgement),
     ("skip-give-back", Bug::SkipGiveBack),
     ("count-unstarted", Bug::CountUnstarted),
     ("deliver-cancelled", Bug::DeliverCancelled),
     ("resend-without-sequence", Bug::ResendWithoutSequence),
+    ("ignore-waiting", Bug::IgnoreWaiting),
+    ("let-go-early", Bug::LetGoEarly),
 ];
 
 impl Bug {
@@ -41,6 +45,9 @@ impl Bug {
             skip_give_back: bug == Some(Bug::SkipGiveBack),
             count_unstarted_attempt: bug == Some(Bug::CountUnstarted),
             deliver_cancelled: bug == Some(Bug::DeliverCancelled),
+            ignore_waiting: bug == Some(Bug::IgnoreWaiting),
+            let_go_early: bug == Some(Bug::LetGoEarly),
+            ..scaler_engine::scheduler::Bugs::default()
         }
     }
 }

@@ -26,6 +26,7 @@ Starts and ends workers for the scheduler at ADDRESS, on the infrastructure that
   scaler_worker_manager DRIVER --help   the options of a driver
   scaler_worker_manager --list          the drivers that are installed here
   scaler_worker_manager -c FILE         the driver, and what else is not typed, from a TOML file
+  scaler_worker_manager new-driver NAME DIR   a package to write a driver in
 
 example: scaler_worker_manager baremetal_native tcp://127.0.0.1:8516 --mode fixed --max-task-concurrency 8
 """
@@ -40,6 +41,8 @@ def _main(arguments: Sequence[str]) -> int:
         return code
     if arguments[0] == "--list":
         return _list()
+    if arguments[0] == "new-driver":
+        return _new_driver(arguments[1:])
     driver, rest = _driver_of(arguments)
     return _run(driver, rest)
 
@@ -70,6 +73,14 @@ def _file_of(arguments: Sequence[str]) -> str:
         if flag in {"--config", "-c"}:
             return inline if equals else "".join(arguments[index + 1 : index + 2])
     return ""
+
+
+def _new_driver(arguments: Sequence[str]) -> int:
+    from scaler.testing import new_driver
+
+    if (code := printed(arguments[:1], new_driver.HELP)) is not None:
+        return code
+    return new_driver.run(arguments)
 
 
 def _list() -> int:

@@ -116,6 +116,7 @@ impl Rig {
             form: Form::Single,
             payload: Some(text("arguments")),
             depth: 0,
+            priority: 0,
             inputs,
         };
         self.tell(slot, Message::Chunk(chunk));

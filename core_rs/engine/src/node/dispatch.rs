@@ -159,6 +159,7 @@ impl<P: Payload> Node<P> {
             form: piece.block.form,
             payload: (!known).then(|| piece.block.payload.clone()),
             depth: piece.work.depth,
+            priority: piece.work.priority,
             inputs,
         };
         let described = piece.work.job.clone();

@@ -4,7 +4,7 @@
 //! on the order of managers or demands, and larger bins never hold less: a policy that shrank to what is needed finds at
 //! its next look that what is needed fits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Work is counted in parts of a slot.
 pub const SLOT: u128 = 1_000_000;
@@ -16,16 +16,25 @@ pub struct Pour<'a> {
     room: Vec<u128>,
     /// In each bin: what of each demand is there.
     here: Vec<BTreeMap<usize, u128>>,
+    /// Bins that are full, as is every other that what is in them may use: nothing gets in before one is enlarged.
+    closed: Vec<bool>,
 }
 
 impl<'a> Pour<'a> {
     pub fn new(fits: &'a [Vec<usize>], room: Vec<u128>) -> Self {
         let here = vec![BTreeMap::new(); room.len()];
-        Pour { fits, room, here }
+        let closed = vec![false; room.len()];
+        Pour {
+            fits,
+            room,
+            here,
+            closed,
+        }
     }
 
     pub fn enlarge(&mut self, bin: usize, by: u128) {
         self.room[bin] += by;
+        self.closed.fill(false);
     }
 
     /// What is in a bin.
@@ -65,18 +74,22 @@ impl<'a> Pour<'a> {
     }
 
     /// Moves that make room in one of a demand's bins: (from, whose, to), the last of them first. The shortest there are.
-    fn way(&self, demand: usize) -> Option<Vec<(usize, usize, usize)>> {
+    fn way(&mut self, demand: usize) -> Option<Vec<(usize, usize, usize)>> {
         let mut came: BTreeMap<usize, Option<(usize, usize)>> = BTreeMap::new();
+        let mut asked = BTreeSet::from([demand]);
         let mut queue = VecDeque::new();
         for &bin in &self.fits[demand] {
-            if came.insert(bin, None).is_none() {
+            if !self.closed[bin] && came.insert(bin, None).is_none() {
                 queue.push_back(bin);
             }
         }
         while let Some(bin) = queue.pop_front() {
             for &other in self.here[bin].keys() {
+                if !asked.insert(other) {
+                    continue;
+                }
                 for &to in &self.fits[other] {
-                    if came.contains_key(&to) {
+                    if self.closed[to] || came.contains_key(&to) {
                         continue;
                     }
                     came.insert(to, Some((bin, other)));
@@ -86,6 +99,9 @@ impl<'a> Pour<'a> {
                     queue.push_back(to);
                 }
             }
+        }
+        for &bin in came.keys() {
+            self.closed[bin] = true;
         }
         None
     }

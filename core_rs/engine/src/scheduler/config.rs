@@ -32,6 +32,8 @@ pub struct SchedulerConfig {
     pub result_budget: u64,
     /// As users type it, for texts.
     pub address: String,
+    /// How long a worker manager that has not come since this scheduler's start, or does not say, may be away.
+    pub manager_lease_us: u64,
     /// How many groups of workers there are to be.
     pub scaling: ScalingConfig,
 }
@@ -55,6 +57,7 @@ impl Default for SchedulerConfig {
             max_attempts: 3,
             result_budget: 64 << 20,
             address: "<address>".into(),
+            manager_lease_us: 300_000_000,
             scaling: ScalingConfig::default(),
         }
     }
@@ -100,6 +103,10 @@ pub struct Bugs {
     pub count_unstarted_attempt: bool,
     /// The value of a cancelled element is delivered.
     pub deliver_cancelled: bool,
+    /// Slots of elements that wait for those they submitted are not given back.
+    pub ignore_waiting: bool,
+    /// A value goes when one element still needs it.
+    pub let_go_early: bool,
     /// Groups are ended whatever is at their nodes.
     pub retire_busy: bool,
     /// Groups that start are no supply: as many are started once more.

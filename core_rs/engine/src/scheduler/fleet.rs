@@ -7,137 +7,13 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::scaling::{Scaler, ScalingConfig};
-use crate::wire::{GroupState, LinkId, ManagerInfo};
+use crate::wire::{LinkId, ManagerInfo};
 
-use super::arrays::NodeIndex;
 use super::breaker::Breaker;
+use super::group::{Group, Places, State};
 
 pub(super) type ManagerIndex = u32;
 pub(super) type GroupIndex = u32;
-
-/// Why a group gets nothing new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// Nobody needs it.
-    Policy,
-    /// Its manager ends.
-    Leaving,
-    /// Its manager has been silent for its lease.
-    Lost,
-    /// Its manager does not know it: nobody could end it but itself.
-    Unknown,
-    /// Its unit has ended, or its nodes end by themselves.
-    Over,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// Its node has not come; by then it has failed.
-    Starting {
-        deadline: u64,
-    },
-    Up,
-    /// It gets nothing new, and ends when nothing is at its nodes.
-    Retiring(Why),
-    /// It is to end, or does so already.
-    Ending,
-}
-
-impl State {
-    pub fn name(self) -> &'static str {
-        match self {
-            State::Starting { .. } => "starting",
-            State::Up => "up",
-            State::Retiring(_) => "retiring",
-            State::Ending => "ending",
-        }
-    }
-}
-
-/// What its manager said of it last.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Report {
-    pub state: GroupState,
-    pub infrastructure: String,
-    pub detail: String,
-}
-
-impl Report {
-    /// The unit is not there any more.
-    pub fn is_over(&self) -> bool {
-        matches!(
-            self.state,
-            GroupState::Succeeded | GroupState::Failed | GroupState::Gone
-        )
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Group {
-    pub id: Arc<str>,
-    pub manager: ManagerIndex,
-    pub slots: u32,
-    /// Counts groups as they become known.
-    pub number: u64,
-    pub state: State,
-    /// When its state began.
-    pub since: u64,
-    pub nodes: BTreeSet<NodeIndex>,
-    /// Nodes with something at them, or that have not told what they hold.
-    pub occupied: u32,
-    /// When one of its nodes got work last; counts assignments of all nodes.
-    pub used: u64,
-    pub report: Option<Report>,
-    /// The last status of its manager's present link has it.
-    pub shown: bool,
-    /// When its command was said last by that link.
-    pub said_at: Option<u64>,
-    /// Its manager cannot end it: its nodes are told to exit, or have been.
-    pub exits: bool,
-    pub exit_told: bool,
-    /// Failures in a row of its manager before it came.
-    pub failures_before: u32,
-    places: Places,
-}
-
-/// Its entries in its manager's sets and the fleet's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Places {
-    starting: Option<(Reverse<u64>, u64)>,
-    up: bool,
-    busy: bool,
-    idle: Option<(u64, Reverse<u64>)>,
-    retiring: bool,
-    /// Not counted any more, though its unit may be there.
-    lingering: bool,
-}
-
-impl Group {
-    /// It is supply: starting, or up.
-    pub fn counts(&self) -> bool {
-        matches!(self.state, State::Starting { .. } | State::Up)
-    }
-
-    pub fn is_over(&self) -> bool {
-        self.report.as_ref().is_some_and(Report::is_over)
-    }
-
-    fn places(&self) -> Places {
-        let up = self.state == State::Up;
-        let busy = self.occupied > 0;
-        Places {
-            starting: match self.state {
-                State::Starting { deadline } => Some((Reverse(self.number), deadline)),
-                _ => None,
-            },
-            up,
-            busy: up && busy,
-            idle: (up && !busy).then_some((self.used, Reverse(self.number))),
-            retiring: matches!(self.state, State::Retiring(_)),
-            lingering: !self.counts() && !self.is_over(),
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Manager {
@@ -358,22 +234,9 @@ impl Fleet {
         let id: Arc<str> = Arc::from(id);
         self.known += 1;
         let index = self.groups.insert(Group {
-            id: id.clone(),
-            manager,
-            slots,
-            number: self.known,
             state,
             since: now,
-            nodes: BTreeSet::new(),
-            occupied: 0,
-            used: 0,
-            report: None,
-            shown: false,
-            said_at: None,
-            exits: false,
-            exit_told: false,
-            failures_before: 0,
-            places: Places::default(),
+            ..Group::new(id.clone(), manager, slots, self.known)
         }) as GroupIndex;
         self.manager_mut(manager).groups.insert(id, index);
         self.refresh(index);

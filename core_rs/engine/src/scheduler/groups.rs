@@ -9,7 +9,8 @@
 use crate::wire::{Message, Payload, RefusalCode};
 
 use super::arrays::NodeIndex;
-use super::fleet::{GroupIndex, ManagerIndex, State, Why};
+use super::fleet::{GroupIndex, ManagerIndex};
+use super::group::{State, Why};
 use super::{Level, Scheduler, SchedulerOutput};
 
 /// A group whose node leaves sooner than this has failed to start.
@@ -79,6 +80,7 @@ impl<P: Payload> Scheduler<P> {
         let (lost, leaving) = (of.lost, of.leaving);
         let group = self.fleet.group_mut(index);
         group.nodes.insert(node);
+        group.exit_told = false;
         if lost {
             group.exits = true;
         }
@@ -123,7 +125,6 @@ impl<P: Payload> Scheduler<P> {
             node.retiring = retiring;
             node.supplied = supplied;
             self.nodes.refresh(index);
-            self.touch(index);
         }
     }
 
@@ -165,6 +166,12 @@ impl<P: Payload> Scheduler<P> {
 
     /// It is to end.
     pub(super) fn end_group(&mut self, index: GroupIndex) {
+        self.ends(index);
+        self.say_shutdown(index);
+    }
+
+    /// It ends, whoever wanted that.
+    pub(super) fn ends(&mut self, index: GroupIndex) {
         let now = self.now;
         let group = self.fleet.group(index);
         if matches!(group.state, State::Starting { .. }) {
@@ -173,7 +180,6 @@ impl<P: Payload> Scheduler<P> {
         }
         self.fleet.set_state(index, State::Ending, now);
         self.mark_nodes(index);
-        self.say_shutdown(index);
     }
 
     /// A group that was to start will not come.
@@ -224,7 +230,7 @@ impl<P: Payload> Scheduler<P> {
 
     /// Moves on what may have to, once a turn.
     pub(super) fn settle_groups(&mut self) {
-        if self.fleet.stirred.is_empty() || self.now < self.resync_until {
+        if self.fleet.stirred.is_empty() || self.now < self.resync_until || self.closing {
             return;
         }
         while let Some(index) = self.fleet.stirred.pop_first() {

@@ -24,6 +24,7 @@ mod fleet;
 mod flush;
 mod functions;
 mod graphs;
+mod group;
 mod groups;
 mod leftover;
 mod losses;
@@ -293,8 +294,10 @@ impl<P: Payload> Scheduler<P> {
         self.now = now;
         self.end_orphans();
         self.delete_late_objects();
-        self.end_leases();
-        self.end_overdue();
+        if !self.closing {
+            self.end_leases();
+            self.end_overdue();
+        }
         self.complain();
     }
 
@@ -319,11 +322,13 @@ impl<P: Payload> Scheduler<P> {
         self.settle_nesting();
         self.refresh_touched();
         self.settle_groups();
+        self.refresh_touched();
         if self.now >= self.resync_until && !self.closing {
             self.place();
             self.steal();
             self.note_demand();
             self.scale();
+            self.refresh_touched();
         }
         self.hold_back();
         self.flush();

@@ -5,7 +5,8 @@ use crate::scaling::Scaling;
 use crate::wire::{Capabilities, ManagerInfo, Payload};
 
 use super::classes::Class;
-use super::fleet::{Manager, State};
+use super::fleet::Manager;
+use super::group::State;
 use super::Scheduler;
 
 /// Managers that are named in one text.

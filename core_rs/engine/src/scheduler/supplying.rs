@@ -6,8 +6,9 @@ use crate::scaling::{Demand, Desired, Given, Snapshot, Supply};
 use crate::wire::Payload;
 
 use super::breaker::Allowance;
-use super::fleet::{GroupIndex, Manager, ManagerIndex, State, Why};
-use super::Scheduler;
+use super::fleet::{GroupIndex, Manager, ManagerIndex};
+use super::group::{State, Why};
+use super::{Level, Scheduler};
 
 /// The policy is not asked more often.
 const PERIOD_US: u64 = 100_000;
@@ -32,10 +33,23 @@ impl<P: Payload> Scheduler<P> {
         };
         let desired = self.desired(&snapshot);
         for (at, &manager) in managers.iter().enumerate() {
-            self.fleet.manager_mut(manager).unruled = desired.unruled.contains(&at);
+            self.note_unruled(manager, desired.unruled.contains(&at));
             if let Some(&wanted) = desired.groups.get(at) {
                 self.adjust(manager, wanted);
             }
+        }
+    }
+
+    /// Logged once, as long as the manager is here.
+    fn note_unruled(&mut self, index: ManagerIndex, unruled: bool) {
+        let manager = self.fleet.manager_mut(index);
+        let before = std::mem::replace(&mut manager.unruled, unruled);
+        if unruled && !before {
+            let text = format!(
+                "worker manager {} has no rule in the scaling policy: it is left as it is",
+                manager.id
+            );
+            self.log(Level::Warning, text);
         }
     }
 
@@ -199,10 +213,13 @@ impl<P: Payload> Scheduler<P> {
         }
     }
 
-    /// Of those that start the newest, then those that are idle longest; none with anything at it.
+    /// Of those that start the newest, then those that are idle longest; none with anything at it, or whose node may have
+    /// something that it told to a former scheduler.
     fn retire_groups(&mut self, index: ManagerIndex, excess: u32) {
         let manager = self.fleet.manager(index);
-        let starting: Vec<GroupIndex> = manager.starting().take(excess as usize).collect();
+        let starting = manager.starting();
+        let starting = starting.filter(|&group| !self.fleet.group(group).adopted);
+        let starting: Vec<GroupIndex> = starting.take(excess as usize).collect();
         let idle = manager.idle().take(excess as usize - starting.len());
         let idle: Vec<GroupIndex> = idle.collect();
         #[cfg(feature = "planted")]

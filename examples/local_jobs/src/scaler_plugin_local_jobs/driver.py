@@ -61,7 +61,7 @@ class State:
 
 
 def describe() -> DriverInfo:
-    return DriverInfo("local_jobs", Family.OFFLOAD, LocalJobsOptions)
+    return DriverInfo("local_jobs", Family.OFFLOAD, LocalJobsOptions, api_version=1)
 
 
 def open(context: Context) -> None:

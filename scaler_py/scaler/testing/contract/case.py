@@ -48,8 +48,8 @@ class DriverCase:
     """A driver and an infrastructure to try it on. Fields that are left out skip the rules that need them.
 
     module: the driver's, as the entry point names it. options: what its options model is given. look: everything that
-    is alive in the infrastructure now. launch: by a group's id, what its agent is started with; a stand-in that does
-    nothing but live is enough.
+    is alive in the infrastructure now. launch: by a group's id, slots and capabilities, what its agent is started
+    with; a stand-in that does nothing but live is enough.
 
     many: how many units are started at once. patience: what the infrastructure may take to show what was done, in
     seconds. deadline: what a hook may take when nothing answers. odd_ids: replaces the suite's own list of ids.
@@ -59,7 +59,7 @@ class DriverCase:
     module: ModuleType
     look: Callable[[], Iterable[Seen]]
     options: Mapping[str, Any] = field(default_factory=dict)
-    launch: Callable[[str], Launch] = lambda group: Launch({})
+    launch: Callable[[str, int, Mapping[str, int]], Launch] = lambda group, slots, capabilities: Launch({})
     vanish: Callable[[str], None] | None = None
     plant: Callable[[], str] | None = None
     refusing: Callable[[Sequence[str]], AbstractContextManager[object]] | None = None

@@ -169,7 +169,7 @@ class Trial:
         return [self._group(each, slots, capabilities or {}) for each in ids]
 
     def _group(self, name: str, slots: int, capabilities: Mapping[str, int]) -> WorkerGroup:
-        launch = self.case.launch(name)
+        launch = self.case.launch(name, slots, capabilities)
         environment = {**launch.environment, "SCALER_CONTRACT_SECRET": self.secret}
         return WorkerGroup(name, slots, capabilities, type(launch)(launch.settings, environment))
 

@@ -282,6 +282,31 @@ proptest! {
     }
 
     #[test]
+    fn what_fits_is_what_the_narrowest_place_lets_through(
+        fits in vec(vec(0..4usize, 0..4), 1..6),
+        room in vec(0..9u128, 4),
+        work in vec(0..9u128, 6),
+    ) {
+        let mut pour = Pour::new(&fits, room.clone());
+        let left: Vec<u128> = (0..fits.len()).map(|it| pour.place(it, work[it])).collect();
+        // Hall: for each set of demands, what they ask for beyond all the bins that they may use.
+        let most = (0..1u32 << fits.len()).map(|set| {
+            let within = (0..fits.len()).filter(|it| set >> it & 1 == 1);
+            let asked: u128 = within.clone().map(|it| work[it]).sum();
+            let bins = (0..4).filter(|bin| within.clone().any(|it| fits[it].contains(bin)));
+            asked.saturating_sub(bins.map(|bin| room[bin]).sum())
+        });
+        prop_assert_eq!(left.iter().sum::<u128>(), most.max().unwrap_or(0));
+        // Room that comes later is found, too.
+        for bin in 0..4 {
+            pour.enlarge(bin, 60);
+        }
+        for (demand, left) in left.into_iter().enumerate() {
+            prop_assert!(pour.place(demand, left) == 0 || fits[demand].is_empty());
+        }
+    }
+
+    #[test]
     fn whoever_can_be_served_has_a_slot(
         scaling in policy(),
         demands in demands(MEANS),

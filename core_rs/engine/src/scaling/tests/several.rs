@@ -201,3 +201,43 @@ fn a_cap_of_nothing_drains_a_manager() {
     let managers = [supply("a", 0, 9), supply("b", 0, 9)];
     assert_eq!(wanted(&rules, &[tasks(20)], &managers), [0, 2]);
 }
+
+#[test]
+fn what_one_manager_stops_no_other_that_starts_sooner_would_miss() {
+    let slow = Supply {
+        startup_us: 300 * SECOND,
+        ..supply("slow", 10, 10)
+    };
+    let quick = Supply {
+        startup_us: SECOND,
+        ..supply("quick", 4, 8)
+    };
+    // None is up yet. Nine tasks want a slot each by the quick one's measure: it has four, so five of the slow one stay.
+    let mut managers = [quick, slow];
+    assert_eq!(wanted(&Scaling::Vanilla, &[long(9, 5)], &managers), [4, 5]);
+    managers[1].groups = 5;
+    assert_eq!(wanted(&Scaling::Vanilla, &[long(9, 5)], &managers), [4, 5]);
+}
+
+#[test]
+fn a_quick_start_counts_only_for_tasks_that_it_is_for() {
+    let gpus = Supply {
+        startup_us: 300 * SECOND,
+        capabilities: capabilities(&[("gpu", 4)]),
+        ..busy(supply("gpus", 4, 99), 4)
+    };
+    let managers = [supply("plain", 0, 8), gpus];
+    let short = Demand {
+        mean_us: 5 * SECOND,
+        ..asking(40, &[("gpu", 1)])
+    };
+    let hours = Demand {
+        mean_us: 3_600 * SECOND,
+        ..asking(3, &[("gpu", 2)])
+    };
+    // Three long ones get a slot each; forty short ones, done before a slow start would be, one for ten.
+    assert_eq!(
+        wanted(&Scaling::Vanilla, &[short, hours], &managers),
+        [0, 7]
+    );
+}

@@ -55,7 +55,7 @@ fn a_start_that_a_status_does_not_show_is_said_again_under_its_name() {
     assert_eq!(rig.commands(MANAGER), nothing(), "it was said just now");
     rig.pass(2 * SECOND);
     rig.report(MANAGER, &[]);
-    assert_eq!(rig.started(MANAGER), [group.clone()]);
+    assert_eq!(rig.started(MANAGER), [group.as_str()]);
     rig.pass(2 * SECOND);
     rig.report(MANAGER, &[(&group, Wanted)]);
     assert_eq!(rig.commands(MANAGER), nothing());
@@ -290,7 +290,7 @@ fn a_group_that_lost_its_node_is_ended_and_replaced_under_another_name() {
     rig.leave(10);
     rig.pass(SECOND);
     let (starts, ends) = rig.commands(MANAGER);
-    assert_eq!(ends, [group.clone()]);
+    assert_eq!(ends, [group.as_str()]);
     assert_eq!(starts.len(), 1);
     assert_ne!(starts[0], group);
 }
@@ -339,7 +339,7 @@ fn of_groups_to_retire_those_that_start_come_first_then_the_least_used() {
     assert_eq!(rig.commands(MANAGER).1, [groups[2].clone()]);
     rig.want("native", 1);
     let unused = if used == 10 { &groups[1] } else { &groups[0] };
-    assert_eq!(rig.commands(MANAGER).1, [unused.clone()]);
+    assert_eq!(rig.commands(MANAGER).1, [unused.as_str()]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod offloading;
 mod placing;
 mod pressing;
 mod rig;
+mod scaling;
 mod stealing;
 mod streaming;
 mod withdrawing;

@@ -150,7 +150,7 @@ fn wound_06_what_failed_to_start_is_ended_all_the_same() {
     rig.want("native", 1);
     let first = rig.started(MANAGER).remove(0);
     fail(&mut rig, &first, "InsufficientInstanceCapacity");
-    assert_eq!(rig.commands(MANAGER).1, [first.clone()]);
+    assert_eq!(rig.commands(MANAGER).1, [first.as_str()]);
     assert!(rig.logged(
         "failed to start: its unit i-native-00000007-1 failed: InsufficientInstanceCapacity"
     ));
