@@ -346,6 +346,7 @@ pub fn manager(dict: &Bound<'_, PyDict>) -> PyResult<ManagerSettings> {
         settle_us: part.time("settle", 0.0)?,
         shutdown_us: part.time("shutdown", 120.0)?,
         lease_us,
+        keeps_ended: part.optional::<u64>("run")?.is_some(),
         seed: part.get("seed", linux::random())?,
     };
     let info = ManagerInfo {

@@ -128,7 +128,8 @@ def manager_settings(settings: dict[str, Any], offer: Offer, slots: int, patienc
         "most_groups": slots,
         "slots": 1,
         "deadline": offer.deadline_seconds,
-        "shutdown": ENDING_SECONDS,
+        # What was started last may not show before.
+        "shutdown": ENDING_SECONDS + offer.settle_seconds,
         "patience": patience,
         # Its jobs are called otherwise than those of all processes before.
         "run": random.getrandbits(32),

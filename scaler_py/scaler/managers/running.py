@@ -231,7 +231,8 @@ class _Jobs:
         ready = partial(on_ready, f"up to {self._slots} jobs at a time serve {options.scheduler_address}")
         handlers = partial(Offloading, loop, self._jobs, offered.objects, links)
         manager = offered.manager(loop, link, ready, make_request=self._job, jobs=handlers)
-        seconds = max(END_SECONDS, offered.shutdown + ENDING_SECONDS + _MARGIN)
+        ending_seconds = ENDING_SECONDS + offered.offer.settle_seconds
+        seconds = max(END_SECONDS, offered.shutdown + ending_seconds + _MARGIN)
         try:
             return manager.run(ending, RunningLoop(loop, "manager"), seconds)
         finally:
