@@ -11,6 +11,7 @@ pub mod link;
 pub mod manager;
 pub mod node;
 pub mod ranges;
+pub mod scaling;
 pub mod scheduler;
 pub mod session;
 pub mod store;

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use scaler_loops::engine::acceptor::{AcceptorSettings, TicketKey};
 use scaler_loops::engine::node::NodeConfig;
+use scaler_loops::engine::scaling::{Rule, Scaling, ScalingConfig};
 use scaler_loops::linux;
 use scaler_loops::node_part::NodeSettings;
 use scaler_loops::scheduler_part::{Allocate, SchedulerConfig, SchedulerSettings};
@@ -23,6 +24,9 @@ const SCHEDULER: &[&str] = &[
     "resync",
     "protected",
     "allocate",
+    "scaling",
+    "waterfall",
+    "scale_down_cooldown",
     "memory_limit",
     "max_attempts",
     "result_budget",
@@ -183,6 +187,34 @@ fn scheduler_config(part: &Part<'_, '_>) -> PyResult<SchedulerConfig> {
         max_attempts: part.get("max_attempts", defaults.max_attempts)?,
         result_budget: part.get("result_budget", defaults.result_budget)?,
         address: part.get("address", defaults.address)?,
+        scaling: scaling(part, &defaults.scaling)?,
+    })
+}
+
+fn scaling(part: &Part<'_, '_>, defaults: &ScalingConfig) -> PyResult<ScalingConfig> {
+    let name: String = part.get("scaling", "no".into())?;
+    let rules: Vec<(i64, String, Option<u32>)> = part.get("waterfall", Vec::new())?;
+    let rules = rules.into_iter().map(|(priority, manager, cap)| Rule {
+        priority,
+        manager,
+        cap,
+    });
+    let scaling = match name.as_str() {
+        "no" => Scaling::No,
+        "vanilla" => Scaling::Vanilla,
+        "fixed_elastic" => Scaling::FixedElastic,
+        "capability" => Scaling::Capability,
+        "waterfall_v1" => Scaling::Waterfall(rules.collect()),
+        other => {
+            let known = "no, vanilla, fixed_elastic, capability or waterfall_v1";
+            let text = format!("setting \"scaling\" of scheduler: {known}, not {other:?}");
+            return Err(PyValueError::new_err(text));
+        }
+    };
+    let cooldown = defaults.cooldown_us as f64 / 1e6;
+    Ok(ScalingConfig {
+        scaling,
+        cooldown_us: part.time("scale_down_cooldown", cooldown)?,
     })
 }
 

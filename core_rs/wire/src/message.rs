@@ -144,6 +144,9 @@ pub struct ManagerInfo {
     pub startup_us: u64,
     /// Silent for so long, it is gone for good: its groups are drained and end.
     pub lease_us: u64,
+    /// So long nobody asks it to shrink after a growth, and so long demand must have been low; none: as the scheduler is
+    /// set.
+    pub cooldown_us: Option<u64>,
 }
 
 /// What has become of a worker group, as its manager knows.

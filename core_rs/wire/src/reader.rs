@@ -288,6 +288,13 @@ impl<'a, P> Reader<'a, P> {
         Ok((self.cut)(start, self.body))
     }
 
+    pub fn maybe_u64(&mut self) -> Read<Option<u64>> {
+        if self.nil() {
+            return Ok(None);
+        }
+        self.u64().map(Some)
+    }
+
     pub fn maybe_payload(&mut self) -> Read<Option<P>> {
         if self.nil() {
             return Ok(None);

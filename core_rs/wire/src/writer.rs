@@ -115,6 +115,13 @@ impl<P: Payload> Writer<'_, P> {
         self.payloads.push(value.clone());
     }
 
+    pub fn maybe_u64(&mut self, value: &Option<u64>) {
+        match value {
+            Some(value) => self.unsigned(*value),
+            None => self.nil(),
+        }
+    }
+
     pub fn maybe_payload(&mut self, value: &Option<P>) {
         match value {
             Some(value) => self.payload(value),

@@ -1,5 +1,6 @@
 //! What a scheduler is told at its start, and what it asks of its loop.
 
+use crate::scaling::ScalingConfig;
 use crate::wire::{LinkId, Message, RefusalCode};
 
 pub use crate::node::Level;
@@ -31,6 +32,8 @@ pub struct SchedulerConfig {
     pub result_budget: u64,
     /// As users type it, for texts.
     pub address: String,
+    /// How many groups of workers there are to be.
+    pub scaling: ScalingConfig,
 }
 
 impl SchedulerConfig {
@@ -52,6 +55,7 @@ impl Default for SchedulerConfig {
             max_attempts: 3,
             result_budget: 64 << 20,
             address: "<address>".into(),
+            scaling: ScalingConfig::default(),
         }
     }
 }

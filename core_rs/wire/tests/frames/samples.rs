@@ -233,6 +233,7 @@ fn manager_info<D: Draw>(draw: &mut D) -> ManagerInfo {
         python_minor: draw.u8(),
         startup_us: draw.u64(),
         lease_us: draw.u64(),
+        cooldown_us: draw.maybe(Draw::u64),
     }
 }
 
