@@ -120,7 +120,7 @@ def wait_for_child(gate: Gate, told: str, killed: set[str]) -> str:
 def busy(client: Client) -> int:
     import json
 
-    status = json.loads(client._conversation.ask(2, 0))
+    status = json.loads(client._conversation.questions.ask(2, 0))
     return int(status["assigned"]) + int(status["queued"])
 
 

@@ -192,7 +192,7 @@ def test_wound_14_a_task_that_waits_for_its_turn_to_be_sent_says_so(start: Start
         told = thread.submit(client.explain, futures[-1])
         while True:
             with client._conversation.lock:
-                if client._conversation._answers or told.done():
+                if client._conversation.questions or told.done():
                     break
             os.sched_yield()
         os.kill(scheduler.pid, signal.SIGCONT)

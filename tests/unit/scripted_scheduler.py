@@ -151,7 +151,7 @@ class ScriptedScheduler:
             connection.close()
 
     def _welcome(self, connection: socket.socket, link: int, epoch: int, hello: list[Any]) -> Peer | None:
-        _, _, role, incarnation, received, _, _, session, _, _ = hello
+        _, _, role, incarnation, received, _, _, session, _, _, _ = hello
         if self.silent:
             return None
         if self.refuse:

@@ -126,7 +126,7 @@ impl<P> Message<P> {
                 let texts = |group: &GroupReport| {
                     group.group.len() + group.infrastructure.len() + group.detail.len()
                 };
-                status.trouble.len() + groups.map(|group| texts(group)).sum::<usize>()
+                status.trouble.len() + groups.map(texts).sum::<usize>()
             }
             _ => 0,
         }

@@ -100,7 +100,7 @@ pub struct Hello {
     /// Role node. Others: `None`.
     pub node: Option<NodeInfo>,
     /// Role manager. Others: `None`.
-    pub manager: Option<ManagerInfo>,
+    pub manager: Option<Box<ManagerInfo>>,
     /// For people and logs, never decisions: `version`, `python`, `cloudpickle`, `host`, `pid`, `name`.
     pub properties: Vec<(String, String)>,
 }

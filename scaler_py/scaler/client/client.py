@@ -13,19 +13,20 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, overload
 
 from scaler import nested
-from scaler._core import STYLE_FULL, STYLE_ONE, STYLE_STAR, VERSION, Channel, ObjectChannel, Options
+from scaler._core import FORM_SINGLE, STYLE_FULL, STYLE_ONE, STYLE_STAR, VERSION, Channel, ObjectChannel, Options
 from scaler.client.blocks import BlockMaker
 from scaler.client.calls import object_uses, pack_call, pack_positional, references_among
 from scaler.client.connection import Endpoint
-from scaler.client.conversation import QUERY_EXPLAIN, Conversation
+from scaler.client.conversation import Conversation
 from scaler.client.functions import Function, FunctionCache
 from scaler.client.futures import UNSENT, ScalerFuture
 from scaler.client.map_futures import MapFutures
 from scaler.client.mapping import MapSubmission, lazy_results, length_of
-from scaler.client.needing import Packer, TaskPlace, reference_payload, submit_needing
+from scaler.client.needing import Packer, TaskPlace, submit_needing
 from scaler.client.needs import Needs
 from scaler.client.object_link import ObjectLink, Owner
 from scaler.client.profiling import MeasuredFunction
+from scaler.client.questions import EXPLAIN
 from scaler.client.serializer import DefaultSerializer, Seal, Sealed, SealedFunction, seal_argument, seal_arguments
 from scaler.config.retired import answer, tell_once
 from scaler.errors import ClientQuitException, ObjectStorageException, SchedulerProtectedError
@@ -43,7 +44,6 @@ from scaler.packing import (
 INLINE_LIMIT = 64 << 10
 # A message has room for so much.
 LARGEST_INLINE_LIMIT = 4 << 20
-REFERENCE_FORM = 3
 
 
 class Client:
@@ -287,12 +287,10 @@ class Client:
         conversation = self._conversation
         uses = object_uses(0, references)
         if len(blob) <= self._inline_limit:
-            return conversation.submit_with_objects(function, options, (1, 2, blob), uses)
-        stored = conversation.objects.start_put(blob)
-        conversation.objects.wait_unless_local(stored)
-        uses.append((0, conversation.session, stored.hash, stored.size))
-        block = (1, REFERENCE_FORM, reference_payload(conversation.session, stored))
-        return conversation.submit_with_objects(function, options, block, uses, stored)
+            return conversation.submit_with_objects(function, options, (1, FORM_SINGLE, blob), uses)
+        stored = conversation.objects.put_arguments(blob)
+        uses.append(stored.use(0))
+        return conversation.submit_with_objects(function, options, stored.block, uses, stored)
 
     @overload
     def map(
@@ -513,7 +511,7 @@ class Client:
             return f"task {future.task_id} is done"
         if future._sequence == UNSENT:
             return "the task waits in its executor: as many as max_workers are under way"
-        return self._conversation.ask(QUERY_EXPLAIN, future._sequence)
+        return self._conversation.questions.ask(EXPLAIN, future._sequence)
 
     def clear(self) -> None:
         """Cancels all of this client's tasks, waits for the answers, and lets go of all its objects.

@@ -6,11 +6,9 @@ Futures refer to the conversation, not to the client: a client that was dropped 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from scaler._core import (
@@ -34,15 +32,15 @@ from scaler.client.holds import Holds
 from scaler.client.object_link import ObjectLink, Owner
 from scaler.client.objects import Objects, Stored
 from scaler.client.outcomes import CANCELLED, Fallen, KnownError, Outcome, SingleValue, Verdict, make_outcome
+from scaler.client.questions import Questions, Wish
 from scaler.client.receiver import Receiver
 from scaler.client.showing import show
-from scaler.client.turns import Target, Turns
+from scaler.client.turns import Turns
 from scaler.errors import (
     ClientForkedError,
     ClientQuitException,
     ClientShutdownException,
     RefusedError,
-    ScalerError,
 )
 
 # Bytes that may wait for credit before the caller of submit or map waits.
@@ -51,23 +49,13 @@ BACKLOG_LIMIT = 8 << 20
 # they are all like the first.
 LOOK_EVERY = 256
 LOOK_BYTES = 1 << 20
-# Seconds for which the answer of `running()` is remembered.
-RUNNING_REMEMBERED = 0.1
 # For what is unsent when the client ends.
 GOODBYE_SECONDS = 1.0
-QUERY_EXPLAIN, QUERY_STATE = 0, 1
 # The code of a failure: a task whose value is needed has none.
 DEPENDENCY = 8
 
 
 logger = logging.getLogger("scaler")
-
-
-class Wish:
-    """Something to wait for that someone else fulfils."""
-
-    def __init__(self) -> None:
-        self._outcome: Any = None
 
 
 class Conversation:
@@ -113,8 +101,7 @@ class Conversation:
         # What tasks write is printed here: `written` has yet to be.
         self.streams = False
         self.written: deque[tuple[int, bytes]] = deque()
-        self._answers: dict[int, Wish] = {}
-        self._running: dict[int, tuple[float, bool]] = {}
+        self.questions = Questions(self)
         # Neighbouring tasks of one function and options that wait for credit, the first of which is `_first`; no
         # options when there are none. Their futures are the last of a run that begins with `_base`.
         self._blobs: list[bytes] = []
@@ -210,10 +197,7 @@ class Conversation:
                 return future
             self.tell(function)
             self.channel.submit_blocks(function.id, options, future._sequence, [block], objects)
-            self.waits_for_credit = not self.channel.credit
-            self.write()
-            if self.waits_for_credit:
-                self.wait_for_room()
+            self.leave()
         return future
 
     def put_failed(self, stored: Stored, error: Exception) -> None:
@@ -263,6 +247,13 @@ class Conversation:
         self.channel.flush()
         if self.waits_for_credit or self.channel.unsent:
             self.receiver.call()
+
+    def leave(self) -> None:
+        """What was given to the core leaves, or waits there for credit; the caller waits while much does."""
+        self.waits_for_credit = not self.channel.credit
+        self.write()
+        if self.waits_for_credit:
+            self.wait_for_room()
 
     def look_for_credit(self) -> None:
         if self.turns.barred:
@@ -318,11 +309,9 @@ class Conversation:
             for offset, arguments in stored:
                 run.stored[first + offset] = arguments
             self.channel.submit_blocks(function.id, options, first, blocks, objects)
-            self.waits_for_credit = not self.channel.credit
-            self.write()
-            if self.waits_for_credit:
+            if not self.channel.credit:
                 self.look()
-                self.wait_for_room()
+            self.leave()
 
     def fail_element(self, run: MapRun, outcome: Outcome) -> None:
         """The next element of a map is not submitted: it has its outcome already."""
@@ -397,9 +386,7 @@ class Conversation:
             self.receiver.welcomed()
             self.welcome._outcome = True
         elif kind == EVENT_ANSWER:
-            answer = self._answers.pop(event[1], None)
-            if answer is not None:
-                answer._outcome = (event[2], event[3])
+            self.questions.answered(event[1], event[2], event[3])
         elif kind == EVENT_DISCONNECTED:
             self.welcomed = False
             self.turns.barred = True
@@ -477,62 +464,6 @@ class Conversation:
                 self.channel.cancel(first, count)
                 self.write()
 
-    def cancel_unstarted(self, futures: Sequence[ScalerFuture], timeout: float) -> None:
-        """Cancels those that no worker has begun. Waits for the answers, `timeout` seconds at most.
-
-        What was not answered by then counts as begun, and may be cancelled all the same."""
-        deadline = time.monotonic() + timeout
-        with self.lock:
-            if self.refusal is not None or not self.welcomed:
-                return
-            self.hand_over()
-            runs = _runs(sorted(future._sequence for future in futures))
-            answers = [self._request(self.channel.cancel_unstarted(start, end - start)) for start, end in runs]
-        self._wait_for_all(answers, deadline)
-        begun: set[int] = set()
-        for (start, end), answer in zip(runs, answers, strict=True):
-            begun.update(range(start, end) if answer._outcome is None else _begun(answer._outcome))
-        # Answers may overtake outcomes.
-        self._wait_for_all([future for future in futures if future._sequence not in begun], deadline)
-
-    def _wait_for_all(self, targets: Sequence[Target], deadline: float) -> None:
-        """Until all came true, or time is up."""
-        with contextlib.suppress(TimeoutError):
-            for target in targets:
-                self.wait_for(target, deadline - time.monotonic())
-
-    def ask(self, kind: int, sequence: int) -> str:
-        """An answer of the scheduler about a task."""
-        with self.lock:
-            self.check_open()
-            self.hand_over()
-            answer = self._request(self.channel.query(kind, sequence))
-        return self._answer(answer)[1]
-
-    def _request(self, number: int) -> Wish:
-        answer = self._answers[number] = Wish()
-        self.write()
-        return answer
-
-    def _answer(self, answer: Wish) -> tuple[bool, str]:
-        self.wait_for(answer, None)
-        if isinstance(answer._outcome, BaseException):
-            raise answer._outcome
-        ok, text = answer._outcome
-        return ok, text
-
-    def is_running(self, future: ScalerFuture) -> bool:
-        now = time.monotonic()
-        asked, running = self._running.get(future._sequence, (0.0, False))
-        if now - asked > RUNNING_REMEMBERED:
-            try:
-                running = self.ask(QUERY_STATE, future._sequence) == "running"
-            except ScalerError:
-                running = False
-            self._running = {key: known for key, known in self._running.items() if now - known[0] < RUNNING_REMEMBERED}
-            self._running[future._sequence] = time.monotonic(), running
-        return running and future._outcome is None
-
     # -- Beginning and end
 
     def open(self, fd: int, timeout: float) -> None:
@@ -577,9 +508,9 @@ class Conversation:
         with self.lock:
             self.check_open()
             self.hand_over()
-            answer = self._request(self.channel.shutdown())
+            answer = self.questions.asked(self.channel.shutdown())
         try:
-            return self._answer(answer)
+            return self.questions.wait_for_answer(answer)
         except (ClientShutdownException, ConnectionError):
             return True, ""  # it ended before it answered
 
@@ -594,10 +525,9 @@ class Conversation:
         verdict = Verdict(why) if outcome is None else outcome
         for start, end in self.book.all_unfinished():
             self.book.resolve(start, end - start, verdict, (), self.settle)
-        for wish in (self.welcome, *self._answers.values()):
-            if wish._outcome is None:
-                wish._outcome = why()
-        self._answers.clear()
+        if self.welcome._outcome is None:
+            self.welcome._outcome = why()
+        self.questions.end(why)
         self.turns.wake_all()
         self.receiver.call()
 
@@ -644,25 +574,6 @@ class Conversation:
         self.end(forked_error)
         # Lets go of our copy of the socket without a word to the scheduler.
         self.channel = self.turns.source = self.holds.channel = NoChannel()  # type: ignore[assignment]
-
-
-def _runs(sequences: Sequence[int]) -> list[tuple[int, int]]:
-    """(start, end) of each run of neighbours; ascending."""
-    runs: list[tuple[int, int]] = []
-    for sequence in sequences:
-        if runs and runs[-1][1] == sequence:
-            runs[-1] = runs[-1][0], sequence + 1
-        else:
-            runs.append((sequence, sequence + 1))
-    return runs
-
-
-def _begun(answer: Any) -> Iterable[int]:
-    """Of an answer to `Channel.cancel_unstarted`: the elements that go on. An error that ended all has no others."""
-    if isinstance(answer, BaseException):
-        return ()
-    spans = (span.split("-") for span in answer[1].split(",") if span)
-    return itertools.chain.from_iterable(range(int(start), int(end)) for start, end in spans)
 
 
 def forked_error() -> ClientForkedError:

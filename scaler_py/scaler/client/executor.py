@@ -176,7 +176,7 @@ class ScalerExecutor(concurrent.futures.Executor):
         self._withdraw(pending)
         sent = [future for future in pending if future._outcome is None and future._sequence != UNSENT]
         if sent:
-            self._client._conversation.cancel_unstarted(sent, timeout)
+            self._client._conversation.questions.cancel_unstarted(sent, timeout)
 
     def _withdraw(self, futures: Iterable[ExecutorFuture]) -> None:
         """Cancels those that were not sent."""

@@ -116,7 +116,7 @@ class ScalerFuture(concurrent.futures.Future[Any]):
 
     def running(self) -> bool:
         """Asks the scheduler; the answer is remembered for 100 ms."""
-        return not self.done() and self._conversation.is_running(self)
+        return not self.done() and self._conversation.questions.is_running(self)
 
     def cancel(self, timeout: float | None = None) -> bool:
         """Cancels the task, ending it if it runs, and waits for the answer: whether it is cancelled now.

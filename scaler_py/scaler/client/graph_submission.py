@@ -6,14 +6,13 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from scaler._core import FORM_REFERENCE, Options
+from scaler._core import Options
 from scaler.client.calls import object_uses, pack_positional, references_among
 from scaler.client.conversation import Conversation
 from scaler.client.functions import Function
 from scaler.client.futures import ScalerFuture
 from scaler.client.graph import Call, Key, Plan, read
 from scaler.client.graph_run import GraphRun
-from scaler.client.needing import reference_payload
 from scaler.client.needs import Needs
 from scaler.client.objects import Stored
 from scaler.client.outcomes import CANCELLED, Outcome
@@ -107,16 +106,13 @@ class GraphSubmission:
                 conversation.tell(function)
                 function.used = True
             channel = conversation.channel
-            parts = parts_of(elements, run.first, conversation.session, self._options_of)
+            parts = parts_of(elements, run.first, self._options_of)
             gone = channel.submit_parts(parts, run.first)
             if gone:
                 return [outside[sequence] for sequence in gone]
             stored = [(run.first + at, it.stored) for at, it in enumerate(elements) if it.stored is not None]
             run.stored.update(stored)
-            conversation.waits_for_credit = not channel.credit
-            conversation.write()
-            if conversation.waits_for_credit:
-                conversation.wait_for_room()
+            conversation.leave()
         return []
 
     def _end(self, run: GraphRun, outcome: Outcome) -> None:
@@ -180,9 +176,8 @@ class GraphSubmission:
         sequences = [first + places[key] for key in keys] + [future._sequence for future in needs.futures]
         objects, stored = object_uses(0, references), None
         if len(blob) > self._inline_limit:
-            stored = self._conversation.objects.start_put(blob)
-            self._conversation.objects.wait_unless_local(stored)
-            objects.append((0, self._conversation.session, stored.hash, stored.size))
+            stored = self._conversation.objects.put_arguments(blob)
+            objects.append(stored.use(0))
         return Element(function, blob, sequences, objects, uses, stored)
 
     def _with_data(self, call: Call) -> tuple[tuple[Any, ...], list[Key]]:
@@ -225,9 +220,7 @@ def _replaced(argument: Any, values: list[Any]) -> Any:
     return argument
 
 
-def parts_of(
-    elements: list[Element], first: int, session: int, options_of: Callable[[Function], Options]
-) -> list[tuple[Any, ...]]:
+def parts_of(elements: list[Element], first: int, options_of: Callable[[Function], Options]) -> list[tuple[Any, ...]]:
     """For Channel.submit_parts: neighbours of one function are one part; arguments in storage are alone."""
     parts: list[tuple[Any, ...]] = []
     at = 0
@@ -237,12 +230,12 @@ def parts_of(
         if elements[at].stored is None:
             while end < len(elements) and elements[end].function is function and elements[end].stored is None:
                 end += 1
-        parts.append(_part(elements[at:end], first + at, session, options_of(function)))
+        parts.append(_part(elements[at:end], first + at, options_of(function)))
         at = end
     return parts
 
 
-def _part(elements: list[Element], first: int, session: int, options: Options) -> tuple[Any, ...]:
+def _part(elements: list[Element], first: int, options: Options) -> tuple[Any, ...]:
     needs: list[int] = []
     objects: list[tuple[int, int, bytes, int]] = []
     for offset, element in enumerate(elements):
@@ -253,5 +246,5 @@ def _part(elements: list[Element], first: int, session: int, options: Options) -
     stored = elements[0].stored
     blocks, blobs = [], [element.blob for element in elements]
     if stored is not None:
-        blocks, blobs = [(1, FORM_REFERENCE, reference_payload(session, stored))], []
+        blocks, blobs = [stored.block], []
     return elements[0].function.id, options, first, blocks, blobs, objects, needs, uses if any(uses) else []

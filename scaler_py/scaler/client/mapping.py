@@ -8,14 +8,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from scaler._core import FORM_REFERENCE, Options
+from scaler._core import Options
 from scaler.client.blocks import Block, BlockMaker, Needing, Unpacked
 from scaler.client.book import MapRun
 from scaler.client.calls import object_uses
 from scaler.client.conversation import Conversation
 from scaler.client.functions import Function
 from scaler.client.futures import ScalerFuture
-from scaler.client.needing import ElementPlace, Packer, reference_payload, submit_needing
+from scaler.client.needing import ElementPlace, Packer, submit_needing
 from scaler.client.objects import Stored
 from scaler.client.outcomes import KnownError
 from scaler.packing import dumps
@@ -90,8 +90,8 @@ class MapSubmission:
         if block.count == 1 and len(block.payload) > self._inline_limit:
             stored = self._conversation.objects.start_put(block.payload)
             self._stored.append((self._count, stored))
-            self._blocks.append((1, FORM_REFERENCE, reference_payload(self._conversation.session, stored)))
-            self._objects.append((self._count, self._conversation.session, stored.hash, stored.size))
+            self._blocks.append(stored.block)
+            self._objects.append(stored.use(self._count))
         else:
             self._blocks.append((block.count, block.form, block.payload))
         self._count += block.count

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from scaler._core import FORM_REFERENCE, FORM_SINGLE, Options
+from scaler._core import FORM_SINGLE, Options
 from scaler.client.book import MapRun
 from scaler.client.conversation import Conversation
 from scaler.client.functions import Function
@@ -107,10 +107,7 @@ def _submit(
         if gone:
             return [needed for needed in packed.needs.futures if needed._sequence in gone]
         place.enter(packed.stored)
-        conversation.waits_for_credit = not conversation.channel.credit
-        conversation.write()
-        if conversation.waits_for_credit:
-            conversation.wait_for_room()
+        conversation.leave()
     return []
 
 
@@ -127,13 +124,5 @@ class Packer:
             blob = pickle()
         if len(blob) <= self._inline_limit:
             return Packed(needs, (1, FORM_SINGLE, blob), objects, None)
-        conversation = self._conversation
-        stored = conversation.objects.start_put(blob)
-        conversation.objects.wait_unless_local(stored)
-        uses = [*objects, (0, conversation.session, stored.hash, stored.size)]
-        return Packed(needs, (1, FORM_REFERENCE, reference_payload(conversation.session, stored)), uses, stored)
-
-
-def reference_payload(session: int, stored: Stored) -> bytes:
-    """FORM_REFERENCE."""
-    return session.to_bytes(8, "little") + stored.hash + stored.size.to_bytes(8, "little")
+        stored = self._conversation.objects.put_arguments(blob)
+        return Packed(needs, stored.block, [*objects, stored.use(0)], stored)

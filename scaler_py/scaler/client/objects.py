@@ -16,7 +16,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 
-from scaler._core import blake3
+from scaler._core import FORM_REFERENCE, blake3
 from scaler.client.ahead import Ahead
 from scaler.client.holds import Handle, Holds
 from scaler.client.object_link import ObjectLink, Owner, Request
@@ -31,14 +31,25 @@ MOST_REMEMBERED = 4096
 class Stored:
     """An object, perhaps on its way there yet. While it lives storage keeps it, and it is put again when it is lost."""
 
-    __slots__ = ("__weakref__", "data", "handle", "hash", "request", "size")
+    __slots__ = ("__weakref__", "data", "handle", "hash", "request", "session", "size")
 
-    def __init__(self, hash: bytes, data: bytes, handle: Handle) -> None:
+    def __init__(self, session: int, hash: bytes, data: bytes, handle: Handle) -> None:
+        self.session = session
         self.hash = hash
         self.data = data
         self.size = len(data)
         self.handle = handle
         self.request = Request(hash, self.size)
+
+    @property
+    def block(self) -> tuple[int, int, bytes]:
+        """For Channel.submit_blocks: one element whose arguments it is."""
+        name = self.session.to_bytes(8, "little") + self.hash + self.size.to_bytes(8, "little")
+        return 1, FORM_REFERENCE, name
+
+    def use(self, offset: int) -> tuple[int, int, bytes, int]:
+        """For Channel.submit_blocks: the element at `offset` needs it."""
+        return offset, self.session, self.hash, self.size
 
 
 class Objects(Owner):
@@ -93,7 +104,7 @@ class Objects(Owner):
         link = self.link
         name = blake3(hash + dropped.to_bytes(8, "little"))[:16] if dropped else hash
         # Held first: from its first byte in storage on the object is somebody's.
-        stored = Stored(name, data, self._holds.hold(name, len(data)))
+        stored = Stored(self.session, name, data, self._holds.hold(name, len(data)))
         with self._lock:
             self._alive.add(stored)
         stored.request = link.start_put(name, data, stored)
@@ -123,11 +134,13 @@ class Objects(Owner):
         """Until it is in storage. ObjectStorageException when it does not get there."""
         self.link.wait(stored.request)
 
-    def wait_unless_local(self, stored: Stored) -> None:
-        """Before a task that needs it is submitted. On this machine the object is there as soon as the task is; over a
-        slow network it may take longer than anybody would wait for it."""
+    def put_arguments(self, data: bytes) -> Stored:
+        """Those of a task that is submitted next. On this machine they are there as soon as the task is; over a slow
+        network it may take longer than anybody would wait for them, so then it is waited for."""
+        stored = self.start_put(data)
         if not self.link.is_local:
             self.wait(stored)
+        return stored
 
     def needs_storage(self) -> bool:
         return len(self._alive) > 0

@@ -204,7 +204,7 @@ fn hello(draw: &mut impl Draw) -> Hello {
         ticket: draw.bytes(),
         session: draw.u64(),
         node: draw.maybe(node_info),
-        manager: draw.maybe(manager_info),
+        manager: draw.maybe(|draw| Box::new(manager_info(draw))),
         properties: properties(draw),
     }
 }
