@@ -31,7 +31,7 @@ pub struct NodeSettings {
 impl NodeSettings {
     pub fn hello(&self) -> Hello {
         Hello {
-            node: Some(self.info.clone()),
+            node: Some(Box::new(self.info.clone())),
             ..self.hello_of(Role::Node)
         }
     }

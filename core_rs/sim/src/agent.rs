@@ -56,7 +56,7 @@ pub fn introduction(context: &Context, index: usize) -> Hello {
         offload: false,
     };
     Hello {
-        node: Some(info),
+        node: Some(Box::new(info)),
         ..hello(Role::Node, 0)
     }
 }

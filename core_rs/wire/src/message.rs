@@ -98,7 +98,7 @@ pub struct Hello {
     /// Role client and objects: the session. Others: 0.
     pub session: SessionId,
     /// Role node. Others: `None`.
-    pub node: Option<NodeInfo>,
+    pub node: Option<Box<NodeInfo>>,
     /// Role manager. Others: `None`.
     pub manager: Option<Box<ManagerInfo>>,
     /// For people and logs, never decisions: `version`, `python`, `cloudpickle`, `host`, `pid`, `name`.

@@ -193,7 +193,7 @@ fn hello(role: Role, node: Option<NodeInfo>) -> Hello {
         sent: 0,
         ticket: Vec::new(),
         session: SESSION,
-        node,
+        node: node.map(Box::new),
         manager: None,
         properties: Vec::new(),
     }

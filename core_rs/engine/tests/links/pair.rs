@@ -77,7 +77,7 @@ pub fn hello(role: Role) -> Hello {
         sent: 0,
         ticket: Vec::new(),
         session: 0,
-        node,
+        node: node.map(Box::new),
         manager: None,
         properties: Vec::new(),
     }

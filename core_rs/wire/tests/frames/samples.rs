@@ -203,7 +203,7 @@ fn hello(draw: &mut impl Draw) -> Hello {
         sent: draw.u64(),
         ticket: draw.bytes(),
         session: draw.u64(),
-        node: draw.maybe(node_info),
+        node: draw.maybe(|draw| Box::new(node_info(draw))),
         manager: draw.maybe(|draw| Box::new(manager_info(draw))),
         properties: properties(draw),
     }

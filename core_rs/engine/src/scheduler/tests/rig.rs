@@ -325,7 +325,7 @@ pub fn hello(role: Role, session: u64, node: Option<NodeInfo>) -> Hello {
         sent: 0,
         ticket: Vec::new(),
         session,
-        node,
+        node: node.map(Box::new),
         manager: None,
         properties: Vec::new(),
     }
