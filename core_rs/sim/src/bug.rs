@@ -8,14 +8,22 @@ pub enum Bug {
     CountUnstarted,
     DeliverCancelled,
     ResendWithoutSequence,
+    SkipIntent,
+    ForgetUnknown,
+    ShutdownTwiceNamed,
+    DoubleStart,
 }
 
-pub const BUGS: [(&str, Bug); 5] = [
+pub const BUGS: [(&str, Bug); 9] = [
     ("forget-acknowledgement", Bug::ForgetAcknowledgement),
     ("skip-give-back", Bug::SkipGiveBack),
     ("count-unstarted", Bug::CountUnstarted),
     ("deliver-cancelled", Bug::DeliverCancelled),
     ("resend-without-sequence", Bug::ResendWithoutSequence),
+    ("skip-intent", Bug::SkipIntent),
+    ("forget-unknown", Bug::ForgetUnknown),
+    ("shutdown-twice-named", Bug::ShutdownTwiceNamed),
+    ("double-start", Bug::DoubleStart),
 ];
 
 impl Bug {
@@ -31,6 +39,17 @@ impl Bug {
         scaler_engine::link::Bugs {
             forget_acknowledgement: bug == Some(Bug::ForgetAcknowledgement),
             resend_without_sequence: bug == Some(Bug::ResendWithoutSequence),
+        }
+    }
+
+    /// As managers have it.
+    #[cfg(feature = "planted")]
+    pub fn of_managers(bug: Option<Bug>) -> scaler_engine::manager::Bugs {
+        scaler_engine::manager::Bugs {
+            skip_intent: bug == Some(Bug::SkipIntent),
+            forget_unknown: bug == Some(Bug::ForgetUnknown),
+            shutdown_twice_named: bug == Some(Bug::ShutdownTwiceNamed),
+            double_start: bug == Some(Bug::DoubleStart),
         }
     }
 
