@@ -239,6 +239,7 @@ impl SchedulerHost {
                 let way = format!("takes from manager {manager}");
                 let part = Part::Scheduler;
                 context.story.message(now, part, &way, 0, &message);
+                promises::reported(context, *manager, &message);
             }
             None => {}
         }

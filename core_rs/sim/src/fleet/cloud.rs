@@ -258,7 +258,7 @@ impl Cloud {
     ) {
         let now = context.now();
         let deadline = context.profile.fleet.managers[manager].deadline;
-        let trouble = self.trouble(context, manager);
+        let trouble = self.trouble(context, manager, &call);
         let quick = self.random.between(1, self.shape.answer.min(deadline / 3));
         let answered = self.random.between(1, self.shape.answer.min(deadline / 3));
         let late = self.random.between(deadline, 3 * deadline);
@@ -290,10 +290,12 @@ impl Cloud {
             excused,
         };
         let number = self.flown;
-        context.tell(Part::Manager(manager), About::All, || {
-            let (call, trouble) = (&flight.call, &flight.trouble);
-            format!("calls {id}: {call:?}, which goes {trouble:?}")
-        });
+        if flight.call != Call::Heartbeat || trouble.is_some() {
+            context.tell(Part::Manager(manager), About::All, || {
+                let (call, trouble) = (&flight.call, &flight.trouble);
+                format!("calls {id}: {call:?}, which goes {trouble:?}")
+            });
+        }
         self.flights.insert(number, flight);
         if let Some(after) = acts {
             plan(context, now + after, CloudEvent::Act(number));
@@ -303,9 +305,10 @@ impl Cloud {
         }
     }
 
-    fn trouble(&mut self, context: &Context, manager: usize) -> Option<Trouble> {
+    fn trouble(&mut self, context: &Context, manager: usize, call: &Call) -> Option<Trouble> {
         let now = context.now();
-        if context.profile.fleet.managers[manager].barren {
+        let barren = context.profile.fleet.managers[manager].barren;
+        if barren && matches!(call, Call::Start(_)) {
             return self.random.chance(500).then_some(Trouble::Refuses);
         }
         let outage = now < self.outage_until;

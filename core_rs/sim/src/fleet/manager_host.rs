@@ -43,6 +43,8 @@ pub struct ManagerHost {
     alone_since: Time,
     answers: VecDeque<(CallId, Answer)>,
     calls: BTreeMap<CallId, Waiting>,
+    /// What the last heartbeat showed.
+    shown: Option<Answer>,
     /// Groups that this process was told to end.
     told_to_end: BTreeSet<String>,
     /// It ends all that it has: it was told to leave, or has no scheduler.
@@ -110,6 +112,7 @@ impl ManagerHost {
             alone_since: now,
             answers: VecDeque::new(),
             calls: BTreeMap::new(),
+            shown: None,
             told_to_end: BTreeSet::new(),
             ends_all: false,
             quiet_until: 0,
@@ -214,9 +217,15 @@ impl ManagerHost {
 
     fn answered(&mut self, context: &mut Context, call: CallId, answer: Answer) {
         let now = context.now();
-        context.tell(self.part(), About::Part, || {
-            format!("call {call} is answered: {answer:?}")
-        });
+        let looked = self.calls.get(&call).map(|waiting| &waiting.call) == Some(&Call::Heartbeat);
+        if !looked || self.shown.as_ref() != Some(&answer) {
+            context.tell(self.part(), About::Part, || {
+                format!("call {call} is answered: {answer:?}")
+            });
+        }
+        if looked {
+            self.shown = Some(answer.clone());
+        }
         if let Answer::Failed {
             kind: FailureKind::Throttled,
             retry_after_us,

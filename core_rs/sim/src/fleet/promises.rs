@@ -16,6 +16,8 @@ pub struct Groups {
     ended_now: BTreeSet<String>,
     /// Nodes that came from a group's unit.
     nodes: BTreeMap<String, Vec<usize>>,
+    /// Managers that said last that they end all that they have.
+    leaving: BTreeSet<usize>,
 }
 
 impl Groups {
@@ -54,6 +56,9 @@ pub fn commanded(context: &mut Context, manager: usize, message: &Message<Data>)
             // It is said again until its effect shows: the first time counts.
             if context.groups.ended_now.insert(group.clone()) {
                 context.groups.ended.insert(group.clone());
+                if context.groups.leaving.contains(&manager) {
+                    return;
+                }
                 let nodes = context.groups.nodes.get(group).cloned();
                 for node in nodes.unwrap_or_default() {
                     is_idle(context, node, "the scheduler ends its group");
@@ -61,6 +66,17 @@ pub fn commanded(context: &mut Context, manager: usize, message: &Message<Data>)
             }
         }
         _ => {}
+    }
+}
+
+/// A manager tells the scheduler something.
+pub fn reported(context: &mut Context, manager: usize, message: &Message<Data>) {
+    if let Message::ManagerStatus(status) = message {
+        if status.leaving {
+            context.groups.leaving.insert(manager);
+        } else {
+            context.groups.leaving.remove(&manager);
+        }
     }
 }
 

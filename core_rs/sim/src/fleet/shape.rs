@@ -187,6 +187,20 @@ impl FleetShape {
         }
     }
 
+    /// Groups that a policy may leave to a manager for which there is nothing to do.
+    pub fn may_stay(&self, manager: &ManagerShape) -> u32 {
+        let fixed = manager.least >= manager.most || manager.most == 1;
+        match &self.scaling {
+            // They stay as they are.
+            Scaling::No => u32::MAX,
+            Scaling::Waterfall(rules) if rules.iter().all(|it| it.manager != manager.id) => {
+                u32::MAX
+            }
+            Scaling::FixedElastic if fixed => manager.most,
+            _ => manager.least,
+        }
+    }
+
     /// Whether units for what asks for this can come, and go on coming.
     pub fn can_serve(&self, asked: &Capabilities) -> bool {
         let scales = |manager: &ManagerShape| match &self.scaling {

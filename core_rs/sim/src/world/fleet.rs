@@ -1,5 +1,7 @@
 //! The world's managers and units: how they start and end, what befalls them, and what is left of them.
 
+use std::ops::RangeInclusive;
+
 use crate::fleet::cloud::{CloudEffect, CloudEvent};
 use crate::fleet::manager_host::{ManagerHost, Over};
 use crate::fleet::promises;
@@ -214,12 +216,14 @@ impl World {
     // The end.
 
     /// Groups that each manager is to have when nothing is wanted.
-    fn least(&self, index: usize) -> u32 {
-        let shape = &self.context.profile.fleet.managers[index];
-        if self.fleet.gone[index] || shape.barren {
-            0
-        } else {
-            shape.least
+    fn wanted(&self, index: usize) -> RangeInclusive<u32> {
+        let fleet = &self.context.profile.fleet;
+        let shape = &fleet.managers[index];
+        let most = fleet.may_stay(shape);
+        match (self.fleet.gone[index], shape.barren) {
+            (true, _) => 0..=0,
+            (_, true) => 0..=most,
+            _ => shape.least..=most,
         }
     }
 
@@ -228,16 +232,17 @@ impl World {
             return Some(format!("somebody else's unit: {unit}"));
         }
         for index in 0..self.fleet.hosts.len() {
-            let least = self.least(index);
+            let wanted = self.wanted(index);
             let living: Vec<_> = self.fleet.cloud.living(index).collect();
             let up = living.iter().filter(|unit| {
                 let node = unit.node.and_then(|node| self.nodes[node].as_ref());
                 unit.phase == Phase::Running && node.is_some()
             });
-            if living.len() as u32 != least || up.count() as u32 != least {
+            let all_up = up.count() == living.len();
+            if !wanted.contains(&(living.len() as u32)) || !all_up {
                 let units: Vec<_> = living.iter().map(ToString::to_string).collect();
                 return Some(format!(
-                    "manager {index} has units {units:?}, {least} are wanted"
+                    "manager {index} has units {units:?}, {wanted:?} are wanted"
                 ));
             }
             if !self.fleet.gone[index] && self.fleet.hosts[index].is_none() {
