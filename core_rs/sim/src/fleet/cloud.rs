@@ -73,6 +73,8 @@ pub struct Cloud {
     flights: BTreeMap<u64, Flight>,
     flown: u64,
     outage_until: Time,
+    /// Managers whose ledger was lost: nobody knows what they have called.
+    forgetful: Vec<bool>,
     /// How many units of whom nobody named were made.
     strays: u64,
 }
@@ -87,6 +89,7 @@ impl Cloud {
             flights: BTreeMap::new(),
             flown: 0,
             outage_until: 0,
+            forgetful: vec![false; fleet.managers.len()],
             strays: 0,
         };
         for number in 0..fleet.cloud.foreign {
@@ -123,6 +126,7 @@ impl Cloud {
 
     /// The ledger of a manager is lost: what it has is in no book.
     pub fn ledger_lost(&mut self, manager: usize) {
+        self.forgetful[manager] = true;
         let its = self.units.iter_mut();
         its.filter(|unit| unit.owner == Some(manager))
             .for_each(|unit| unit.uncounted = true);
@@ -423,7 +427,8 @@ impl Cloud {
                 if self.units[unit].is_over() {
                     return None;
                 }
-                let excused = self.units[unit].excused;
+                let it = &self.units[unit];
+                let excused = it.excused || context.groups.is_given_up(&it.request.group);
                 match self.units[unit].node {
                     Some(node) => return Some(CloudEffect::Kill { node, excused }),
                     None => self.over(context, unit, UnitState::Gone, "terminated"),
@@ -543,11 +548,13 @@ impl Cloud {
         }
         let group = request.group.clone();
         let unit = self.launch(context, manager, request);
-        if there.is_some() {
+        if there.is_some() && self.forgetful[manager] {
+            self.units[unit].uncounted = true;
+        } else if there.is_some() {
             context.broken(format!("group {group} has two units"));
         }
         // What came to be when it was given up already, or is in no book, nobody could count.
-        self.units[unit].uncounted = context.groups.is_ended(&group);
+        self.units[unit].uncounted |= context.groups.is_ended(&group);
         self.check_limit(context, manager);
         self.units[unit].seen()
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use scaler_engine::dialer::DialerEvent;
 use scaler_engine::manager::{
-    Answer, Call, CallId, EntryState, FailureKind, Manager, ManagerConfig, ManagerOutput,
+    Answer, Call, CallId, Entry, EntryState, FailureKind, Manager, ManagerConfig, ManagerOutput,
 };
 use scaler_engine::wire::{Hello, ManagerInfo, Message, Role};
 
@@ -51,6 +51,10 @@ pub struct ManagerHost {
     ends_all: bool,
     /// The infrastructure wants to be left alone until then.
     quiet_until: Time,
+    /// When the last heartbeat began that told something.
+    pub looked_at: Time,
+    /// The scheduler does not want it: there is another of its name.
+    refused: bool,
     pub over: Option<Over>,
 }
 
@@ -116,6 +120,8 @@ impl ManagerHost {
             told_to_end: BTreeSet::new(),
             ends_all: false,
             quiet_until: 0,
+            looked_at: 0,
+            refused: false,
             over: None,
         }
     }
@@ -148,6 +154,9 @@ impl ManagerHost {
         }
         while let Some(event) = self.scheduler.event() {
             self.scheduler_event(context, event);
+        }
+        if self.refused {
+            return;
         }
         self.tell_connected(context);
         self.manager.tick(now);
@@ -207,7 +216,8 @@ impl ManagerHost {
                 context.tell(self.part(), About::All, || {
                     format!("was refused: {code:?} {reason}")
                 });
-                self.over.get_or_insert(Over::Exits {
+                self.refused = true;
+                self.over = Some(Over::Exits {
                     failed: true,
                     at: now,
                 });
@@ -222,6 +232,11 @@ impl ManagerHost {
             context.tell(self.part(), About::Part, || {
                 format!("call {call} is answered: {answer:?}")
             });
+        }
+        if let (Some(waiting), Answer::Units(_)) = (self.calls.get(&call), &answer) {
+            if looked {
+                self.looked_at = waiting.since;
+            }
         }
         if looked {
             self.shown = Some(answer.clone());
@@ -267,6 +282,11 @@ impl ManagerHost {
                     let all = all.map(|entry| format!("{} {:?}", entry.group, entry.state));
                     format!("records {number}: {}", all.collect::<Vec<_>>().join(", "))
                 });
+                let ends = |entry: &&Entry| entry.state == EntryState::Ending;
+                if self.ends_all {
+                    let ending = entries.iter().filter(ends);
+                    ending.for_each(|entry| context.groups.give_up(&entry.group));
+                }
                 self.ledger.write(now, number, entries, &mut context.random);
             }
             ManagerOutput::Call { id, call } => {

@@ -18,6 +18,8 @@ pub struct Groups {
     nodes: BTreeMap<String, Vec<usize>>,
     /// Managers that said last that they end all that they have.
     leaving: BTreeSet<usize>,
+    /// Groups that a manager which ends all that it has began to end: whatever runs there.
+    given_up: BTreeSet<String>,
 }
 
 impl Groups {
@@ -27,6 +29,14 @@ impl Groups {
 
     pub fn is_ended(&self, group: &str) -> bool {
         self.ended.contains(group)
+    }
+
+    pub fn give_up(&mut self, group: &str) {
+        self.given_up.insert(group.into());
+    }
+
+    pub fn is_given_up(&self, group: &str) -> bool {
+        self.given_up.contains(group)
     }
 
     pub fn came_up(&mut self, group: &str, node: usize) {
@@ -56,7 +66,8 @@ pub fn commanded(context: &mut Context, manager: usize, message: &Message<Data>)
             // It is said again until its effect shows: the first time counts.
             if context.groups.ended_now.insert(group.clone()) {
                 context.groups.ended.insert(group.clone());
-                if context.groups.leaving.contains(&manager) {
+                let leaves = context.groups.leaving.contains(&manager);
+                if leaves || context.groups.is_given_up(group) {
                     return;
                 }
                 let nodes = context.groups.nodes.get(group).cloned();

@@ -15,6 +15,9 @@ use crate::story::About;
 
 use super::{Event, Stage, World};
 
+/// The lease of a manager that the scheduler, since its start, has met by its nodes only.
+const UNMET: Time = 300 * SECOND;
+
 impl World {
     pub(super) fn has_managers(&self) -> bool {
         !self.fleet.hosts.is_empty()
@@ -275,7 +278,7 @@ impl World {
             }
             Ending::ManagersGone => {
                 (0..self.fleet.hosts.len()).for_each(|index| self.kill(Part::Manager(index), None));
-                now + lease + 2 * profile.worker_timeout + agents
+                now + lease.max(UNMET) + 2 * profile.worker_timeout + agents
             }
             Ending::AllGone => {
                 (0..self.fleet.hosts.len()).for_each(|index| self.kill(Part::Manager(index), None));
@@ -307,15 +310,16 @@ impl World {
 
     /// A manager's process ended: it was in order if it was told to, and nothing went wrong.
     pub(super) fn check_exit(&mut self, index: usize) {
-        let over = self.fleet.hosts[index].as_ref().and_then(|host| host.over);
-        let Some(Over::Exits { failed: false, .. }) = over else {
+        let Some(host) = &self.fleet.hosts[index] else {
             return;
         };
-        let now = self.context.now();
+        let Some(Over::Exits { failed: false, .. }) = host.over else {
+            return;
+        };
+        let looked_at = host.looked_at;
         let its = self.fleet.cloud.living(index);
-        let visible = its
-            .filter(|unit| unit.settled < now)
-            .map(ToString::to_string);
+        let visible = its.filter(|unit| unit.settled < looked_at);
+        let visible = visible.map(ToString::to_string);
         let units: Vec<_> = visible.collect();
         if !units.is_empty() {
             self.context.broken(format!(
