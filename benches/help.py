@@ -1,14 +1,22 @@
-"""How long `--help` of each command takes, as a multiple of `python -c pass` in the same run. At most 3 will do.
+"""How long `--help` of each command, and `scaler_worker_manager --list`, take with ten plugins installed.
+
+As a multiple of `python -c pass` in the same run: at most 3 will do.
 
     python benches/help.py [ROUNDS]
 
 Rounds are interleaved, and of each command the median counts, so that a busy machine is busy for all of them.
 """
 
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import fake_plugins
 
 COMMANDS = {
     "scaler": "stack --help",
@@ -16,10 +24,13 @@ COMMANDS = {
     "scaler_object_storage_server": "object_storage_server --help",
     "scaler_worker_manager": "worker_manager --help",
     "scaler_worker_manager native": "worker_manager native --help",
+    "scaler_worker_manager plugin3": "worker_manager plugin3 --help",
+    "scaler_worker_manager --list": "worker_manager --list",
     "scaler_cluster": "cluster --help",
     "scaler_keys": "keys --help",
 }
 MOST = 3.0
+PLUGINS = 10
 
 
 def code(command: str) -> str:
@@ -35,6 +46,17 @@ def seconds(program: str) -> float:
 
 
 def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(PLUGINS):
+            fake_plugins.install(Path(folder), f"plugin{number}")
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
+        os.environ["SCALER_CACHE_DIR"] = folder
+        # The first one imports them; what they said is remembered from then on.
+        seconds(code(COMMANDS["scaler_worker_manager --list"]))
+        return measure()
+
+
+def measure() -> int:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     programs = {"python -c pass": "pass", **{name: code(command) for name, command in COMMANDS.items()}}
     times: dict[str, list[float]] = {name: [] for name in programs}

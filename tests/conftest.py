@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 GONE_SECONDS = 10.0
 
 
+def pytest_configure() -> None:
+    """A shell ignores Ctrl-C for what it starts in the background, and so would every program that a test starts."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def folders() -> Iterator[Path]:
     """Runtime folder and keys of the tests' own. Short: a socket's path has at most 107 bytes."""
@@ -36,6 +42,8 @@ def folders() -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCALER_RUNTIME_DIR", str(folder / "run"))
         patch.setenv("SCALER_CONFIG_DIR", str(folder / "config"))
+        patch.setenv("SCALER_STATE_DIR", str(folder / "state"))
+        patch.setenv("SCALER_CACHE_DIR", str(folder / "cache"))
         for name in ("SCALER_KEY", "SCALER_KEY_FILE", "SCALER_INSECURE"):
             patch.delenv(name, raising=False)
         yield folder
@@ -198,6 +206,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SCALER_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("SCALER_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("SCALER_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("SCALER_CACHE_DIR", str(tmp_path / "cache"))
     # A stack keeps its objects there.
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))

@@ -49,6 +49,14 @@ def pack_remote(frame: Buffer, codec: str) -> bytes:
 def unpack_remote(frame: Buffer) -> bytes:
     """The opposite. ValueError for what is malformed, or over the limit by its stated size, before it is allocated."""
 
+def compress(data: Buffer, codec: str) -> bytes:
+    """For whoever stores it: 12 bytes that name codec and length, and the body, compressed where that makes it smaller.
+
+    codec: "auto" (lz4 where a sample says that it pays), "off", "lz4" or "zstd"."""
+
+def decompress(data: Buffer, limit: int) -> bytes:
+    """The opposite. ValueError for what is malformed, or over the limit by its stated size, before it is allocated."""
+
 def is_plain(values: list[Any]) -> bool:
     """Whether all are int, float, bool, str, bytes, None, or tuples of these, exactly."""
 
@@ -241,8 +249,8 @@ class ExecutorPort:
         ("function", id, pickled) | ("forget_function", id) | ("object", session, hash, bytes)
         | ("forget_object", session, hash) | ("listen", session, on) | ("stop",)
         | ("value", number, count, form, payload) | ("drop_values", numbers)
-        | ("chunk", chunk, function id, style, first, skip, take, block_count, form, payload or None, session, depth
-           [, inputs: (element, value's number, entry), …])"""
+        | ("chunk", chunk, function id, style, first, skip, take, block_count, form, payload or None, session,
+           (depth, priority) [, inputs: (element, value's number, entry), …])"""
 
     def steps(self, chunk: int, index: int, elements: Sequence[Any], at: int, slice_us: int) -> Steps:
         """Elements from `elements[at]` on; the first is the chunk's `index`; `take - index` of them at most."""
@@ -281,7 +289,8 @@ class ExecutorPort:
         """For the flusher thread: waits until the agent asks for the results that are there. False at the end."""
 
 class Loop:
-    """The hot loop of a process: scheduler, agent, object storage, or several of them, in the calling thread.
+    """The hot loop of a process: scheduler, agent, object storage, several of them, or a worker manager, in the calling
+    thread.
 
     Settings are dicts of plain values; unknown keys raise. See ARCHITECTURE.md, "Settings of a loop"."""
 
@@ -291,6 +300,7 @@ class Loop:
         scheduler: dict[str, Any] | None = None,
         node: dict[str, Any] | None = None,
         store: dict[str, Any] | None = None,
+        manager: dict[str, Any] | None = None,
     ) -> None: ...
     def listen(self, part: str, fd: int) -> None:
         """part: "scheduler" or "store". Takes over a bound and listening Unix stream socket."""
@@ -320,6 +330,12 @@ class Loop:
         ("start_executor", slot) | ("connect", link, attempt) | ("log", level, text) | ("exit", reason)
         | ("refused", link, code, text) | ("welcome", link, cluster, storage) | ("listen", session, on)
 
+        A worker manager's: ("record", number, [(group, slots, capabilities, state, infrastructure)])
+        | ("start", call, [(group, slots, capabilities)]) | ("heartbeat", call) | ("shutdown", call, [group])
+        | ("cleanup", call) | ("restart", reason) | ("exit", failed, reason)
+        State of an entry: "intended", "started", "ending", or "forgotten": the ledger need not keep it.
+        After "refused" because the cluster ends ("exit", …) follows; other refusals are final.
+
         "connect": the host connects, trying again as long as it takes, and calls `attach`; attempt counts connections
         in a row that brought no welcome. Scheduler and node of one loop ask for "store" separately; `attach` serves the
         one that asked. "exit": what the part had to say is said; the host calls `stop`."""
@@ -334,6 +350,25 @@ class Loop:
     def executor_failed(self, slot: int, error: str) -> None: ...
     def output(self, session: int, lines: int, dropped: int, payload: Buffer) -> None:
         """What came from an executor's pipes, of a session that listens: as `ExecutorPort.output`."""
+
+    def manager_recorded(self, number: int) -> None:
+        """The ledger has that record, and all before it, for good."""
+
+    def manager_units(self, call: int, units: list[tuple[str, str, str, str]]) -> None:
+        """Answers "start" and "heartbeat": (group, infrastructure, state, detail) each.
+
+        state: "pending", "running", "succeeded", "failed" or "gone"; ValueError for others."""
+
+    def manager_done(self, call: int) -> None:
+        """Answers "shutdown" and "cleanup"."""
+
+    def manager_failed(self, call: int, kind: str, text: str, retry_after: float | None = None) -> None:
+        """Answers any call. kind: "throttled", "credentials", "temporary", "permanent" or "unknown".
+
+        retry_after: seconds that the infrastructure wants to be left alone. Each call is answered once, however late."""
+
+    def manager_leave(self) -> None:
+        """The manager ends its units, cleans up, then a request ("exit", failed, reason). Again: at once."""
 
     def positions(self) -> list[tuple[int, int, int, int]]:
         """(slot, pid, session, sequence) of what runs now, from the shared lines; for tagging output."""

@@ -3,6 +3,9 @@
 A packed exception is a pickle of (type name, text, traceback text, pickled exception or None): the first three are
 plain, so that what cannot be unpickled can at least be told. The exception itself is taken apart, not pickled: many
 classes' own pickles call the class with other arguments than it wants.
+
+An exception may pass through many tasks, each of which waits for the next. Of its remote traceback, which it has twice,
+each takes one along: the cause. So it grows by a piece with each of them.
 """
 
 from __future__ import annotations
@@ -16,11 +19,13 @@ from scaler.errors import RemoteError, RemoteTraceback
 # Not from `typing`, which takes as long to import as all of this may.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from traceback import TracebackException
     from types import TracebackType
     from typing import Any
 
 # Attribute of an exception on its way: what its task took.
 PROFILE = "__scaler_profile__"
+_NOTE = "Traceback on the worker:\n"
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -53,7 +58,9 @@ def unpack_exception(payload: Any) -> BaseException:
         error = RemoteError(type_name, text)
         error.add_note(f"The exception's own type cannot be had here ({obstacle}).")
     error.__cause__ = RemoteTraceback(remote_traceback)
-    error.add_note(f"Traceback on the worker:\n{remote_traceback}")
+    if hasattr(error, "__notes__"):
+        error.__notes__ = _without_ours(error.__notes__)
+    error.add_note(_NOTE + remote_traceback)
     return error
 
 
@@ -76,9 +83,28 @@ def _remote_traceback(error: BaseException) -> str:
     import traceback
 
     try:
-        return "".join(traceback.format_exception(type(error), error, _users_part(error.__traceback__))).rstrip("\n")
+        whole = traceback.TracebackException(type(error), error, _users_part(error.__traceback__), compact=True)
+        _leave_out_our_notes(whole)
+        return "".join(whole.format()).rstrip("\n")
     except Exception as failure:
         return f"{type(error).__name__}: no traceback, formatting failed with {type(failure).__name__}: {failure}"
+
+
+def _leave_out_our_notes(whole: TracebackException) -> None:
+    """And those of its causes, of all of which it tells."""
+    parts: list[Any] = [whole]
+    while parts:
+        part = parts.pop()
+        if part.__notes__:
+            part.__notes__ = _without_ours(part.__notes__)
+        parts += filter(None, (part.__cause__, part.__context__, *(part.exceptions or ())))
+
+
+def _without_ours(notes: Any) -> Any:
+    """Of an exception's notes, which may be anything."""
+    if not isinstance(notes, list):
+        return notes
+    return [note for note in notes if not (isinstance(note, str) and note.startswith(_NOTE))]
 
 
 def _users_part(trace: TracebackType | None) -> TracebackType | None:
@@ -132,6 +158,8 @@ class _Apart:
             args = (error.message, [_Apart.of(inner) for inner in error.exceptions])
         state = dict(reduced[2]) if len(reduced) > 2 and isinstance(reduced[2], dict) else {}
         state |= getattr(error, "__dict__", {})
+        if "__notes__" in state:
+            state["__notes__"] = _without_ours(state["__notes__"])
         slots: list[str] = getattr(copyreg, "_slotnames")(type(error))  # noqa: B009 - not in the stubs
         state |= {name: getattr(error, name) for name in slots if hasattr(error, name)}
         return cls(type(error), args, state)

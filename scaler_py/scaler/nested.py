@@ -21,8 +21,3 @@ def enter(nest: Nest) -> None:
 def nest() -> Nest | None:
     """The executor's, where a task runs here; None elsewhere, also in what a task has forked."""
     return _nest if _nest is not None and _process == os.getpid() else None
-
-
-def depth() -> int:
-    """Of tasks that are submitted here: 0 outside of tasks."""
-    return 0 if _nest is None else _nest.depth

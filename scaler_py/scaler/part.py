@@ -25,6 +25,10 @@ END_SECONDS = 5.0
 logger = logging.getLogger("scaler")
 
 
+class StartAnew(Exception):
+    """This process is to start itself anew, in place, with the same settings. The text says why."""
+
+
 class Ending:
     """What may end this process: a signal, or the end of whoever started it.
 
@@ -37,18 +41,29 @@ class Ending:
         self._starter = starter
         self._on_stop: Callable[[], None] = lambda: os._exit(1)
         self._on_drain: Callable[[], None] = self.stop
+        self._on_leave: Callable[[], None] = lambda: None
+        self._seconds = END_SECONDS
         self._drained = self._stopped = False
         self._lock = threading.Lock()
         threading.Thread(target=self._wait_for_signals, name="signals", daemon=True).start()
         if starter is not None:
             threading.Thread(target=self._wait_for_starter, name="starter", daemon=True).start()
 
-    def watch(self, on_stop: Callable[[], None], on_drain: Callable[[], None] | None = None) -> None:
+    def watch(
+        self,
+        on_stop: Callable[[], None],
+        on_drain: Callable[[], None] | None = None,
+        seconds: float = END_SECONDS,
+        on_leave: Callable[[], None] = lambda: None,
+    ) -> None:
         """Calls one of them, from another thread, when the time has come. Until then the process just ends.
 
         on_drain: for the first SIGTERM, where there is something to finish. Everything else, and a second signal, calls
-        on_stop; the process is gone END_SECONDS later, whatever happens. One more Ctrl-C ends it there and then.
+        on_stop; the process is gone so many seconds later, whatever happens. One more Ctrl-C ends it there and then,
+        after on_leave.
         """
+        self._on_leave = on_leave
+        self._seconds = seconds
         self._on_stop = on_stop
         self._on_drain = on_drain or self.stop
 
@@ -58,7 +73,7 @@ class Ending:
             if self._stopped:
                 return
             self._stopped = True
-        limit = threading.Timer(END_SECONDS, os._exit, (1,))
+        limit = threading.Timer(self._seconds, os._exit, (1,))
         limit.daemon = True
         limit.start()
         self._on_stop()
@@ -67,7 +82,10 @@ class Ending:
         while True:
             number = signal.sigwait(_SIGNALS)
             if self._stopped and number == signal.SIGINT:
-                os._exit(128 + number)
+                try:
+                    self._on_leave()
+                finally:
+                    os._exit(128 + number)
             if number == signal.SIGTERM and not self._drained:
                 self._drained = True
                 self._on_drain()
@@ -91,15 +109,26 @@ def serve_part(run: Callable[[dict[str, Any], Ending, Announce], int]) -> NoRetu
     parser = argparse.ArgumentParser()
     parser.add_argument("--settings-fd", type=int, required=True)
     parser.add_argument("--ready-fd", type=int, required=True)
+    # Of one that has started itself anew: its settings, and nobody waits for its word.
+    parser.add_argument("--again-fd", type=int, default=-1)
     options = parser.parse_args()
-    for descriptor in (options.settings_fd, options.ready_fd):
-        os.set_inheritable(descriptor, False)
-    settings = json.loads(_first_line(options.settings_fd))
-    ending = Ending(options.settings_fd)
+    for descriptor in (options.settings_fd, options.ready_fd, options.again_fd):
+        if descriptor >= 0:
+            os.set_inheritable(descriptor, False)
+    line = _first_line(options.settings_fd if options.again_fd < 0 else options.again_fd)
+    settings = json.loads(line)
+    # One that outlives its starter has to be ended by others: by a signal, its scheduler, or its lease.
+    outlives = settings.pop("outlives_starter", False)
+    if outlives:
+        os.close(options.settings_fd)
+    ending = Ending(None if outlives else options.settings_fd)
     announce = _Announcement(options.ready_fd)
     try:
         _set_up_logging(settings.pop("logging", None), settings.pop("logging_level", "WARNING"))
         status = run(settings, ending, announce.ready)
+    except StartAnew as reason:
+        logger.warning("starting anew: %s", reason)
+        _start_anew(options.settings_fd, line)
     except ThreeLineError as error:
         announce.failed(type(error).__name__, error.what, error.where, error.mend)
         sys.exit(2)
@@ -107,6 +136,17 @@ def serve_part(run: Callable[[dict[str, Any], Ending, Announce], int]) -> NoRetu
         announce.failed("", f"{type(error).__name__}: {error}")
         raise
     sys.exit(status)
+
+
+def _start_anew(lifeline: int, line: bytes) -> NoReturn:
+    """The same program in the same process, with the same settings and the same starter."""
+    again = os.memfd_create("scaler-settings", 0)
+    os.write(again, line)
+    os.lseek(again, 0, os.SEEK_SET)
+    os.set_inheritable(lifeline, True)
+    given = sys.orig_argv.index("--settings-fd")
+    fds = ("--settings-fd", str(lifeline), "--ready-fd", "-1", "--again-fd", str(again))
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:given], *fds])
 
 
 class _Announcement:

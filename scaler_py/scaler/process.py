@@ -136,7 +136,7 @@ def begin_part(module: str, settings: dict[str, Any], output: int | None = None)
             stderr=output,
             pass_fds=(settings_read, ready_write),
             start_new_session=True,
-            env=_environment(),
+            env=environment_for_parts(),
         )
     except BaseException:
         os.close(lifeline)
@@ -161,8 +161,8 @@ def path_for_parts() -> list[str]:
     return [os.path.abspath(entry) for entry in sys.path if isinstance(entry, str)]
 
 
-def _environment() -> dict[str, str]:
-    """Ours, and `scaler` itself on the path where it is not installed."""
+def environment_for_parts() -> dict[str, str]:
+    """This process's environment, and `scaler` itself on the path where it is not installed."""
     environment = dict(os.environ)
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if "site-packages" not in home:

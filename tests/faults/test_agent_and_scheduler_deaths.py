@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import work
 from processes import children, kill
 from scaler import Client
@@ -197,3 +198,41 @@ def test_of_all_that_died_with_them_only_what_ran_counts_an_attempt(start: Start
     assert isinstance(errors[LAST], WorkerDiedError)
     assert {error.attempts for error in errors.values()} == {1}
     assert len(errors) <= 4, "three by design; the agent's other executor may have been in one more when it died"
+
+
+@pytest.mark.parametrize("returns", ["before", "after"])
+def test_a_task_that_waits_for_its_own_survives_a_killed_scheduler(
+    start: Starter, tmp_path: Path, returns: str
+) -> None:
+    """It comes back before the child has its value, or after."""
+    scheduler = start.scheduler()
+    start.node(slots=1)
+    log, gate = str(tmp_path / "starts"), work.Gate.new(str(tmp_path), "gate")
+    with Client(start.path(), timeout_seconds=60) as client:
+        parent = client.submit(work.with_children, (log, 0, gate))
+        gate.wait_for_arrival()
+        start.kill(scheduler)
+        if returns == "after":
+            gate.open()
+        start.scheduler(resync=0.5)
+        if returns == "before":
+            assert "done" not in client.explain(parent)
+            gate.open()
+        assert parent.result(PATIENCE) == 6
+    assert starts(log) == dict.fromkeys(range(4), 1)
+
+
+def test_many_tasks_within_tasks_survive_schedulers_that_are_killed(start: Starter, tmp_path: Path) -> None:
+    scheduler = start.scheduler()
+    start.node(slots=2)
+    log = str(tmp_path / "starts")
+    with Client(start.path(), timeout_seconds=60) as client:
+        futures = [client.submit(work.with_children, (log, i, None)) for i in range(60)]
+        delivered = count_deliveries(futures)
+        for count in (40, 120, 200):
+            wait_for_starts(log, count)
+            start.kill(scheduler)
+            scheduler = start.scheduler(resync=0.5)
+        assert [future.result(PATIENCE) for future in futures] == [12 * i + 6 for i in range(60)]
+    assert delivered == dict.fromkeys(range(60), 1)
+    assert sorted(starts(log)) == list(range(240))

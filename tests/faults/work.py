@@ -8,6 +8,8 @@ import os
 import time
 from typing import NamedTuple
 
+from scaler import Client
+
 _marks: dict[str, mmap.mmap] = {}
 
 
@@ -141,3 +143,12 @@ def sleep_and_give_back(call: tuple[float, bytes]) -> bytes:
 def sleep_and_add(seconds: float, *values: int) -> int:
     time.sleep(seconds)
     return sum(values)
+
+
+def with_children(call: tuple[str, int, Gate | None]) -> int:
+    """Element `i`, which waits for three children, one after the other; all four note their starts."""
+    path, i, gate = call
+    log_and_spin((path, 4 * i, 0.0))
+    client = Client()
+    children = [4 * i + below for below in (1, 2, 3)]
+    return sum(client.submit(log_and_pass, (path, child, gate, False)).result() for child in children)

@@ -63,7 +63,7 @@ class FakeAgent:
         self._chunk += 1
         take = count - skip if take is None else take
         length = None if payload is None else len(payload)
-        fields = [self._chunk, self.session, function, style, first, skip, take, count, form, length, 0, []]
+        fields = [self._chunk, self.session, function, style, first, skip, take, count, form, length, 0, 0, []]
         self.send([CHUNK, *fields], payloads=payload or b"")
         return self._chunk
 

@@ -269,7 +269,6 @@ class TestProgram:
         for each in out.split():
             assert not os.path.exists(f"/proc/{each}")
 
-    @pytest.mark.slow  # it has failed once among all others, and never alone
     def test_ctrl_c_does_not_end_the_cluster_under_it(self) -> None:
         program = run_script(
             PRINT_PROCESSES

@@ -107,7 +107,7 @@ class Shell:
         program, *arguments = shlex.split(self.here(line))
         module = "stack" if program == "scaler" else program.removeprefix("scaler_")
         command = self._run(module, *arguments, **self._environment)
-        if program in READY and not {"--help", "--list", "--version"} & set(arguments):
+        if program in READY and not {"--help", "--list", "--version", "new-driver"} & set(arguments):
             command.read_until(READY[program])
             self._running.append(command)
             self._programs.add(program)
@@ -208,7 +208,7 @@ def test_its_options_exist(page: Path) -> None:
 def test_its_variables_exist(page: Path) -> None:
     components = (table.SCHEDULER, table.OBJECT_STORAGE, table.CLUSTER, table.WORKER_MANAGER, table.BAREMETAL_NATIVE)
     known = {option.variable for component in components for option in component.options}
-    known |= {"SCALER_KEY", "SCALER_CONFIG_DIR", "SCALER_RUNTIME_DIR"}
+    known |= {"SCALER_KEY", "SCALER_CONFIG_DIR", "SCALER_RUNTIME_DIR", "SCALER_UNIT"}
     assert set(re.findall(r"SCALER_[A-Z_]*[A-Z]", page.read_text())) <= known
 
 

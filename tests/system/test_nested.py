@@ -6,13 +6,21 @@ import asyncio
 import concurrent.futures
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 from gates import Gate
-from scaler import Client, SchedulerClusterCombo
-from scaler.errors import NotSupportedError, ProcessorDiedError
+from scaler import Client, ScalerExecutor, SchedulerClusterCombo, nested
+from scaler.errors import (
+    ClientQuitException,
+    NestingLimitError,
+    NotSupportedError,
+    ProcessorDiedError,
+    TaskTimeoutError,
+)
+from scaler.transport.keys import find_cluster_key
 from serializers import MsgpackSerializer
 
 PATIENCE = 100
@@ -72,6 +80,35 @@ def test_fib_of_12_ends_with_one_slot(one_slot, function):
     assert one_slot.submit(function, 12).result(PATIENCE) == plain_fib(12)
 
 
+def by_callback():
+    future, done = Client().submit(pow, 2, 5), threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    done.wait()
+    return future.result()
+
+
+def by_looking():
+    future = Client().submit(pow, 2, 5)
+    while not future.done():
+        time.sleep(0.05)
+    return future.result()
+
+
+def by_another_thread():
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(Client().submit(pow, 2, 5).result).result()
+
+
+def by_executor():
+    with ScalerExecutor() as executor:
+        return sum(executor.map(pow, [2, 1], [5, 1])) - 1
+
+
+@pytest.mark.parametrize("function", [by_callback, by_looking, by_another_thread, by_executor])
+def test_a_task_that_does_nothing_while_its_tasks_are_unfinished_waits(one_slot, function):
+    assert one_slot.submit(function).result(PATIENCE) == 32
+
+
 def descend(levels):
     return 0 if levels == 0 else 1 + Client().submit(descend, levels - 1).result()
 
@@ -94,6 +131,97 @@ def test_a_thousand_roots_have_no_more_executors_than_slots_and_waiting_ones():
         assert [number for number, _, _ in found] == list(range(1000))
         # A slot that was given back is for children alone: at any time two roots at most, and a child of each.
         assert len({process for _, *both in found for process in both}) <= 4
+
+
+def priority():
+    return nested.nest().place[1]
+
+
+def priorities(levels):
+    """Of this task, of what it submits in all ways, and of what these submit."""
+    if levels == 0:
+        return priority()
+    client = Client()
+    below = levels - 1
+    return [
+        priority(),
+        client.submit(priorities, below).result(),
+        client.submit_verbose(priorities, (), {"levels": below}).result(),
+        *client.map(priorities, [below]).results(),
+        *client.starmap(priorities, [(below,)]).results(),
+        client.get({"node": (priorities, below)}, ["node"])["node"],
+    ]
+
+
+def given_priorities():
+    client = Client()
+    return [
+        client.submit_verbose(priority, (), {}, priority=0).result(),
+        client.submit_verbose(priorities, (1,), {}, priority=-2).result(),
+        client.get({"node": (priority,)}, ["node"], priority=9)["node"],
+    ]
+
+
+def test_what_a_task_submits_has_its_priority_unless_it_is_given_one(one_slot):
+    assert one_slot.submit(priorities, 1).result(PATIENCE) == [0] * 6
+    assert one_slot.submit_verbose(priorities, (2,), {}, priority=7).result(PATIENCE) == [7, *[[7] * 6] * 5]
+    assert one_slot.submit_verbose(given_priorities, (), {}, priority=7).result(PATIENCE) == [0, [-2] * 6, 9]
+
+
+def descend_to_the_limit(levels):
+    """How many levels there are below this one."""
+    try:
+        return 0 if levels == 0 else 1 + Client().submit(descend_to_the_limit, levels - 1).result()
+    except NestingLimitError:
+        return 0
+
+
+def test_past_the_limit_what_is_waited_for_fails_and_everything_else_goes_on(start):
+    start.scheduler()
+    start.node(slots=1, most_waiting=3)
+    with Client(start.path(), timeout_seconds=PATIENCE) as client:
+        for _ in range(2):
+            assert client.submit(descend_to_the_limit, 10).result(PATIENCE) == 3
+        assert client.submit(descend_to_the_limit, 3).result(PATIENCE) == 3
+        with pytest.raises(NestingLimitError, match="4 tasks wait"):
+            client.submit(descend, 10).result(PATIENCE)
+        assert client.submit(abs, -1).result(PATIENCE) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_limit_is_256_that_wait(one_slot):
+    assert one_slot.submit(descend_to_the_limit, 300).result(350) == 256
+
+
+def way_of_tasks_clients():
+    """Whether it is local, and the keys that are here."""
+    connection = nested.nest().dial("client", "")
+    os.close(connection.fd)
+    return connection.is_local, [name for name in os.environ if name.startswith("SCALER_KEY")]
+
+
+@pytest.mark.timeout(180)
+def test_a_node_that_is_connected_over_the_network_has_nested_tasks(start, own_host, monkeypatch, tmp_path):
+    """With CURVE, to scheduler and storage, which its executors have no key of."""
+    address = start.scheduler(f"tcp://{own_host}:0").told["address"]
+    monkeypatch.setenv("SCALER_KEY", find_cluster_key().token())
+    # As another machine has it: no key file, and no path to the scheduler's local sockets.
+    monkeypatch.setenv("SCALER_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("SCALER_RUNTIME_DIR", str(tmp_path / "run"))
+    start.node(address, slots=1)
+    with Client(address, timeout_seconds=PATIENCE) as client:
+        assert client.submit(way_of_tasks_clients).result(PATIENCE) == (False, [])
+        for function in (fib, fib_by_map):
+            assert client.submit(function, 7).result(PATIENCE) == plain_fib(7)
+        assert client.submit(large, 3_000_000).result(PATIENCE) == (3_000_000, 3_000_000)
+        assert client.map(leave_children, range(3)).results(PATIENCE) == [0, 1, 2]
+        gate, told = Gate(tmp_path), str(tmp_path / "parent")
+        parent = client.submit(parent_that_waits, gate.names, told)
+        wait_for_child(gate, told, set())
+        assert parent.cancel(PATIENCE)
+        assert client.submit(abs, -1).result(PATIENCE) == 1
+        wait_until_idle(client)
 
 
 def child_that_holds(started, release):
@@ -124,6 +252,11 @@ def busy(client: Client) -> int:
     return int(status["assigned"]) + int(status["queued"])
 
 
+def wait_until_idle(client: Client) -> None:
+    while busy(client):
+        pass  # each question waits for its answer
+
+
 @pytest.mark.parametrize("end", ["kill", "cancel"])
 def test_a_parent_that_ends_while_it_waits_leaves_no_child_behind(tmp_path, end):
     gate, told = Gate(tmp_path), str(tmp_path / "parent")
@@ -140,9 +273,17 @@ def test_a_parent_that_ends_while_it_waits_leaves_no_child_behind(tmp_path, end)
         if end == "kill":
             with pytest.raises(ProcessorDiedError):
                 parent.result(PATIENCE)
-        while busy(client):
-            time.sleep(0.02)
+        wait_until_idle(client)
         assert client.submit(pow, 2, 3).result(PATIENCE) == 8
+
+
+def test_the_time_limit_of_a_task_that_waits_goes_on(one_slot, tmp_path):
+    gate, told = Gate(tmp_path), str(tmp_path / "parent")
+    parent = one_slot.submit_verbose(parent_that_waits, (gate.names, told), {}, timeout=1)
+    with pytest.raises(TaskTimeoutError):
+        parent.result(PATIENCE)
+    wait_until_idle(one_slot)
+    assert one_slot.submit(pow, 2, 3).result(PATIENCE) == 8
 
 
 def through(client, number):
@@ -172,6 +313,22 @@ def test_a_captured_client_serves_one_task_after_the_other(one_slot):
     assert client.map(square, range(20)).results(PATIENCE) == [number**2 for number in range(20)]
 
 
+def place_of_tasks():
+    """Depth and priority of what this task would submit."""
+    return nested.nest().place
+
+
+def at_another_cluster(address):
+    with Client(address) as client:
+        return type(client), client.submit(place_of_tasks).result()
+
+
+def test_the_client_of_another_cluster_is_nothing_special(one_slot):
+    with SchedulerClusterCombo(n_workers=1) as other:
+        future = one_slot.submit_verbose(at_another_cluster, (other.get_address(),), {}, priority=7)
+        assert future.result(PATIENCE) == (Client, (1, 0))
+
+
 def large(size):
     client = Client()
     reference = client.send_object(b"x" * size)
@@ -191,8 +348,7 @@ def leave_children(number):
 
 def test_children_that_nobody_waits_for_end_with_their_parent(one_slot):
     assert one_slot.map(leave_children, range(3)).results(PATIENCE) == [0, 1, 2]
-    while busy(one_slot):
-        time.sleep(0.02)
+    wait_until_idle(one_slot)
     assert one_slot.submit(abs, -1).result(PATIENCE) == 1
 
 
@@ -205,6 +361,49 @@ def raise_in_child():
 
 def test_a_childs_exception_reaches_its_parent(one_slot):
     assert "zero" in one_slot.submit(raise_in_child).result(PATIENCE)
+
+
+def raise_below(levels):
+    return 1 // levels if levels == 0 else Client().submit(raise_below, levels - 1).result()
+
+
+def test_an_exception_passes_through_many_tasks_with_a_line_of_each(one_slot):
+    with pytest.raises(ZeroDivisionError) as caught:
+        one_slot.submit(raise_below, 16).result(PATIENCE)
+    assert str(caught.value.__cause__).count("in raise_below") == 17
+
+
+def use_after_disconnect():
+    with Client() as client:
+        assert client.submit(abs, -1).result() == 1
+    with pytest.raises(ClientQuitException, match="disconnected"):
+        client.submit(abs, -1)
+    return Client().submit(abs, -2).result()
+
+
+def test_a_tasks_client_after_disconnect_is_no_good_and_another_one_is(one_slot):
+    assert one_slot.submit(use_after_disconnect).result(PATIENCE) == 2
+
+
+kept = []
+
+
+def keep():
+    client = Client()
+    kept.extend([client, client.submit(time.sleep, 1000)])
+
+
+def use_what_was_kept():
+    client, future = kept
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result()
+    return client.submit(abs, -3).result()
+
+
+def test_what_a_task_keeps_of_its_client_ends_with_it(one_slot):
+    """But for the client itself, which is the next task's."""
+    assert one_slot.submit(keep).result(PATIENCE) is None
+    assert one_slot.submit(use_what_was_kept).result(PATIENCE) == 3
 
 
 def make_a_client_in_a_fork():

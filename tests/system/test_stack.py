@@ -1,6 +1,7 @@
 """`scaler FILE`: what it starts, keeps alive through kills, gives up, and leaves behind: nothing."""
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -102,6 +103,7 @@ def test_a_map_survives_a_killed_part(module: str, size: int, start: Callable[..
         code, output = stack.command.end()
     assert code == 0, output
     assert "SIGKILL" in output
+    assert re.findall(r"object_storage died: .*; again in (.*) s", output) == ["0.25", "0.5", "1", "2"]
 
 
 def hold_on(path: str) -> None:

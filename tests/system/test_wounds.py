@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -182,20 +183,28 @@ def test_wound_14_a_pending_task_says_why(start: Starter) -> None:
         assert node.alive
 
 
-@pytest.mark.slow  # it has hung once on a busy machine
-def test_wound_14_a_task_that_waits_for_its_turn_to_be_sent_says_so(start: Starter) -> None:
+def test_wound_14_a_task_that_waits_for_its_turn_to_be_sent_says_so(
+    start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The question passes it: that takes no credit, and the scheduler stands still until it is there."""
     scheduler = start.scheduler()
     with Client(start.path(), timeout_seconds=PATIENCE) as client, ThreadPoolExecutor(1) as thread:
+        questions, is_asked = client._conversation.questions, threading.Event()
+        asked = questions.asked
+
+        def ask_and_say(number: int) -> Any:
+            answer = asked(number)
+            is_asked.set()
+            return answer
+
+        monkeypatch.setattr(questions, "asked", ask_and_say)
         os.kill(scheduler.pid, signal.SIGSTOP)
-        futures = [client.submit_verbose(pow, (2, 8), {}, {"gpu": 2}) for _ in range(100)]
-        told = thread.submit(client.explain, futures[-1])
-        while True:
-            with client._conversation.lock:
-                if client._conversation.questions or told.done():
-                    break
-            os.sched_yield()
-        os.kill(scheduler.pid, signal.SIGCONT)
+        try:
+            futures = [client.submit_verbose(pow, (2, 8), {}, {"gpu": 2}) for _ in range(100)]
+            told = thread.submit(client.explain, futures[-1])
+            assert is_asked.wait(PATIENCE)
+        finally:
+            os.kill(scheduler.pid, signal.SIGCONT)
         assert "done" not in told.result(PATIENCE)
 
 

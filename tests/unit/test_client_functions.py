@@ -8,6 +8,7 @@ import types
 
 import pytest
 from scaler import Client
+from scaler._core import STYLE_FULL, STYLE_ONE, STYLE_STAR, Options
 from scaler.client.functions import FunctionCache, serialise
 from scaler.client.watching import Watch, goes_by_value
 from scaler.packing import loads
@@ -181,6 +182,14 @@ def test_cache_is_bounded_and_says_what_it_forgets(monkeypatch):
         cache.get(made[0])
     assert len(forgotten) >= 3
     assert [function.function for function in forgotten].count(made[0]) <= 1, "what is used is made again at most once"
+
+
+def test_what_is_submitted_in_a_task_is_of_its_depth_and_priority_unless_it_is_given_one():
+    function = FunctionCache(print, lambda data, name: None, place=(2, 7)).get(pow)
+    assert function.options == Options(style=STYLE_FULL, name="pow", depth=2, priority=7)
+    assert function.options_starred == Options(style=STYLE_STAR, name="pow", depth=2, priority=7)
+    given = function.options_for(style=STYLE_ONE, priority=0)
+    assert given == Options(style=STYLE_ONE, name="pow", depth=2, priority=0)
 
 
 def test_function_too_large_for_a_message_travels_through_storage(scheduler, client, monkeypatch):

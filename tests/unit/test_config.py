@@ -3,10 +3,8 @@
 from pathlib import Path
 
 import pytest
-import scaler
 from scaler.config import generate, load, models, retired
 from scaler.config.command_line import CommandLine, Typed
-from scaler.config.policy import parse_policy
 from scaler.config.table import BAREMETAL_NATIVE, CLUSTER, OBJECT_STORAGE, SCHEDULER, WORKER_MANAGER
 from scaler.config.usage import UsageError
 from scaler.drivers.baremetal_native import BaremetalOptions
@@ -366,45 +364,6 @@ def test_values_have_the_kinds_that_the_docs_say(line: str, name: str, value: ob
 
 def test_sizes_have_units() -> None:
     assert scheduler("tcp://a:1", "--memory-limit", "4GiB").memory_limit == 4 << 30
-
-
-@pytest.mark.parametrize(
-    ("content", "allocate", "words"),
-    [
-        ("", "even_load", 0),
-        ("allocate=capability; scaling=no", "capability", 0),
-        (" scaling = vanilla ;allocate=even_load;", "even_load", 1),
-    ],
-)
-def test_policy_is_read(content: str, allocate: str, words: int) -> None:
-    policy = parse_policy("simple", content)
-    assert (policy.allocate, len(policy.words)) == (allocate, words)
-
-
-@pytest.mark.parametrize(
-    ("engine", "content", "what"),
-    [
-        *(("simple", f"scaling={name}", f"scaling={name}") for name in ("vanilla", "fixed_elastic", "capability")),
-        ("simple", "scaling=waterfall_v1", "scaling=waterfall_v1"),
-        ("waterfall_v1", "1,native,8", "policy_engine_type=waterfall_v1"),
-    ],
-)
-def test_policies_that_scale_say_in_which_version_they_do_not_and_what_works(
-    engine: str, content: str, what: str
-) -> None:
-    (word,) = parse_policy(engine, content).words
-    assert word.startswith(f"{what} has no effect in version {scaler.__version__}")
-    assert 'scaling=no and worker managers with mode = "fixed" and max_task_concurrency = N' in word
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [("allocate=even_lod", "did you mean even_load?"), ("allocat=even_load", "no policy"), ("vanilla", "no policy")],
-)
-def test_wrong_policy_is_said(content: str, told: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        parse_policy("simple", content)
-    assert told in str(caught.value)
 
 
 def test_help_hides_what_has_no_meaning(capsys: pytest.CaptureFixture[str]) -> None:

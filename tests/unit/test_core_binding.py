@@ -145,6 +145,25 @@ def test_an_unknown_setting_is_refused_with_the_nearest_one(part: str) -> None:
         _core.Loop(**{part: {"memory_limt": 1}})
 
 
+@pytest.mark.parametrize("scaling", ["no", "vanilla", "fixed_elastic", "capability", "waterfall_v1"])
+def test_a_scheduler_takes_each_scaling_policy(scaling: str) -> None:
+    settings = {"scaling": scaling, "waterfall": [(1, "here", 8), (-2, "cloud", None)], "scale_down_cooldown": 0.5}
+    _core.Loop(scheduler=settings).stop()
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"scaling": "vanila"}, 'waterfall_v1, not "vanila"'),
+        ({"scaling": "waterfall_v1", "waterfall": [("one", "here", 8)]}, "waterfall"),
+        ({"scale_down_cooldown": -1}, "scale_down_cooldown"),
+    ],
+)
+def test_a_scaling_policy_that_is_none_is_refused(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=told):
+        _core.Loop(scheduler=settings)
+
+
 def test_a_setting_of_the_wrong_type_is_named() -> None:
     with pytest.raises(TypeError, match='"slots" of node'):
         _core.Loop(node={"slots": "two"})

@@ -48,6 +48,7 @@ SCHEDULER_ROWS: list[Row] = [
     ("policy_engine_type", "-et", "simple"),
     # Of old, and here, nothing scales that was not told to.
     ("policy_content", "-pc", "allocate=even_load; scaling=no"),
+    ("scale_down_cooldown_seconds", "-sdc", 30),
     ("status_report_interval_seconds", "-sri", ANSWERED),
     ("object_report_limit", "-orl", ANSWERED),
     ("adapter_webhook_urls", "-awu", ANSWERED),
@@ -78,7 +79,8 @@ MANAGER_ROWS: list[Row] = [
     # There, it is required; here, the driver's name is the default.
     ("worker_manager_id", "-wmi", None),
     ("max_task_concurrency", "-mtc", None),
-    ("scale_down_cooldown_seconds", "-sdc", ANSWERED),
+    # Without one of its own, the scheduler's 30 count.
+    ("scale_down_cooldown_seconds", "-sdc", None),
     ("adapter_web_host", "", ANSWERED),
     ("adapter_web_port", "-p", ANSWERED),
     ("mode", "", "dynamic"),
@@ -195,8 +197,15 @@ def test_renamed_key_works_and_tells_the_new_one(
 
 def test_number_of_workers_is_that_of_the_cpus() -> None:
     help_text = CommandLine("x", "", MANAGER).help()
-    assert re.search(r"--max-task-concurrency N +most workers at a time \(default: number of CPUs\)", help_text)
+    told = r"--max-task-concurrency N +most workers at a time; .* \(default:\s+number\s+of\s+CPUs"
+    assert re.search(told, help_text)
     assert available_cpus() >= 1
+
+
+@pytest.mark.parametrize("typed", [["-mtc", "-1"], ["--max-task-concurrency=-1"], ["-mw", "-1"], []])
+def test_no_number_of_workers_is_the_drivers_own(typed: list[str]) -> None:
+    values, _ = read("scaler_worker_manager", *typed)
+    assert values["max_task_concurrency"] is None
 
 
 def test_network_backend_in_the_environment_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +245,7 @@ def test_every_older_command_is_installed() -> None:
     [
         ("scaler_worker_adapter_native", ["--help"], 0, "usage: scaler_worker_manager baremetal_native ADDRESS"),
         ("scaler_worker_adapter_fixed_native", [], 2, "ADDRESS is missing"),
-        ("scaler_worker_adapter_native", [ADDRESS], 2, "has no dynamic mode"),
+        ("scaler_worker_adapter_native", [ADDRESS, "-mtc", "0"], 2, "0 workers will not do"),
         ("scaler_worker_adapter_orb", [ADDRESS, "--image-id", "ami-1"], 2, "pip install scaler-plugin-orb"),
         ("scaler_worker_manager_aws_hpc_batch", [ADDRESS], 2, "pip install scaler-plugin-batch"),
     ],

@@ -251,6 +251,25 @@ def test_exception_whose_class_cannot_be_had_arrives_as_remote_error():
     assert "in raised" in str(back.__cause__)
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_passes_through_many_tasks_has_a_piece_of_traceback_of_each(wrapped):
+    error = there_and_back(TwoArgumentsError(5, "late"))
+    error.add_note("mine")
+    for level in range(100):
+        try:
+            if wrapped:
+                raise ValueError(level) from error
+            raise error
+        except Exception as caught:
+            error = unpack_exception(pack_exception(caught))
+    text = str(error.__cause__)
+    assert text.count("in test_what_passes_through") == 100
+    assert text.count("in raised") == 1
+    assert text.count("mine") == (1 if wrapped else 100)
+    assert [note.startswith("Traceback on the worker") for note in error.__notes__] == [False] * (not wrapped) + [True]
+    assert text.count("in raised") == error.__notes__[-1].count("in raised")
+
+
 def test_chained_exceptions_are_in_the_remote_traceback():
     try:
         try:

@@ -43,7 +43,7 @@ RECORDS = {
     "Failure": "code FailureCode, attempts u32, status i32, nodes [text], detail text",
     "NodeStatus": "slots u32, queued u32, running u32, rss_bytes u64, draining bool, started [Range]",
     "Chunk": "chunk u32, session u64, function hash, style CallStyle, first u64, skip u32, take u32, "
-    "block_count u32, form Form, payload payload?, depth u16, inputs [Input]",
+    "block_count u32, form Form, payload payload?, depth u16, priority i32, inputs [Input]",
     "ChunkResult": "chunk u32, index u32, count u32, kind OutcomeKind, payload payload, busy_us u64",
 }
 

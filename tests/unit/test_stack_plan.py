@@ -122,7 +122,6 @@ def test_environment_overrides_the_file_and_says_so(file: Path, monkeypatch: pyt
         ("[object_storage_server]\n", "line 1, [object_storage_server]", "bind_address is missing"),
         (SCHEDULER + "protectd = true\n", "line 4, [scheduler] protectd", "did you mean protected?"),
         (SCHEDULER + "protected = 3\n", "line 4, [scheduler] protected", "3 will not do"),
-        (SCHEDULER + 'policy_content = "allocate=evenload"\n', "line 4", "did you mean even_load?"),
         ('[scheduler]\nbind_address = "127.0.0.1:8516"\n', "line 2, [scheduler] bind_address", "tcp://127.0.0.1:8516"),
         (SCHEDULER + "[top]\ntimeuot = 5\n", "line 5, [top] timeuot", "did you mean timeout?"),
         (
@@ -138,8 +137,8 @@ def test_environment_overrides_the_file_and_says_so(file: Path, monkeypatch: pyt
         (SCHEDULER + MANAGER + 'max_task_concurrency = "many"\n', "line 8", "'many' will not do"),
         (SCHEDULER + MANAGER + "max_task_concurency = 2\n", "line 8", "did you mean max_task_concurrency?"),
         (SCHEDULER + MANAGER + "ecs_task_cpu = 2\n", "line 8", "There is no option 'ecs_task_cpu'"),
-        (SCHEDULER + '[[worker_manager]]\ntype = "native"\n', "line 4", 'mode = "fixed" and max_task_concurrency = '),
-        (SCHEDULER + '[[worker_manager]]\ntype = "native"\nmode = "dynamic"\n', "line 6", "has no dynamic mode"),
+        (SCHEDULER + MANAGER + "max_task_concurrency = 0\n", "line 8", "0 workers will not do"),
+        (SCHEDULER + MANAGER + "max_task_concurrency = -2\n", "line 8", "-1 for the driver's own number"),
         (
             SCHEDULER + MANAGER + 'worker_manager_id = "a"\n' + MANAGER + 'worker-manager-id = "a"\n',
             "line 13, [worker_manager] worker-manager-id (",

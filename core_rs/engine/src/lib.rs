@@ -6,6 +6,7 @@
 pub use scaler_wire as wire;
 
 pub mod acceptor;
+pub mod capabilities;
 pub mod dialer;
 pub mod link;
 pub mod manager;

@@ -12,6 +12,7 @@ pub mod input;
 pub mod line;
 pub mod linux;
 pub mod listeners;
+pub mod manager_part;
 pub mod memory;
 pub mod node_part;
 pub mod object_channel;

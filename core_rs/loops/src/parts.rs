@@ -6,9 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mio::{Registry, Token};
 use scaler_engine::acceptor::Origin;
+use scaler_engine::manager::Manager;
 use scaler_engine::store::FileDone;
 
 use crate::connections::{Arrival, Connections, Key};
+use crate::manager_part::ManagerPart;
 use crate::node_part::NodePart;
 use crate::object_folder::ObjectFolder;
 use crate::outward::OutwardLink;
@@ -28,6 +30,7 @@ pub enum Owner {
     NodeToScheduler,
     NodeToStore,
     SchedulerToStore,
+    ManagerToScheduler,
 }
 
 impl Owner {
@@ -43,6 +46,7 @@ pub struct Parts {
     pub scheduler: Option<SchedulerPart>,
     pub node: Option<NodePart>,
     pub store: Option<StorePart>,
+    pub manager: Option<ManagerPart>,
 }
 
 impl Parts {
@@ -80,10 +84,12 @@ impl Parts {
             .as_ref()
             .map(|one| StorePart::new(one, objects, shared))
             .transpose()?;
+        let manager = settings.manager.as_ref();
         Ok(Parts {
             scheduler,
             node,
             store,
+            manager: manager.map(|one| ManagerPart::new(one, now, shared)),
         })
     }
 
@@ -100,9 +106,12 @@ impl Parts {
     /// The link that a connection of the host is for: one that lacks it, first of all one that asked.
     pub fn link_for(&mut self, link: Outward) -> Option<(Owner, &mut OutwardLink)> {
         let Parts {
-            scheduler, node, ..
+            scheduler,
+            node,
+            manager,
+            ..
         } = self;
-        let mut links = Vec::with_capacity(3);
+        let mut links = Vec::with_capacity(4);
         if let Some(node) = node {
             links.push((Owner::NodeToStore, &mut node.store));
             links.extend(
@@ -115,6 +124,11 @@ impl Parts {
             scheduler
                 .as_mut()
                 .map(|part| (Owner::SchedulerToStore, &mut part.store)),
+        );
+        links.extend(
+            manager
+                .as_mut()
+                .map(|part| (Owner::ManagerToScheduler, &mut part.scheduler)),
         );
         let mut lacking = links
             .into_iter()
@@ -131,6 +145,7 @@ impl Parts {
             Owner::NodeToScheduler => self.node.as_mut()?.scheduler.as_mut(),
             Owner::NodeToStore => self.node.as_mut().map(|node| &mut node.store),
             Owner::SchedulerToStore => self.scheduler.as_mut().map(|part| &mut part.store),
+            Owner::ManagerToScheduler => self.manager.as_mut().map(|part| &mut part.scheduler),
             Owner::Scheduler | Owner::Store | Owner::Executor(_) => None,
         }
     }
@@ -152,7 +167,10 @@ impl Parts {
                     node.on_executor(now, slot, key, arrival);
                 }
             }
-            Owner::NodeToScheduler | Owner::NodeToStore | Owner::SchedulerToStore => {
+            Owner::NodeToScheduler
+            | Owner::NodeToStore
+            | Owner::SchedulerToStore
+            | Owner::ManagerToScheduler => {
                 self.on_outward(now, key, owner, arrival);
             }
         }
@@ -177,6 +195,16 @@ impl Parts {
                 node.engine.connected(now, false);
             }
         }
+        if let (Owner::ManagerToScheduler, Some(manager)) = (owner, &mut self.manager) {
+            manager.on_link_changed(now);
+        }
+    }
+
+    /// Where there is a manager.
+    pub fn with_manager(&mut self, act: impl FnOnce(&mut Manager<Bytes>)) {
+        if let Some(manager) = &mut self.manager {
+            act(&mut manager.engine);
+        }
     }
 
     pub fn on_file(&mut self, now: u64, done: FileDone<Bytes>) {
@@ -195,13 +223,20 @@ impl Parts {
         if let Some(store) = &mut self.store {
             store.tick(now);
         }
+        if let Some(manager) = &mut self.manager {
+            manager.tick(now);
+        }
     }
 
     pub fn next_wakeup(&self) -> Option<u64> {
         let scheduler = self.scheduler.as_ref().and_then(SchedulerPart::next_wakeup);
         let node = self.node.as_ref().and_then(NodePart::next_wakeup);
         let store = self.store.as_ref().and_then(StorePart::next_wakeup);
-        [scheduler, node, store].into_iter().flatten().min()
+        let manager = self.manager.as_ref().and_then(ManagerPart::next_wakeup);
+        [scheduler, node, store, manager]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Lets the machines talk to each other until nothing moves.
@@ -230,6 +265,10 @@ impl Parts {
                 store.on_links(now);
                 moved |= store.drain();
             }
+            if let Some(manager) = &mut self.manager {
+                manager.on_links(now);
+                moved |= manager.drain(now);
+            }
             if !moved {
                 return;
             }
@@ -253,6 +292,9 @@ impl Parts {
         if let Some(store) = &mut self.store {
             store.transmit(now, connections, registry);
         }
+        if let Some(manager) = &mut self.manager {
+            closed |= manager.transmit(now, connections, registry);
+        }
         closed
     }
 
@@ -263,6 +305,9 @@ impl Parts {
         }
         if let Some(node) = &mut self.node {
             node.end_if_done(now);
+        }
+        if let Some(manager) = &mut self.manager {
+            manager.end_if_done(now);
         }
     }
 }

@@ -14,6 +14,7 @@ use scaler_engine::acceptor::Origin;
 use crate::connections::{Arrival, Connections};
 use crate::linux::{monotonic_us, Child};
 use crate::listeners::{Arrived, Listeners};
+use crate::manager_part::ManagerSettings;
 use crate::node_part::NodeSettings;
 use crate::object_folder::ObjectFolder;
 use crate::parts::{Owner, Parts};
@@ -36,6 +37,7 @@ pub struct Settings {
     pub scheduler: Option<SchedulerSettings>,
     pub node: Option<NodeSettings>,
     pub store: Option<StoreSettings>,
+    pub manager: Option<ManagerSettings>,
 }
 
 pub struct Reactor {
@@ -320,6 +322,13 @@ impl Running {
                     }
                 }
             }
+            Order::ManagerRecorded { number } => {
+                self.parts.with_manager(|it| it.recorded(now, number));
+            }
+            Order::ManagerAnswered { call, answer } => {
+                self.parts.with_manager(|it| it.answered(now, call, answer));
+            }
+            Order::ManagerLeave => self.parts.with_manager(|it| it.leave(now)),
             Order::StoreFile(done) => self.parts.on_file(now, done),
         }
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mio::Waker;
+use scaler_engine::manager::{Answer, Call, CallId, Entry, RecordNumber};
 use scaler_engine::store::FileDone;
 use scaler_wire::{RefusalCode, Sequence, SessionId};
 
@@ -75,6 +76,16 @@ pub enum Order {
         payload: Bytes,
     },
     Drain,
+    /// The manager's ledger has this record for good.
+    ManagerRecorded {
+        number: RecordNumber,
+    },
+    /// What came of a call of the manager's driver.
+    ManagerAnswered {
+        call: CallId,
+        answer: Answer,
+    },
+    ManagerLeave,
     StoreFile(FileDone<Bytes>),
     Stop,
 }
@@ -99,6 +110,25 @@ pub enum Request {
         text: String,
     },
     Exit {
+        reason: String,
+    },
+    /// To be in the manager's ledger, then `ManagerRecorded`.
+    Record {
+        number: RecordNumber,
+        entries: Vec<Entry>,
+    },
+    /// A hook of the manager's driver is to be called; then `ManagerAnswered`.
+    Call {
+        id: CallId,
+        call: Call,
+    },
+    /// The manager's process is to start itself anew.
+    Restart {
+        reason: String,
+    },
+    /// The manager is done.
+    ManagerExit {
+        failed: bool,
         reason: String,
     },
     Refused {

@@ -34,7 +34,7 @@ impl Cluster {
         let both = RunningLoop::start(Settings {
             scheduler: Some(scheduler_settings()),
             node: Some(node_settings(2)),
-            store: None,
+            ..Settings::default()
         });
         let host = Host::serve(&both.shared, None, work);
         let path = both.listen(Listening::Scheduler, &folder);

@@ -125,6 +125,7 @@ fn a_chunk_and_its_result_pass_unchanged() {
         form: Form::Table,
         payload: Some(Bytes::from_static(b"payload")),
         depth: 1,
+        priority: -2,
         inputs: vec![Input {
             element: 1,
             value: 7,
@@ -193,6 +194,7 @@ fn chunk(number: u32) -> Message<Bytes> {
         form: Form::Single,
         payload: Some(Bytes::from_static(b"payload")),
         depth: 0,
+        priority: 0,
         inputs: Vec::new(),
     })
 }

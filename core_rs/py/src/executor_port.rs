@@ -272,7 +272,7 @@ fn chunk_tuple(py: Python<'_>, chunk: Chunk<Payload>) -> PyResult<Bound<'_, PyTu
         chunk.form as u8,
         payload,
         chunk.session,
-        chunk.depth,
+        (chunk.depth, chunk.priority),
     )
         .into_pyobject(py)?;
     if chunk.inputs.is_empty() {

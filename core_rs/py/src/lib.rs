@@ -2,10 +2,12 @@
 
 mod bytes;
 mod channel;
+mod codec;
 mod descriptor;
 mod dialed;
 mod executor_port;
 mod loop_;
+mod manager;
 mod object_channel;
 mod options;
 mod plain;
@@ -26,6 +28,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(bytes::blake3, module)?)?;
     module.add_function(wrap_pyfunction!(remote::pack_remote, module)?)?;
     module.add_function(wrap_pyfunction!(remote::unpack_remote, module)?)?;
+    module.add_function(wrap_pyfunction!(codec::compress, module)?)?;
+    module.add_function(wrap_pyfunction!(codec::decompress, module)?)?;
     module.add_function(wrap_pyfunction!(plain::is_plain, module)?)?;
     module.add_function(wrap_pyfunction!(table::pack_table, module)?)?;
     module.add_function(wrap_pyfunction!(table::table_ends, module)?)?;

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use scaler_loops::engine::manager::Answer;
 use scaler_loops::linux::Child;
 use scaler_loops::reactor::{Reactor, Settings};
 use scaler_loops::shared::{Listening, Order, Outward, Request, Shared};
 
 use crate::bytes::Borrowed;
 use crate::descriptor::owned;
+use crate::manager::{self, PlainUnit};
 use crate::settings;
 
 /// How long signals may wait while a host waits for a request.
@@ -26,29 +28,38 @@ pub struct Loop {
     has_scheduler: bool,
     has_node: bool,
     has_store: bool,
+    has_manager: bool,
 }
 
 #[pymethods]
 impl Loop {
     #[new]
-    #[pyo3(signature = (*, scheduler=None, node=None, store=None))]
+    #[pyo3(signature = (*, scheduler=None, node=None, store=None, manager=None))]
     fn new(
         scheduler: Option<&Bound<'_, PyDict>>,
         node: Option<&Bound<'_, PyDict>>,
         store: Option<&Bound<'_, PyDict>>,
+        manager: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let settings = Settings {
             scheduler: scheduler.map(settings::scheduler).transpose()?,
             node: node.map(settings::node).transpose()?,
             store: store.map(settings::store).transpose()?,
+            manager: manager.map(settings::manager).transpose()?,
         };
-        let (has_scheduler, has_node, has_store) = (
+        let (has_scheduler, has_node, has_store, has_manager) = (
             settings.scheduler.is_some(),
             settings.node.is_some(),
             settings.store.is_some(),
+            settings.manager.is_some(),
         );
-        if !(has_scheduler || has_node || has_store) {
+        let others = has_scheduler || has_node || has_store;
+        if !(others || has_manager) {
             return Err(PyValueError::new_err("a loop without parts"));
+        }
+        if others && has_manager {
+            let text = "a worker manager has a loop of its own";
+            return Err(PyValueError::new_err(text));
         }
         let reactor = Reactor::new(settings)?;
         let shared = Arc::clone(reactor.shared());
@@ -58,6 +69,7 @@ impl Loop {
             has_scheduler,
             has_node,
             has_store,
+            has_manager,
         })
     }
 
@@ -81,6 +93,7 @@ impl Loop {
     fn attach(&self, link: &str, fd: RawFd) -> PyResult<()> {
         let socket = owned(fd)?;
         let link = match link {
+            "scheduler" if self.has_manager => Outward::Scheduler,
             "scheduler" if self.has_node && !self.has_scheduler => Outward::Scheduler,
             "store" if self.has_node || self.has_scheduler => Outward::Store,
             _ => {
@@ -178,6 +191,35 @@ impl Loop {
         })
     }
 
+    fn manager_recorded(&self, number: u64) -> PyResult<()> {
+        self.need_manager()?;
+        self.tell(Order::ManagerRecorded { number })
+    }
+
+    fn manager_units(&self, call: u64, units: Vec<PlainUnit>) -> PyResult<()> {
+        self.manager_answered(call, manager::units(units)?)
+    }
+
+    fn manager_done(&self, call: u64) -> PyResult<()> {
+        self.manager_answered(call, Answer::Done)
+    }
+
+    #[pyo3(signature = (call, kind, text, retry_after=None))]
+    fn manager_failed(
+        &self,
+        call: u64,
+        kind: &str,
+        text: String,
+        retry_after: Option<f64>,
+    ) -> PyResult<()> {
+        self.manager_answered(call, manager::failure(kind, text, retry_after)?)
+    }
+
+    fn manager_leave(&self) -> PyResult<()> {
+        self.need_manager()?;
+        self.tell(Order::ManagerLeave)
+    }
+
     fn positions(&self) -> Vec<(u32, u32, u64, u64)> {
         let running = self.shared.positions().into_iter();
         running
@@ -216,6 +258,16 @@ impl Loop {
         }
     }
 
+    fn manager_answered(&self, call: u64, answer: Answer) -> PyResult<()> {
+        self.need_manager()?;
+        self.tell(Order::ManagerAnswered { call, answer })
+    }
+
+    fn need_manager(&self) -> PyResult<()> {
+        let none = || PyValueError::new_err("there is no worker manager in this loop");
+        self.has_manager.then_some(()).ok_or_else(none)
+    }
+
     fn need_node(&self) -> PyResult<()> {
         let none = || PyValueError::new_err("there is no node in this loop");
         self.has_node.then_some(()).ok_or_else(none)
@@ -229,6 +281,10 @@ fn request_tuple(py: Python<'_>, request: Request) -> PyResult<Bound<'_, PyTuple
         Request::Listen { session, on } => ("listen", session, on).into_pyobject(py),
         Request::Log { level, text } => ("log", level, text).into_pyobject(py),
         Request::Exit { reason } => ("exit", reason).into_pyobject(py),
+        Request::Record { number, entries } => manager::record_tuple(py, number, entries),
+        Request::Call { id, call } => manager::call_tuple(py, id, call),
+        Request::Restart { reason } => ("restart", reason).into_pyobject(py),
+        Request::ManagerExit { failed, reason } => ("exit", failed, reason).into_pyobject(py),
         Request::Refused { link, code, text } => {
             ("refused", link.name(), code as u8, text).into_pyobject(py)
         }

@@ -4,15 +4,18 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use scaler_loops::engine::acceptor::{AcceptorSettings, TicketKey};
+use scaler_loops::engine::manager::{Entry, ManagerConfig};
 use scaler_loops::engine::node::NodeConfig;
 use scaler_loops::engine::scaling::{Rule, Scaling, ScalingConfig};
 use scaler_loops::linux;
+use scaler_loops::manager_part::ManagerSettings;
 use scaler_loops::node_part::NodeSettings;
 use scaler_loops::scheduler_part::{Allocate, SchedulerConfig, SchedulerSettings};
 use scaler_loops::store_part::StoreSettings;
-use scaler_loops::wire::NodeInfo;
+use scaler_loops::wire::{ManagerInfo, NodeInfo};
 
 use crate::bytes::exactly;
+use crate::manager::{self, PlainEntry};
 
 const SCHEDULER: &[&str] = &[
     "incarnation",
@@ -49,6 +52,7 @@ const NODE: &[&str] = &[
     "storage_timeout",
     "recycle",
     "grace",
+    "most_waiting",
     "heartbeat",
 ];
 const STORE: &[&str] = &[
@@ -61,6 +65,28 @@ const STORE: &[&str] = &[
     "session_quota",
     "client_timeout",
     "worker_timeout",
+    "properties",
+];
+const MANAGER: &[&str] = &[
+    "id",
+    "driver",
+    "least_groups",
+    "most_groups",
+    "slots",
+    "capabilities",
+    "python_minor",
+    "startup",
+    "lease",
+    "cooldown",
+    "heartbeat",
+    "deadline",
+    "batch",
+    "calls",
+    "settle",
+    "shutdown",
+    "seed",
+    "entries",
+    "ticket",
     "properties",
 ];
 
@@ -119,6 +145,12 @@ impl<'a, 'py> Part<'a, 'py> {
             )));
         }
         Ok((seconds * 1e6) as u64)
+    }
+
+    /// `None` where the setting is not there, or is None.
+    fn maybe_time(&self, key: &str) -> PyResult<Option<u64>> {
+        let seconds: Option<f64> = self.optional(key)?;
+        seconds.map(|seconds| self.time(key, seconds)).transpose()
     }
 
     fn key(&self, key: &str) -> PyResult<Option<TicketKey>> {
@@ -235,6 +267,7 @@ pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
         recycle: part.get("recycle", 0)?,
         grace_us: part.time("grace", 3.0)?,
         heartbeat_us: part.time("heartbeat", 2.0)?.max(SHORTEST_HEARTBEAT_US),
+        most_waiting: part.get("most_waiting", defaults.most_waiting)?,
         ..defaults
     };
     let info = NodeInfo {
@@ -271,6 +304,52 @@ pub fn store(dict: &Bound<'_, PyDict>) -> PyResult<StoreSettings> {
         acceptor: part.acceptor()?,
         incarnation: part.get("incarnation", linux::random())?,
         ticket_key: part.key("ticket_key")?,
+    })
+}
+
+pub fn manager(dict: &Bound<'_, PyDict>) -> PyResult<ManagerSettings> {
+    let part = Part::new("manager", dict, MANAGER)?;
+    let id: String = part.get("id", String::new())?;
+    let driver: String = part.get("driver", String::new())?;
+    let most_groups: u32 = part.get("most_groups", 1)?;
+    let slots: u32 = part.get("slots", 1)?;
+    let mut capabilities: Vec<(String, i64)> = part.get("capabilities", Vec::new())?;
+    capabilities.sort();
+    let lease_us = part.time("lease", 300.0)?;
+    let config = ManagerConfig {
+        id: id.clone(),
+        driver: driver.clone(),
+        most_groups,
+        slots,
+        heartbeat_us: part.time("heartbeat", 2.0)?.max(SHORTEST_HEARTBEAT_US),
+        deadline_us: part.time("deadline", 60.0)?,
+        batch: part.get("batch", 10)?,
+        calls: part.get("calls", 4)?,
+        settle_us: part.time("settle", 0.0)?,
+        shutdown_us: part.time("shutdown", 120.0)?,
+        lease_us,
+        seed: part.get("seed", linux::random())?,
+    };
+    let info = ManagerInfo {
+        id,
+        driver,
+        least_groups: part.get("least_groups", 0)?,
+        most_groups,
+        slots,
+        capabilities,
+        python_minor: part.get("python_minor", 0)?,
+        startup_us: part.time("startup", 300.0)?,
+        lease_us,
+        cooldown_us: part.maybe_time("cooldown")?,
+    };
+    let entries: Vec<PlainEntry> = part.get("entries", Vec::new())?;
+    let entries: PyResult<Vec<Entry>> = entries.into_iter().map(manager::entry).collect();
+    Ok(ManagerSettings {
+        config,
+        info,
+        entries: entries?,
+        ticket: part.get("ticket", Vec::new())?,
+        properties: part.properties()?,
     })
 }
 

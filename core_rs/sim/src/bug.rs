@@ -8,22 +8,32 @@ pub enum Bug {
     CountUnstarted,
     DeliverCancelled,
     ResendWithoutSequence,
+    IgnoreWaiting,
+    LetGoEarly,
     SkipIntent,
     ForgetUnknown,
     ShutdownTwiceNamed,
     DoubleStart,
+    RetireBusy,
+    ForgetStarting,
+    DropAdopted,
 }
 
-pub const BUGS: [(&str, Bug); 9] = [
+pub const BUGS: [(&str, Bug); 14] = [
     ("forget-acknowledgement", Bug::ForgetAcknowledgement),
     ("skip-give-back", Bug::SkipGiveBack),
     ("count-unstarted", Bug::CountUnstarted),
     ("deliver-cancelled", Bug::DeliverCancelled),
     ("resend-without-sequence", Bug::ResendWithoutSequence),
+    ("ignore-waiting", Bug::IgnoreWaiting),
+    ("let-go-early", Bug::LetGoEarly),
     ("skip-intent", Bug::SkipIntent),
     ("forget-unknown", Bug::ForgetUnknown),
     ("shutdown-twice-named", Bug::ShutdownTwiceNamed),
     ("double-start", Bug::DoubleStart),
+    ("retire-busy", Bug::RetireBusy),
+    ("forget-starting", Bug::ForgetStarting),
+    ("drop-adopted", Bug::DropAdopted),
 ];
 
 impl Bug {
@@ -60,6 +70,11 @@ impl Bug {
             skip_give_back: bug == Some(Bug::SkipGiveBack),
             count_unstarted_attempt: bug == Some(Bug::CountUnstarted),
             deliver_cancelled: bug == Some(Bug::DeliverCancelled),
+            ignore_waiting: bug == Some(Bug::IgnoreWaiting),
+            let_go_early: bug == Some(Bug::LetGoEarly),
+            retire_busy: bug == Some(Bug::RetireBusy),
+            forget_starting: bug == Some(Bug::ForgetStarting),
+            drop_adopted: bug == Some(Bug::DropAdopted),
         }
     }
 }

@@ -61,7 +61,7 @@ pub struct Context {
 
 impl Context {
     pub fn new(profile: Profile, seed: u64, bug: Option<Bug>, told: bool) -> Self {
-        let oracle = Oracle::new(profile.max_attempts);
+        let oracle = Oracle::new(profile.max_attempts, profile.most_waiting);
         Context {
             profile,
             bug,

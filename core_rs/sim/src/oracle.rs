@@ -13,6 +13,9 @@ use crate::node_set::NodeSet;
 use crate::queue::{Time, MILLISECOND};
 use crate::workload::{ArrayPlan, Behaviour, Element, SessionPlan};
 
+/// No history has so many elements that wait at once.
+const MANY_WAITING: u32 = 256;
+
 /// A broken promise, and the element that shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -118,6 +121,8 @@ pub struct Oracle {
     sessions: Vec<SessionTruth>,
     pub violation: Option<Violation>,
     max_attempts: u32,
+    /// More may wait than a node lets.
+    crowded: bool,
     pub delivered: u64,
     pub runs: u64,
 }
@@ -131,9 +136,10 @@ fn satisfied(asked: &Capabilities, offered: &Capabilities) -> bool {
 }
 
 impl Oracle {
-    pub fn new(max_attempts: u32) -> Self {
+    pub fn new(max_attempts: u32, most_waiting: u32) -> Self {
         Oracle {
             max_attempts,
+            crowded: most_waiting < MANY_WAITING,
             ..Oracle::default()
         }
     }
@@ -664,7 +670,7 @@ impl Oracle {
         segment: &Segment<Data>,
         offset: u32,
     ) -> Result<(), String> {
-        let max_attempts = self.max_attempts;
+        let (max_attempts, crowded) = (self.max_attempts, self.crowded);
         let owner = self
             .session_mut(session)
             .ok_or("an outcome for no session")?;
@@ -694,8 +700,11 @@ impl Oracle {
         }
         let objects_lost = owner.objects_lost;
         let options = &owner.arrays[element.array].options;
-        if failure.is_some_and(|it| it.code == FailureCode::NestingLimit) && options.depth > 0 {
-            return Ok(());
+        if failure.is_some_and(|it| it.code == FailureCode::NestingLimit) {
+            return match crowded && options.depth > 0 {
+                true => Ok(()),
+                false => Err("no node had so many that wait".into()),
+            };
         }
         match segment.kind {
             OutcomeKind::Cancelled => check_cancelled(element),

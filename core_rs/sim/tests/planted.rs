@@ -51,3 +51,13 @@ fn a_delivered_result_of_a_cancelled_task_is_found() {
 fn a_resend_without_its_sequence_is_found() {
     is_found(Bug::ResendWithoutSequence);
 }
+
+#[test]
+fn a_slot_that_is_not_given_back_is_found() {
+    is_found(Bug::IgnoreWaiting);
+}
+
+#[test]
+fn a_value_that_goes_before_its_last_user_is_found() {
+    is_found(Bug::LetGoEarly);
+}

@@ -14,7 +14,7 @@ const SAMPLE: usize = 16 << 10;
 /// `Auto` compresses when the sample shrinks below this share of itself, in percent.
 const PAYS_BELOW: usize = 88;
 
-const RAW: u8 = 0;
+pub(crate) const RAW: u8 = 0;
 const LZ4: u8 = 1;
 const ZSTD: u8 = 2;
 /// zstd's own default: about four times lz4's time for two thirds of its bytes.
@@ -63,7 +63,7 @@ fn split(frame: &[u8]) -> Option<(&[u8], &[u8])> {
     frame.split_at_checked(PREFIX.checked_add(Prefix::of(frame).header as usize)?)
 }
 
-fn compress(body: &[u8], codec: Codec) -> Option<(u8, Vec<u8>)> {
+pub(crate) fn compress(body: &[u8], codec: Codec) -> Option<(u8, Vec<u8>)> {
     if body.len() <= WORTHWHILE {
         return None;
     }
@@ -113,7 +113,7 @@ pub fn unpack_remote(frame: &[u8]) -> Result<Vec<u8>, DecodeError> {
     Ok(raw)
 }
 
-fn decompress(codec: u8, body: &[u8], raw: &mut [u8]) -> Result<(), DecodeError> {
+pub(crate) fn decompress(codec: u8, body: &[u8], raw: &mut [u8]) -> Result<(), DecodeError> {
     let expected = raw.len();
     let written = match codec {
         LZ4 => lz4_flex::block::decompress_into(body, raw).ok(),

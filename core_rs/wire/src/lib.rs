@@ -9,6 +9,7 @@ pub mod limits;
 pub mod measure;
 pub mod message;
 mod reader;
+mod stored;
 pub mod table;
 mod writer;
 
@@ -17,6 +18,7 @@ pub use compress::{pack_remote, unpack_remote, Codec};
 pub use error::{DecodeError, Problem};
 pub use limits::MAX_FRAME;
 pub use message::*;
+pub use stored::{pack_stored, unpack_stored};
 
 /// Major version of the protocol; another one is refused in the handshake.
 pub const PROTOCOL: u32 = 1;

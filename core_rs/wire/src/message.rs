@@ -782,8 +782,9 @@ pub struct Chunk<P> {
     pub form: Form,
     /// `None`: the block of the chunk before this one.
     pub payload: Option<P>,
-    /// Depth of nesting of these tasks.
+    /// Depth of nesting of these tasks, and their priority: what they submit is one deeper, and inherits it.
     pub depth: u16,
+    pub priority: i32,
     /// Of values that came before.
     pub inputs: Vec<Input>,
 }

@@ -291,7 +291,7 @@ records! {
     NodeStatus { slots: u32, queued: u32, running: u32, rss_bytes: u64, draining: bool, started: records }
     Chunk<P> {
         chunk: u32, session: u64, function: hash, style: code, first: u64, skip: u32, take: u32, block_count: u32,
-        form: code, payload: maybe_payload, depth: u16, inputs: records,
+        form: code, payload: maybe_payload, depth: u16, priority: i32, inputs: records,
     }
     ChunkResult<P> { chunk: u32, index: u32, count: u32, kind: code, payload: payload, busy_us: u64 }
 }

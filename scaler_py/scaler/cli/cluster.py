@@ -43,11 +43,12 @@ def _main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: ClusterOptions) -> int:
-    from scaler.managers.launching import agent_settings
+    from scaler.managers.launching import Names, agent_settings
     from scaler.node.agent import run_agent
     from scaler.part import Ending
 
-    settings = agent_settings(options, options.scheduler_address, options.num_of_workers)
+    names = Names(options.worker_name, options.worker_manager_id, options.worker_group_id)
+    settings = agent_settings(options, options.scheduler_address, options.num_of_workers, names)
     slots = settings.node.slots
 
     def announce(told: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from scaler.config.models import SchedulerOptions
+    from scaler.config.policy import Policy
 
 COMMAND = CommandLine(
     "scaler_scheduler",
@@ -34,24 +35,22 @@ def _main(arguments: Sequence[str]) -> int:
     from scaler.config import load
     from scaler.config.logs import set_up_logging
     from scaler.config.models import SchedulerOptions
-    from scaler.config.policy import parse_policy
+    from scaler.config.policy import chosen_policy
 
     given = load.gather(typed, [SCHEDULER])
     options = load.validate(SchedulerOptions, given, [SCHEDULER])
-    where = given.origins.get("policy_content", "policy_content")
-    policy = parse_policy(options.policy_engine_type, options.policy_content, where)
+    policy = chosen_policy(options, given)
     set_up_logging(options.logging_level, options.logging_paths, options.logging_config_file)
-    given.words.extend(policy.words)
     load.speak(given)
-    return _run(options, policy.allocate)
+    return _run(options, policy)
 
 
-def _run(options: SchedulerOptions, allocate: str) -> int:
+def _run(options: SchedulerOptions, policy: Policy) -> int:
     from scaler.part import Ending
     from scaler.scheduler.host import run_scheduler
     from scaler.scheduler.settings import SchedulerSettings
 
-    settings = SchedulerSettings.chosen(options, allocate)
+    settings = SchedulerSettings.chosen(options, policy)
     return run_scheduler(settings, Ending(), lambda told: _announce(told, options.insecure))
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from scaler.cli.command import printed, run_command
-from scaler.config.command_line import CommandLine, Typed, usage_error
+from scaler.config.command_line import CommandLine, answered, usage_error
 from scaler.config.options import Component
 from scaler.config.table import BAREMETAL_NATIVE, WORKER_MANAGER
 from scaler.managers.names import BUILT_IN, full_name
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from scaler.managers.loading import Driver
 
 _PROGRAM = "scaler_worker_manager"
 HELP = """\
@@ -30,6 +26,7 @@ Starts and ends workers for the scheduler at ADDRESS, on the infrastructure that
   scaler_worker_manager DRIVER --help   the options of a driver
   scaler_worker_manager --list          the drivers that are installed here
   scaler_worker_manager -c FILE         the driver, and what else is not typed, from a TOML file
+  scaler_worker_manager new-driver NAME DIR   a package to write a driver in
 
 example: scaler_worker_manager baremetal_native tcp://127.0.0.1:8516 --mode fixed --max-task-concurrency 8
 """
@@ -44,6 +41,8 @@ def _main(arguments: Sequence[str]) -> int:
         return code
     if arguments[0] == "--list":
         return _list()
+    if arguments[0] == "new-driver":
+        return _new_driver(arguments[1:])
     driver, rest = _driver_of(arguments)
     return _run(driver, rest)
 
@@ -76,24 +75,35 @@ def _file_of(arguments: Sequence[str]) -> str:
     return ""
 
 
-def _list() -> int:
-    from scaler.managers.loading import list_drivers
+def _new_driver(arguments: Sequence[str]) -> int:
+    from scaler.testing import new_driver
 
-    for each in list_drivers():
-        found = each.problem or f"{each.family}, interface {each.api_version}"
-        print(f"{each.name:<20} {each.distribution} {each.version}: {found}")
+    if (code := printed(arguments[:1], new_driver.HELP)) is not None:
+        return code
+    return new_driver.run(arguments)
+
+
+def _list() -> int:
+    from scaler.managers import listing
+
+    print(listing.text(), end="")
     return 0
 
 
-def _components(name: str) -> tuple[list[Component], Driver | None]:
-    """The options of a manager; the driver is imported for those that are not the host's."""
+def _help(name: str) -> str:
+    """Of one driver. What it said the last time will do: it is not imported then."""
     if full_name(name) == BUILT_IN:
-        return [BAREMETAL_NATIVE, WORKER_MANAGER], None
-    from scaler.config.fields import component_of
-    from scaler.managers.loading import load_driver
+        return command_of(name, [BAREMETAL_NATIVE, WORKER_MANAGER]).help()
+    from scaler.managers.described import describe
+    from scaler.managers.finding import find_driver
 
-    driver = load_driver(name)
-    return [component_of(driver.info.options, WORKER_MANAGER.table), WORKER_MANAGER], driver
+    described = describe(find_driver(name))
+    if described.problem:
+        raise usage_error(described.problem, full_name(name), described.mend)
+    text = command_of(name, [described.options, WORKER_MANAGER]).help()
+    if described.commands:
+        text += f"\nsubcommands: {', '.join([*described.commands, 'cleanup'])}\n"
+    return text + (f"\nmore: {described.doc_url}\n" if described.doc_url else "")
 
 
 def command_of(name: str, components: Sequence[Component]) -> CommandLine:
@@ -106,36 +116,60 @@ def command_of(name: str, components: Sequence[Component]) -> CommandLine:
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:
-    components, driver = _components(name)
-    command_line = command_of(name, components)
-    if driver is not None and arguments and arguments[0] in (commands := driver.hook.commands() or {}):
-        from scaler.managers.running import bare_context
-
-        return int(commands[arguments[0]](arguments[1:], bare_context(driver)))
-    return _manage(name, command_line.read(arguments), components)
+    if arguments and (command := _subcommand(name, arguments[0])) is not None:
+        return command(arguments[1:])
+    if answered(arguments, lambda: _help(name)):
+        return 0
+    return _manage(name, arguments)
 
 
-def _manage(name: str, typed: Typed, components: list[Component]) -> int:
+def _subcommand(name: str, word: str) -> Callable[[Sequence[str]], int] | None:
+    """What a word behind the driver's name means that is no option and no address."""
+    if word == "cleanup":
+        return lambda rest: _clean_up(name, rest)
+    if word.startswith("-") or "://" in word or full_name(name) == BUILT_IN:
+        return None
+    from scaler.managers.loading import load_driver
+    from scaler.managers.owning import bare_context
+
+    driver = load_driver(name)
+    command = (driver.hook.commands() or {}).get(word)
+    return None if command is None else lambda rest: int(command(rest, bare_context(driver)))
+
+
+def _clean_up(name: str, arguments: Sequence[str]) -> int:
+    from scaler.cli import cleanup
+
+    return cleanup.clean_up(name, arguments)
+
+
+def _manage(name: str, arguments: Sequence[str]) -> int:
     # Only now: help does without the rest.
     from scaler.config import load
     from scaler.config.logs import set_up_logging
     from scaler.config.models import WorkerManagerOptions
+    from scaler.config.process_list import hide_secrets
     from scaler.managers.loading import load_driver
-    from scaler.managers.running import run_manager
+    from scaler.managers.running import run_manager, start_anew
     from scaler.managers.tables import gather
-    from scaler.part import Ending
+    from scaler.part import Ending, StartAnew
 
     driver = load_driver(name)
+    components = [driver.options, WORKER_MANAGER]
+    hidden = hide_secrets(driver.options.options)
+    typed = command_of(name, components).read(arguments)
     given = gather(typed, driver.info.name, components)
     options = load.validate(WorkerManagerOptions, given, components)
     own = load.validate(driver.info.options, given, components)
     set_up_logging(options.logging_level, options.logging_paths, options.logging_config_file)
+    given.words += hidden.words(driver.options.options)
     load.speak(given)
 
-    def announce(workers: int) -> None:
-        print(f"{workers} workers serve {options.scheduler_address}", flush=True)
-
-    return run_manager(driver, options, own, Ending, announce)
+    try:
+        return run_manager(driver, options, own, Ending, lambda text: print(text, flush=True))
+    except StartAnew as reason:
+        start_anew(reason, hidden)
+        raise AssertionError("another program runs in this process") from None
 
 
 if __name__ == "__main__":

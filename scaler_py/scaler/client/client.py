@@ -128,6 +128,7 @@ class Client:
             self._conversation.objects.store,
             _wrapper(self._seal, profiling),
             opaque=self._seal is not None,
+            place=self._place(),
         )
         self._needs = functools.partial(Needs, self._conversation, self._seal)
         self._packer = Packer(self._conversation, self._needs, self._inline_limit)
@@ -182,6 +183,10 @@ class Client:
     ) -> Conversation:
         return Conversation(endpoint, session, channel, timeout, heartbeat, open_link)
 
+    def _place(self) -> tuple[int, int]:
+        """Depth of nesting of what is submitted, and its priority unless it is given one."""
+        return 0, 0
+
     @property
     def address(self) -> str:
         return self._endpoint.address
@@ -226,7 +231,7 @@ class Client:
         kwargs: dict[str, Any],
         capabilities: dict[str, int] | None = None,
         *,
-        priority: int = 0,
+        priority: int | None = None,
         timeout: float | None = None,
         retries: int = 0,
         name: str | None = None,
@@ -235,7 +240,8 @@ class Client:
         """As `submit`, with options.
 
         capabilities: names that the worker must have, with the least amount, -1 for any: {"gpu": -1}.
-        priority: larger first. timeout: seconds after which the task is ended (TaskTimeoutError).
+        priority: larger first; default that of the task in which this is called, 0 outside of tasks.
+        timeout: seconds after which the task is ended (TaskTimeoutError).
         retries: how often an exception of the task is tried again. name: for people; default the function's.
         reserialize: the function, or something in it, was changed in place since it was last submitted."""
         function = self._functions.get(fn, reserialize)
@@ -298,7 +304,7 @@ class Client:
         fn: Callable[..., Any],
         *iterables: Iterable[Any],
         capabilities: dict[str, int] | None = None,
-        priority: int = 0,
+        priority: int | None = None,
         timeout: float | None = None,
         retries: int = 0,
         name: str | None = None,
@@ -312,7 +318,7 @@ class Client:
         fn: Callable[..., Any],
         *iterables: Iterable[Any],
         capabilities: dict[str, int] | None = None,
-        priority: int = 0,
+        priority: int | None = None,
         timeout: float | None = None,
         retries: int = 0,
         name: str | None = None,
@@ -325,7 +331,7 @@ class Client:
         fn: Callable[..., Any],
         *iterables: Iterable[Any],
         capabilities: dict[str, int] | None = None,
-        priority: int = 0,
+        priority: int | None = None,
         timeout: float | None = None,
         retries: int = 0,
         name: str | None = None,
@@ -354,7 +360,7 @@ class Client:
         iterable: Iterable[Iterable[Any]],
         capabilities: dict[str, int] | None = None,
         *,
-        priority: int = 0,
+        priority: int | None = None,
         timeout: float | None = None,
         retries: int = 0,
         name: str | None = None,
@@ -369,7 +375,7 @@ class Client:
         iterable: Iterable[Iterable[Any]],
         capabilities: dict[str, int] | None = None,
         *,
-        priority: int = 0,
+        priority: int | None = None,
         timeout: float | None = None,
         retries: int = 0,
         name: str | None = None,
@@ -383,7 +389,7 @@ class Client:
         iterable: Iterable[Iterable[Any]],
         capabilities: dict[str, int] | None = None,
         *,
-        priority: int = 0,
+        priority: int | None = None,
         timeout: float | None = None,
         retries: int = 0,
         name: str | None = None,
@@ -450,7 +456,7 @@ class Client:
         block: bool = True,
         capabilities: dict[str, int] | None = None,
         *,
-        priority: int = 0,
+        priority: int | None = None,
         timeout: float | None = None,
         retries: int = 0,
         reserialize: bool = False,
@@ -601,7 +607,7 @@ def _options(
     function: Function,
     style: int,
     capabilities: dict[str, int] | None,
-    priority: int,
+    priority: int | None,
     timeout: float | None,
     retries: int,
     name: str | None,

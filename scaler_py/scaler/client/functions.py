@@ -8,7 +8,6 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from scaler import nested
 from scaler._core import STYLE_FULL, STYLE_STAR, Options
 from scaler.client.watching import Watch
 from scaler.errors import PackingError
@@ -28,6 +27,7 @@ class Function:
     used: since the cache last looked for what may be forgotten.
     stored: where the pickle is too large for a message. What travels then is `call_stored`, and this is to be put
     before the arguments of each call.
+    place: depth of nesting of its tasks, and their priority unless they are given one.
     """
 
     __slots__ = (
@@ -38,6 +38,7 @@ class Function:
         "options",
         "options_starred",
         "pickled",
+        "place",
         "stored",
         "told",
         "used",
@@ -45,12 +46,18 @@ class Function:
     )
 
     def __init__(
-        self, function: Callable[..., Any], pickled: bytes, by_value: bool, stored: ObjectReference | None = None
+        self,
+        function: Callable[..., Any],
+        pickled: bytes,
+        by_value: bool,
+        place: tuple[int, int],
+        stored: ObjectReference | None = None,
     ) -> None:
         self.function = function
         self.pickled = pickled
         self.by_value = by_value
         self.stored = stored
+        self.place = place
         self.watch = Watch(function) if by_value else None
         self.name = getattr(function, "__qualname__", None) or type(function).__qualname__
         self.options = self.options_for(style=STYLE_FULL)
@@ -65,12 +72,14 @@ class Function:
             return False
         return self.watch is None or self.watch.holds()
 
-    def options_for(self, *, style: int, name: str | None = None, **rest: Any) -> Options:
+    def options_for(self, *, style: int, name: str | None = None, priority: int | None = None, **rest: Any) -> Options:
         """Options of its tasks: the name, and the Python it needs where its code itself travels."""
+        depth, inherited = self.place
         return Options(
             style=style,
             name=str(name or self.name),
-            depth=nested.depth(),
+            depth=depth,
+            priority=inherited if priority is None else priority,
             python_minor=sys.version_info.minor if self.by_value else 0,
             **rest,
         )
@@ -105,7 +114,7 @@ class FunctionCache:
     """By the function's identity.
 
     forget: is told what falls out. store: puts a large pickle into object storage. wrap: what travels in the
-    function's place; opaque: nobody can tell whether it holds code.
+    function's place; opaque: nobody can tell whether it holds code. place: as for `Function`.
     """
 
     def __init__(
@@ -114,6 +123,7 @@ class FunctionCache:
         store: Callable[[bytes, str], ObjectReference],
         wrap: Callable[[Any], Any] | None = None,
         opaque: bool = False,
+        place: tuple[int, int] = (0, 0),
     ) -> None:
         # By id of the callable, which is kept: so no other has it.
         self.known: dict[int, Function] = {}
@@ -122,6 +132,7 @@ class FunctionCache:
         self._forget = forget
         self._wrap = wrap
         self._opaque = opaque
+        self._place = place
 
     def get(self, function: Callable[..., Any], reserialise: bool = False) -> Function:
         known = self.known.get(id(function)) or self._stored.get(id(function))
@@ -135,8 +146,9 @@ class FunctionCache:
         pickled, by_value = serialise(function if self._wrap is None else self._wrap(function))
         by_value |= self._opaque
         if len(pickled) > LARGEST_PICKLE:
-            return self._keep_stored(Function(function, _CALL_STORED, by_value, self._store(pickled, repr(function))))
-        made = Function(function, pickled, by_value)
+            stored = self._store(pickled, repr(function))
+            return self._keep_stored(Function(function, _CALL_STORED, by_value, self._place, stored))
+        made = Function(function, pickled, by_value, self._place)
         if isinstance(function, types.MethodType) and not isinstance(function.__self__, type | types.ModuleType):
             return made  # made anew at each `x.method`, and x may have changed since
         if len(self.known) >= MOST_FUNCTIONS:

@@ -138,6 +138,9 @@ class NestedClient(Client):
             raise ClientQuitException("The task of this client is over: nothing can be submitted any more.")
         return NestedConversation(endpoint, session, channel, timeout, heartbeat, open_link, nest, task)
 
+    def _place(self) -> tuple[int, int]:
+        return _nest().place
+
     @property
     def address(self) -> str:
         return _nest().address if self._given[0] is None else str(self._given[0])

@@ -36,10 +36,6 @@ class Questions:
         self._open: dict[int, Wish] = {}
         self._running: dict[int, tuple[float, bool]] = {}
 
-    def __bool__(self) -> bool:
-        """Whether answers are waited for."""
-        return bool(self._open)
-
     def ask(self, kind: int, sequence: int) -> str:
         """An answer of the scheduler about a task; of STATUS about itself. Without the lock."""
         conversation = self._conversation

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from scaler.config.policy import parse_policy
+from scaler.config.policy import Policy, parse_policy
 from scaler.config.retired import answer, tell_once
 from scaler.errors import NotSupportedError
 from scaler.process import Part, path_for_parts, start_part
@@ -121,7 +121,7 @@ class SchedulerClusterCombo:
         insecure: bool = False,
         key_file: str | None = None,
     ) -> None:
-        """scaler_policy: text like `allocate=capability; scaling=no`, or a PolicyConfig."""
+        """scaler_policy: text like `allocate=capability; scaling=vanilla`, or a PolicyConfig."""
         if n_workers < 1:
             raise ValueError(f"n_workers is {n_workers}; a cluster has at least one worker")
         _answer_retired(
@@ -159,7 +159,7 @@ class SchedulerClusterCombo:
             client_timeout=client_timeout_seconds,
             worker_timeout=worker_timeout_seconds,
             protected=protected,
-            allocate=_allocate(scaler_policy),
+            **_policy(scaler_policy).settings(),
             insecure=insecure,
             key_file=key_file or "",
             # A fixed address may have had another scheduler before us, whose clients come back; a free port has not.
@@ -201,17 +201,13 @@ def _free_path(name: str) -> str:
     return f"ipc://{runtime_folder()}/{name}-{os.getpid()}-{os.urandom(4).hex()}.sock"
 
 
-def _allocate(policy: Any) -> str:
+def _policy(policy: Any) -> Policy:
+    """Of a text, or of something like a PolicyConfig."""
     if policy is None:
-        return "even_load"
+        return Policy()
     if isinstance(policy, str):
-        engine, content = "simple", policy
-    else:
-        engine, content = policy.policy_engine_type, policy.policy_content
-    parsed = parse_policy(engine, content, "scaler_policy")
-    for word in parsed.words:
-        tell_once(word)
-    return parsed.allocate
+        return parse_policy("simple", policy, "scaler_policy")
+    return parse_policy(policy.policy_engine_type, policy.policy_content, "scaler_policy")
 
 
 def _answer_retired(**given: tuple[Any, Any]) -> None:

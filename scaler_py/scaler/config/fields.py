@@ -6,7 +6,7 @@ import typing
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -40,12 +40,14 @@ def option(
     older: tuple[str, ...] = (),
     hidden: bool = False,
     default_text: str = "",
+    secret: bool = False,
     **constraints: Any,
 ) -> Any:
     """A field of an option model. Without `default` it is required. `constraints` are pydantic's (gt, ge, le …).
 
     short: like "-osa". variable: in the environment, where `SCALER_<NAME>` would mean two things. older: names that
-    other versions had, and their short flags.
+    other versions had, and their short flags. secret: its value, a pydantic.SecretStr, is never shown: not in help,
+    errors, logs or the list of processes; it has no default but None.
     """
     extra: dict[str, Any] = {
         "short": short,
@@ -55,6 +57,7 @@ def option(
         "older": list(older),
         "hidden": hidden,
         "default_text": default_text,
+        "secret": secret,
     }
     return Field(default, description=help, json_schema_extra=extra, **constraints)
 
@@ -83,6 +86,11 @@ def _option(name: str, field: FieldInfo, group: str) -> Option:
     if extra.get("positional"):
         kind = "positional"
     older = extra.get("older", [])
+    secret = _is_secret(field.annotation)
+    if secret != bool(extra.get("secret", False)):
+        raise TypeError(f"{name}: an option with secret=True is a pydantic.SecretStr, and no other is")
+    if secret and field.default not in (None, PydanticUndefined):
+        raise TypeError(f"{name}: a secret has no default but None")
     return Option(
         name=name,
         kind=kind,
@@ -96,7 +104,12 @@ def _option(name: str, field: FieldInfo, group: str) -> Option:
         older=tuple(map(str, older)) if isinstance(older, list) else (),
         hidden=bool(extra.get("hidden", False)),
         group=group,
+        secret=secret,
     )
+
+
+def _is_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(each is SecretStr for each in get_args(annotation))
 
 
 def _kind_of(annotation: Any) -> "tuple[Kind, tuple[str, ...]]":

@@ -38,7 +38,18 @@ def source() -> str:
 def _row(option: Option) -> str:
     given = [repr(option.name), repr(option.kind), repr(option.help)]
     plain = Option(option.name, "value", "")
-    for name in ("short", "default", "choices", "required", "metavar", "variable", "older", "hidden", "group"):
+    for name in (
+        "short",
+        "default",
+        "choices",
+        "required",
+        "metavar",
+        "variable",
+        "older",
+        "hidden",
+        "group",
+        "secret",
+    ):
         value = getattr(option, name)
         if value != getattr(plain, name):
             given.append(f"{name}={value!r}")

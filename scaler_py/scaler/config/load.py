@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from scaler.config.command_line import Typed
 from scaler.config.options import Component
@@ -83,12 +83,14 @@ def _explain(error: "ValidationError", given: Given, components: Sequence[Compon
     mend = (option.help if option is not None else "") or "see --help"
     if option is not None and option.choices:
         mend = "one of " + ", ".join(option.choices)
-    what, _, own_mend = _wrong(first, given.values.get(name)).partition("\n")
+    value = "The value" if option is not None and option.secret else repr(given.values.get(name))
+    what, _, own_mend = _wrong(first, value).partition("\n")
     return ConfigurationError(what, given.origins.get(name, name), own_mend or mend)
 
 
-def _wrong(found: "ErrorDetails", value: Any) -> str:
+def _wrong(found: "ErrorDetails", value: str) -> str:
+    """value: as it may be shown."""
     message = found["msg"].removeprefix("Value error, ")
     if found["type"] == "value_error":
         return message if "\n" in message else message[0].upper() + message[1:] + "."
-    return f"{value!r} will not do: {message[0].lower() + message[1:]}."
+    return f"{value} will not do: {message[0].lower() + message[1:]}."

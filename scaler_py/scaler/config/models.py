@@ -3,11 +3,17 @@
 `python -m scaler.config.generate` writes `table.py` from them; a test compares.
 """
 
+import re
 from typing import ClassVar, Literal
 
-from pydantic import ByteSize
+from pydantic import ByteSize, field_validator
 
 from scaler.config.fields import AddressText, Capabilities, OptionModel, Paths, option
+
+# Of one manager.
+MOST_WORKERS = 1_000_000
+# It stands in tags, in rules of policies, and in names of groups.
+_MANAGER_ID = re.compile(r"[^\s/,;#=\x00-\x1f]{1,64}")
 
 Level = Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"]
 
@@ -70,12 +76,20 @@ class SchedulerOptions(LinkOptions, LoggingOptions):
     )
     policy_content: str = option(
         "allocate=even_load; scaling=no",
-        "how tasks are placed (allocate=even_load or capability) and workers are scaled (scaling=no)",
+        "how tasks are placed (allocate=even_load or capability) and workers are scaled (scaling=no, vanilla, "
+        "fixed_elastic, capability or waterfall_v1)",
         short="-pc",
         metavar="POLICY",
     )
     policy_engine_type: Literal["simple", "waterfall_v1"] = option(
-        "simple", "how policy_content is read", short="-et", hidden=True
+        "simple", "waterfall_v1: policy_content is its rules, priority,worker_manager_id[,cap] each", short="-et"
+    )
+    scale_down_cooldown_seconds: float = option(
+        30.0,
+        "workers must have been too many for so long before they go; 0: at once",
+        short="-sdc",
+        metavar="SECONDS",
+        ge=0,
     )
     memory_limit: ByteSize = option(
         ByteSize(0),
@@ -207,16 +221,54 @@ class WorkerManagerOptions(WorkerOptions):
     )
     max_task_concurrency: int | None = option(
         None,
-        "most workers at a time",
+        "most workers at a time; -1 for the driver's own number",
         short="-mtc",
         metavar="N",
-        default_text="number of CPUs",
-        gt=0,
+        default_text="number of CPUs, where the driver knows no better",
         older=("max_workers", "-mw", "num_of_workers", "-n"),
     )
-    shutdown_timeout_seconds: float = option(
-        10.0, "how long running tasks may take to finish at the end", metavar="SECONDS", ge=0
+    state_directory: str | None = option(
+        None,
+        "folder for what this manager has asked for, and must find again after a crash",
+        metavar="FOLDER",
+        default_text="~/.local/state/scaler/managers, and in there by cluster and name",
     )
+    scale_down_cooldown_seconds: float | None = option(
+        None,
+        "this manager's workers must have been too many for so long before they go; 0: at once",
+        short="-sdc",
+        metavar="SECONDS",
+        default_text="as the scheduler says",
+        ge=0,
+    )
+    shutdown_timeout_seconds: float | None = option(
+        None,
+        "how long the end may take; so long may running tasks go on",
+        metavar="SECONDS",
+        ge=0,
+        default_text="10, in a cloud 120",
+    )
+
+    @field_validator("max_task_concurrency")
+    @classmethod
+    def _some(cls, value: int | None) -> int | None:
+        """None for -1."""
+        if value == -1 or value is None:
+            return None
+        if value < 1:
+            raise ValueError(f"{value} workers will not do.\nwrite 1 or more, or -1 for the driver's own number")
+        if value > MOST_WORKERS:
+            raise ValueError(f"{value} workers are too many.\n{MOST_WORKERS} at most")
+        return value
+
+    @field_validator("worker_manager_id")
+    @classmethod
+    def _name(cls, value: str | None) -> str | None:
+        if value is not None and not _MANAGER_ID.fullmatch(value):
+            raise ValueError(
+                f"{value!r} is no name for a worker manager.\nwrite 1 to 64 characters, without blanks and / , ; # ="
+            )
+        return value
 
 
 class ClusterOptions(WorkerOptions):
@@ -234,3 +286,7 @@ class ClusterOptions(WorkerOptions):
         gt=0,
         older=("max_task_concurrency", "-mtc"),
     )
+    # Of an agent that a driver starts by this command: `Launch.command`.
+    worker_manager_id: str = option("", "the manager that starts it", hidden=True, variable="SCALER_CLUSTER_MANAGER_ID")
+    worker_group_id: str = option("", "the worker group that it is", hidden=True, variable="SCALER_CLUSTER_GROUP_ID")
+    worker_name: str = option("", "its name", hidden=True, variable="SCALER_CLUSTER_NAME")

@@ -12,13 +12,16 @@ if TYPE_CHECKING:
     Kind = Literal["value", "flag", "list", "positional"]
 
 
+ATTRIBUTES = (
+    "choices", "default", "group", "help", "hidden", "kind", "metavar", "name", "older", "required", "secret", "short",
+    "variable",
+)  # fmt: skip
+
+
 class Option:
     """One option of a component. Its TOML key is `name`, its flag the name with dashes."""
 
-    __slots__ = (
-        "choices", "default", "group", "help", "hidden", "kind", "metavar", "name", "older", "required", "short",
-        "variable",
-    )  # fmt: skip
+    __slots__ = ATTRIBUTES
 
     def __init__(
         self,
@@ -35,11 +38,12 @@ class Option:
         older: tuple[str, ...] = (),
         hidden: bool = False,
         group: str = "",
+        secret: bool = False,
     ) -> None:
         """default: as text, for people; the model has the value. variable: in the environment; else `SCALER_<NAME>`.
 
         older: names of other versions, each followed by its short flag if it had one: accepted, with a word about the
-        new name. group: the heading that it stands under in help and documentation.
+        new name. group: the heading that it stands under in help and documentation. secret: its value is never shown.
         """
         self.name = name
         self.kind = kind
@@ -53,6 +57,7 @@ class Option:
         self.older = older
         self.hidden = hidden
         self.group = group
+        self.secret = secret
 
     @property
     def flag(self) -> str:

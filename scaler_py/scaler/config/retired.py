@@ -24,7 +24,6 @@ class Retired:
 _LOOPS = "the loops are the core's own and need no choice"
 _KEYS = "every tcp connection is encrypted with the cluster's key; see scaler_keys"
 _MONITOR = "this version has no monitor; a later one has"
-_SCALING = "this version keeps as many workers as max_task_concurrency says; a later one scales"
 _WEBHOOKS = "worker managers connect to the scheduler themselves"
 _BALANCE = "tasks move as soon as a worker is idle"
 
@@ -47,7 +46,6 @@ RETIRED: tuple[Retired, ...] = (
     Retired("monitor_address", "-ma", True, _MONITOR),
     Retired("status_report_interval_seconds", "-sri", True, _MONITOR),
     Retired("object_report_limit", "-orl", True, _MONITOR),
-    Retired("scale_down_cooldown_seconds", "-sdc", True, _SCALING),
     Retired("adapter_webhook_urls", "-awu", True, _WEBHOOKS),
     Retired("adapter_web_host", "", True, _WEBHOOKS),
     Retired("adapter_web_port", "-p", True, _WEBHOOKS),

@@ -11,8 +11,9 @@ SCHEDULER = Component('scheduler', (
     Option('protected', 'flag', "refuse a client's shutdown()", short='-p', metavar='PROTECTED', group='scheduler'),
     Option('client_timeout_seconds', 'value', "after this much silence a client's tasks are cancelled", short='-ct', default='60', metavar='SECONDS', group='scheduler'),
     Option('worker_timeout_seconds', 'value', "after this much silence a worker's tasks go elsewhere", short='-wt', default='60', metavar='SECONDS', group='scheduler'),
-    Option('policy_content', 'value', 'how tasks are placed (allocate=even_load or capability) and workers are scaled (scaling=no)', short='-pc', default='allocate=even_load; scaling=no', metavar='POLICY', group='scheduler'),
-    Option('policy_engine_type', 'value', 'how policy_content is read', short='-et', default='simple', choices=('simple', 'waterfall_v1'), metavar='POLICY_ENGINE_TYPE', hidden=True, group='scheduler'),
+    Option('policy_content', 'value', 'how tasks are placed (allocate=even_load or capability) and workers are scaled (scaling=no, vanilla, fixed_elastic, capability or waterfall_v1)', short='-pc', default='allocate=even_load; scaling=no', metavar='POLICY', group='scheduler'),
+    Option('policy_engine_type', 'value', 'waterfall_v1: policy_content is its rules, priority,worker_manager_id[,cap] each', short='-et', default='simple', choices=('simple', 'waterfall_v1'), metavar='POLICY_ENGINE_TYPE', group='scheduler'),
+    Option('scale_down_cooldown_seconds', 'value', 'workers must have been too many for so long before they go; 0: at once', short='-sdc', default='30', metavar='SECONDS', group='scheduler'),
     Option('memory_limit', 'value', 'memory, like 4GiB: before queued tasks fill it, clients are held back', default="half of this machine's", metavar='BYTES', group='scheduler'),
     Option('result_budget', 'value', 'undelivered results of one client before its tasks are held back; an eighth of the memory at most', default='256MiB', metavar='BYTES', group='scheduler'),
     Option('max_attempts', 'value', 'lost workers after which a task fails', default='3', metavar='N', group='scheduler'),
@@ -43,6 +44,9 @@ OBJECT_STORAGE = Component('object_storage_server', (
 CLUSTER = Component('cluster', (
     Option('scheduler_address', 'positional', 'the scheduler, like tcp://127.0.0.1:8516', required=True, metavar='ADDRESS', group='cluster'),
     Option('num_of_workers', 'value', 'workers on this machine', short='-n', default='number of CPUs', metavar='N', older=('max_task_concurrency', '-mtc'), group='cluster'),
+    Option('worker_manager_id', 'value', 'the manager that starts it', metavar='WORKER_MANAGER_ID', variable='SCALER_CLUSTER_MANAGER_ID', hidden=True, group='cluster'),
+    Option('worker_group_id', 'value', 'the worker group that it is', metavar='WORKER_GROUP_ID', variable='SCALER_CLUSTER_GROUP_ID', hidden=True, group='cluster'),
+    Option('worker_name', 'value', 'its name', metavar='WORKER_NAME', variable='SCALER_CLUSTER_NAME', hidden=True, group='cluster'),
     Option('object_storage_address', 'value', 'where workers reach object storage', short='-osa', default='as the scheduler says', metavar='ADDRESS', group='workers'),
     Option('per_worker_capabilities', 'value', 'what each worker offers, like linux,gpu=2', short='-pwc', metavar='NAMES', group='workers'),
     Option('per_worker_task_queue_size', 'value', 'most tasks sent to one worker ahead of time', short='-wtqs', default='1000', metavar='N', group='workers'),
@@ -67,8 +71,10 @@ WORKER_MANAGER = Component('worker_manager', (
     Option('scheduler_address', 'positional', 'the scheduler, like tcp://127.0.0.1:8516', required=True, metavar='ADDRESS', group='worker manager'),
     Option('worker_scheduler_address', 'value', "the scheduler's address as workers reach it", short='-wsa', default='the one above', metavar='ADDRESS', older=('public_scheduler_address', '-psa'), group='worker manager'),
     Option('worker_manager_id', 'value', 'unique name of this manager', short='-wmi', default="the driver's name", metavar='NAME', group='worker manager'),
-    Option('max_task_concurrency', 'value', 'most workers at a time', short='-mtc', default='number of CPUs', metavar='N', older=('max_workers', '-mw', 'num_of_workers', '-n'), group='worker manager'),
-    Option('shutdown_timeout_seconds', 'value', 'how long running tasks may take to finish at the end', default='10', metavar='SECONDS', group='worker manager'),
+    Option('max_task_concurrency', 'value', "most workers at a time; -1 for the driver's own number", short='-mtc', default='number of CPUs, where the driver knows no better', metavar='N', older=('max_workers', '-mw', 'num_of_workers', '-n'), group='worker manager'),
+    Option('state_directory', 'value', 'folder for what this manager has asked for, and must find again after a crash', default='~/.local/state/scaler/managers, and in there by cluster and name', metavar='FOLDER', group='worker manager'),
+    Option('scale_down_cooldown_seconds', 'value', "this manager's workers must have been too many for so long before they go; 0: at once", short='-sdc', default='as the scheduler says', metavar='SECONDS', group='worker manager'),
+    Option('shutdown_timeout_seconds', 'value', 'how long the end may take; so long may running tasks go on', default='10, in a cloud 120', metavar='SECONDS', group='worker manager'),
     Option('object_storage_address', 'value', 'where workers reach object storage', short='-osa', default='as the scheduler says', metavar='ADDRESS', group='workers'),
     Option('per_worker_capabilities', 'value', 'what each worker offers, like linux,gpu=2', short='-pwc', metavar='NAMES', group='workers'),
     Option('per_worker_task_queue_size', 'value', 'most tasks sent to one worker ahead of time', short='-wtqs', default='1000', metavar='N', group='workers'),
@@ -90,6 +96,6 @@ WORKER_MANAGER = Component('worker_manager', (
 ))
 
 BAREMETAL_NATIVE = Component('worker_manager', (
-    Option('mode', 'value', 'fixed: so many workers from the start; dynamic, as many as are needed, is not in this version', default='dynamic', choices=('fixed', 'dynamic'), metavar='MODE', group='driver baremetal_native'),
+    Option('mode', 'value', 'dynamic: a process a worker, as many as tasks need; fixed: so many workers from the start, in one process', default='dynamic', choices=('fixed', 'dynamic'), metavar='MODE', group='driver baremetal_native'),
     Option('worker_type', 'value', "prefix of the workers' names", metavar='NAME', group='driver baremetal_native'),
 ))

@@ -1,11 +1,12 @@
 """`python -m scaler.managers`: a worker manager, started by `scaler.process`."""
 
+import os
 from typing import Any
 
 from scaler.config.models import WorkerManagerOptions
 from scaler.managers.loading import load_driver
-from scaler.managers.running import run_manager
-from scaler.part import Announce, Ending, serve_part
+from scaler.managers.running import AGAIN, run_manager
+from scaler.part import Announce, Ending, StartAnew, serve_part
 
 
 def run(settings: dict[str, Any], ending: Ending, ready: Announce) -> int:
@@ -13,11 +14,11 @@ def run(settings: dict[str, Any], ending: Ending, ready: Announce) -> int:
     driver = load_driver(settings["driver"])
     options = WorkerManagerOptions.model_validate(settings["options"])
     own = driver.info.options.model_validate(settings["own"])
-
-    def announce(workers: int) -> None:
-        ready({"workers": workers, "scheduler": options.scheduler_address})
-
-    return run_manager(driver, options, own, lambda: ending, announce)
+    try:
+        return run_manager(driver, options, own, lambda: ending, lambda text: ready({"greeting": text}))
+    except StartAnew:
+        os.environ[AGAIN] = "1"
+        raise
 
 
 if __name__ == "__main__":

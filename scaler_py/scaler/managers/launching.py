@@ -1,7 +1,8 @@
-"""From a manager's options to what its agents are started with."""
+"""From options of workers to what their agents are started with, as settings and as a command line."""
 
 import dataclasses
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,9 @@ from scaler.config.models import WorkerManagerOptions, WorkerOptions
 from scaler.managers.api import Launch
 from scaler.node.settings import AgentSettings, NodeSettings, available_cpus
 from scaler.node.starting import ExecutorSettings
+
+# Files of this machine, and what has an argument of its own.
+_NOT_ARGUMENTS = {"key_file", "per_worker_capabilities"}
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,48 @@ def agent_settings(options: WorkerOptions, scheduler: str, slots: int | None, na
     )
 
 
-def launch(options: WorkerManagerOptions, slots: int | None, names: Names) -> Launch:
-    """How a manager's agents are started, as plain values."""
+def launch(
+    options: WorkerManagerOptions, slots: int, capabilities: Mapping[str, int], names: Names, token: str = ""
+) -> Launch:
+    """How the agent of a group is started. token: what lets it in; empty without keys."""
     scheduler = options.worker_scheduler_address or options.scheduler_address
-    settings: dict[str, Any] = dataclasses.asdict(agent_settings(options, scheduler, slots, names))
+    chosen = agent_settings(options, scheduler, slots, names)
+    node = dataclasses.replace(chosen.node, capabilities=dict(capabilities))
+    settings: dict[str, Any] = dataclasses.asdict(dataclasses.replace(chosen, node=node))
     settings["logging"] = {
         "level": options.logging_level,
         "paths": options.logging_paths,
         "config_file": options.logging_config_file,
     }
-    return Launch(settings)
+    environment = {"SCALER_INSECURE": "1"} if options.insecure else {"SCALER_KEY": token} if token else {}
+    return Launch(settings, environment, tuple(_arguments(options, scheduler, slots, capabilities, names)))
+
+
+def _arguments(
+    options: WorkerManagerOptions, scheduler: str, slots: int, capabilities: Mapping[str, int], names: Names
+) -> Iterator[str]:
+    """Of `scaler_cluster`. What is the default there is left out."""
+    yield scheduler
+    yield from ("--num-of-workers", str(slots))
+    if capabilities:
+        yield from ("--per-worker-capabilities", capability_text(capabilities))
+    for flag, value in (("manager-id", names.manager), ("group-id", names.group), ("name", names.name)):
+        if value:
+            yield f"--worker-{flag}={value}"
+    for name, field in WorkerOptions.model_fields.items():
+        value = getattr(options, name)
+        if name in _NOT_ARGUMENTS or value is None or value == field.default:
+            continue
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            yield flag
+        elif isinstance(value, list):
+            yield from (flag, *map(str, value))
+        else:
+            # In one piece: a value may begin with a dash.
+            yield f"{flag}={value:d}" if isinstance(value, int) else f"{flag}={value}"
+
+
+def capability_text(capabilities: Mapping[str, int]) -> str:
+    """As `--per-worker-capabilities` takes it."""
+    return ",".join(name if amount == -1 else f"{name}={amount}" for name, amount in sorted(capabilities.items()))

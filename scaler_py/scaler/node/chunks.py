@@ -76,8 +76,8 @@ class Chunks:
         self._forked = False
         os.register_at_fork(after_in_child=self._after_fork)
         self._session = self._first = 0
-        # Depth of nesting of the tasks that run.
-        self.depth = 0
+        # Depth of nesting of the tasks that run, and their priority.
+        self.place = (0, 0)
         self.nest: Nest | None = None
 
     def _after_fork(self) -> None:
@@ -101,11 +101,11 @@ class Chunks:
         form: int,
         payload: bytes | None,
         session: int,
-        depth: int,
+        place: tuple[int, int],
         inputs: list[tuple[int, int, int]] | None = None,
     ) -> None:
         """Arguments as in the order that `ExecutorPort.receive` gives."""
-        self._session, self._first, self.depth = session, first, depth
+        self._session, self._first, self.place = session, first, place
         self._interrupts.hit = -1
         self._taken = None if inputs is None else by_element(inputs)
         started = perf_counter_ns()

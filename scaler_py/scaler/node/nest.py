@@ -59,9 +59,10 @@ class Nest:
         self._idle = self._told = False
 
     @property
-    def depth(self) -> int:
-        """Of what the running task submits."""
-        return self._chunks.depth + 1
+    def place(self) -> tuple[int, int]:
+        """Depth, and priority unless it is given one, of what the running task submits."""
+        depth, priority = self._chunks.place
+        return depth + 1, priority
 
     @property
     def task(self) -> tuple[int, int] | None:

@@ -24,7 +24,8 @@ class NodeSettings:
 
     capabilities: name to amount, -1 without an amount. manager, group: who started it; empty for one started by hand.
     memory_limit, recycle: of one executor; recycle counts tasks. storage_timeout: what needs object storage fails when
-    that has been away so long. grace: from an interrupt to the kill.
+    that has been away so long. grace: from an interrupt to the kill. most_waiting: executors whose tasks
+    wait for tasks.
     """
 
     slots: int = field(default_factory=available_cpus)
@@ -39,6 +40,7 @@ class NodeSettings:
     storage_timeout: float = 60.0
     recycle: int = 0
     grace: float = 3.0
+    most_waiting: int = 256
     heartbeat: float = 2.0
     executor: ExecutorSettings = field(default_factory=ExecutorSettings)
 
@@ -72,6 +74,7 @@ class NodeSettings:
             "storage_timeout": self.storage_timeout,
             "recycle": self.recycle,
             "grace": self.grace,
+            "most_waiting": self.most_waiting,
             "heartbeat": self.heartbeat,
         }
 

@@ -13,8 +13,8 @@ from typing import Any
 # Descriptors in the executor: far above those that user code counts on or closes by accident.
 _PORT, _LINE, _DOOR = 200, 201, 202
 _LINE_BYTES = 4096
-# Secrets that an agent may have been given and a task has no use for.
-_HIDDEN = ("SCALER_KEY",)
+# What an agent may have been given and its tasks have no use for: a secret, and what says that a process is an agent.
+_HIDDEN = ("SCALER_KEY", "SCALER_UNIT")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from scaler.storage.settings import half_of_memory
 
 if TYPE_CHECKING:
     from scaler.config.models import SchedulerOptions
+    from scaler.config.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class SchedulerSettings:
     object_storage: empty for a server of its own, on the next port. advertised_object_storage: what peers are told
     instead. storage_…: of its own server, as `StorageSettings` has them. node: one in the same process, or none.
     memory_limit: 0 for half of the machine's. resync: how long a scheduler waits at its start for what a forgotten
-    one knew; 0 where nobody can have known one. key_file: empty for the usual places.
+    one knew; 0 where nobody can have known one. key_file: empty for the usual places. waterfall: rules of
+    scaling=waterfall_v1, (priority, manager, cap or None) each.
     """
 
     address: str
@@ -35,6 +37,9 @@ class SchedulerSettings:
     resync: float = 5.0
     protected: bool = False
     allocate: str = "even_load"
+    scaling: str = "no"
+    waterfall: Sequence[tuple[int, str, int | None]] = ()
+    scale_down_cooldown: float = 30.0
     memory_limit: int = 0
     max_attempts: int = 3
     result_budget: int = 256 << 20
@@ -50,8 +55,8 @@ class SchedulerSettings:
         return SchedulerSettings(**{**settings, "node": None if node is None else NodeSettings.of(node)})
 
     @staticmethod
-    def chosen(options: SchedulerOptions, allocate: str) -> SchedulerSettings:
-        """As a user chose them. allocate: the policy's part that says how tasks are placed."""
+    def chosen(options: SchedulerOptions, policy: Policy) -> SchedulerSettings:
+        """As a user chose them. policy: what the options say of it."""
         return SchedulerSettings(
             options.bind_address,
             object_storage=options.object_storage_address or "",
@@ -63,7 +68,8 @@ class SchedulerSettings:
             worker_timeout=options.worker_timeout_seconds,
             resync=options.resync_seconds,
             protected=options.protected,
-            allocate=allocate,
+            scale_down_cooldown=options.scale_down_cooldown_seconds,
+            **policy.settings(),
             memory_limit=int(options.memory_limit),
             max_attempts=options.max_attempts,
             result_budget=int(options.result_budget),
@@ -81,6 +87,9 @@ class SchedulerSettings:
             "resync": self.resync,
             "protected": self.protected,
             "allocate": self.allocate,
+            "scaling": self.scaling,
+            "waterfall": [tuple(rule) for rule in self.waterfall],
+            "scale_down_cooldown": self.scale_down_cooldown,
             "memory_limit": self.memory_limit or half_of_memory(),
             "max_attempts": self.max_attempts,
             "result_budget": self.result_budget,

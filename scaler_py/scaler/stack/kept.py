@@ -159,8 +159,8 @@ def _kill_all_below(part: Part) -> None:
 
 
 def _greeting(told: dict[str, Any], insecure: bool) -> list[str]:
-    if "workers" in told:
-        return [f"{told['workers']} workers serve {told['scheduler']}"]
+    if "greeting" in told:
+        return [told["greeting"]]
     address, cluster = told["address"], told.get("cluster", "")
     return [
         f"listens at {address}",

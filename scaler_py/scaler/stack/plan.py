@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scaler.config import load
-from scaler.config.fields import component_of
 from scaler.config.models import ObjectStorageOptions, SchedulerOptions, WorkerManagerOptions
 from scaler.config.options import Component, Option
-from scaler.config.policy import parse_policy
+from scaler.config.policy import SCALED, chosen_policy, parse_policy
 from scaler.config.sources import Document, Given, combine, read_document
 from scaler.config.table import CLUSTER, OBJECT_STORAGE, SCHEDULER, WORKER_MANAGER
-from scaler.managers.running import check_mode
+from scaler.managers.api import Family
 from scaler.managers.tables import ManagerTable, manager_tables
-from scaler.node.settings import available_cpus
 from scaler.process import READY_SECONDS
 from scaler.scheduler.settings import SchedulerSettings
 from scaler.storage.settings import StorageSettings
@@ -69,7 +67,8 @@ def read_plan(path: str) -> Plan:
     # First of all: what is not installed is said before the addresses that its example leaves to be filled in.
     managers = [_Manager(document, table) for table in manager_tables(document)]
     storage = _plan_storage(plan, document) if OBJECT_STORAGE.table in document.tables else ""
-    scheduler = _plan_scheduler(plan, document, storage) if SCHEDULER.table in document.tables else ""
+    dynamic = [manager.name for manager in managers if manager.is_dynamic]
+    scheduler = _plan_scheduler(plan, document, storage, dynamic) if SCHEDULER.table in document.tables else ""
     names: dict[str, str] = {}
     for manager in managers:
         part = manager.plan(plan, scheduler)
@@ -115,19 +114,24 @@ def _plan_storage(plan: Plan, document: Document) -> str:
     return options.bind_address
 
 
-def _plan_scheduler(plan: Plan, document: Document, storage: str) -> str:
+def _plan_scheduler(plan: Plan, document: Document, storage: str, dynamic: Sequence[str]) -> str:
+    """dynamic: names of the managers that start workers only when they are asked to."""
     components = [SCHEDULER]
     given = _gather(document, load.single_table(document, components), components, SCHEDULER.table)
     _follow(given, "object_storage_address", storage)
     options = load.validate(SchedulerOptions, given, components)
-    where = given.origins.get("policy_content", "policy_content")
-    policy = parse_policy(options.policy_engine_type, options.policy_content, where)
-    chosen = SchedulerSettings.chosen(options, policy.allocate)
+    policy = chosen_policy(options, given)
+    words = list(given.words)
+    if dynamic and "policy_content" not in given.values:
+        # With scaling=no such a manager would do nothing, and who writes it into a file wants workers.
+        policy = parse_policy("simple", SCALED)
+        words.append(f'{dynamic[0]} scales by need: policy_content is "{SCALED}", as [scheduler] has none')
+    chosen = SchedulerSettings.chosen(options, policy)
     chosen = dataclasses.replace(chosen, storage_write_through=not chosen.object_storage)
     settings = {**dataclasses.asdict(chosen), "logging": _logging(options)}
     folder = "storage_directory" if chosen.storage_write_through else ""
     plan.parts.append(PlannedPart("scheduler", "scaler.scheduler", settings, folder_setting=folder))
-    plan.words += [*given.words, *policy.words]
+    plan.words += words
     return options.bind_address
 
 
@@ -153,16 +157,25 @@ class _Manager:
         # Where its name is, once that was looked for.
         self.named = table.where
         self._driver = table.load_driver()
+        self._components = [self._driver.options, WORKER_MANAGER]
+        self._given = _gather(document, table.values(self._components), self._components, *table.place)
+
+    @property
+    def name(self) -> str:
+        return str(self._given.values.get("worker_manager_id") or self._driver.info.name)
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether it starts workers only when a scheduler asks for them."""
+        own = load.validate(self._driver.info.options, self._given, self._components)
+        return self._driver.info.family is Family.CAPACITY and getattr(own, "mode", "dynamic") == "dynamic"
 
     def plan(self, plan: Plan, scheduler: str) -> PlannedPart:
         model = self._driver.info.options
-        components = [component_of(model, WORKER_MANAGER.table), WORKER_MANAGER]
-        given = _gather(self._document, self._table.values(components), components, *self._table.place)
+        components, given = self._components, self._given
         _follow(given, "scheduler_address", scheduler)
         options = load.validate(WorkerManagerOptions, given, components)
-        own = load.validate(model, given, components)
-        fixed = f'mode = "fixed" and max_task_concurrency = {available_cpus()}'
-        check_mode(own, given.origins.get("mode", given.place), fixed)
+        load.validate(model, given, components)
         plan.words += given.words
         self.named = given.origins.get("worker_manager_id", self.named)
         settings = {
@@ -172,8 +185,7 @@ class _Manager:
             "own": _of_model(given, model),
             "logging": _logging(options),
         }
-        name = options.worker_manager_id or self._driver.info.name
-        return PlannedPart(name, "scaler.managers", settings, READY_SECONDS + options.connect_timeout_seconds)
+        return PlannedPart(self.name, "scaler.managers", settings, READY_SECONDS + options.connect_timeout_seconds)
 
 
 def _of_model(given: Given, model: type[BaseModel]) -> dict[str, Any]:

@@ -51,8 +51,7 @@ class ClusterKey:
     def token(self, *, role: int = ANY_ROLE, group: str = "", expiry: int = 0) -> str:
         """A join token: what another machine needs to be a member. `expiry` in seconds since the epoch, 0 never."""
         ticket = make_ticket(self.ticket_key, role, group, expiry)
-        body = self.server_public + self.client_secret + ticket
-        return TOKEN_PREFIX + base64.urlsafe_b64encode(body).decode("ascii").rstrip("=")
+        return _token_text(self.server_public + self.client_secret + ticket)
 
     def text(self) -> str:
         """The content of a key file."""
@@ -79,8 +78,16 @@ class JoinToken:
         """The one ticket that it has, whatever the role."""
         return self._ticket
 
+    def text(self) -> str:
+        """As `parse_key` takes it."""
+        return _token_text(self.server_public + self.client_secret + self._ticket)
+
 
 Key = ClusterKey | JoinToken
+
+
+def _token_text(body: bytes) -> str:
+    return TOKEN_PREFIX + base64.urlsafe_b64encode(body).decode("ascii").rstrip("=")
 
 
 def cluster_id(server_public: bytes) -> str:

@@ -4,7 +4,7 @@
 //! role u8 ‖ expiry u64 little-endian, seconds since 1970, 0 never ‖ group length u8 ‖ group ‖ MAC 32 bytes
 //! ```
 
-use crate::wire::Hello;
+use crate::wire::{Hello, Role};
 
 /// Key of the MAC, which only scheduler and storage hold.
 pub type TicketKey = [u8; 32];
@@ -60,11 +60,12 @@ fn check_terms(signed: &[u8], hello: &Hello, unix_seconds: u64) -> Result<(), &'
     if expiry != 0 && expiry <= unix_seconds {
         return Err("the ticket has expired: export a new join token (scaler_keys export)");
     }
-    let of_group = hello
-        .node
-        .as_ref()
-        .is_some_and(|node| node.group.as_bytes() == group);
-    if !group.is_empty() && !of_group {
+    let fits = match (&hello.node, hello.role) {
+        (Some(node), _) => node.group.as_bytes() == group,
+        // A node's other links: its own to object storage, and those of clients in its tasks.
+        (None, role) => matches!(role, Role::Objects | Role::Client),
+    };
+    if !group.is_empty() && !fits {
         return Err("the ticket is for another worker group");
     }
     Ok(())

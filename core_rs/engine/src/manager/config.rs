@@ -56,6 +56,20 @@ impl Default for ManagerConfig {
     }
 }
 
+impl ManagerConfig {
+    /// Without what would keep it busy with nothing.
+    pub(super) fn sensible(self) -> Self {
+        let shortest = 1_000;
+        ManagerConfig {
+            heartbeat_us: self.heartbeat_us.max(shortest),
+            deadline_us: self.deadline_us.max(shortest),
+            batch: self.batch.max(1),
+            calls: self.calls.max(1),
+            ..self
+        }
+    }
+}
+
 /// How far a group has come, as the ledger has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EntryState {
@@ -70,7 +84,7 @@ pub enum EntryState {
 }
 
 /// A group in the ledger.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub group: String,
     pub slots: u32,
@@ -81,7 +95,7 @@ pub struct Entry {
 }
 
 /// A group to start.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupRequest {
     pub group: String,
     pub slots: u32,
@@ -89,7 +103,7 @@ pub struct GroupRequest {
 }
 
 /// A hook of the driver to be called; answered once, by `answered`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// Answered with a unit each.
     Start(Vec<GroupRequest>),
@@ -118,7 +132,7 @@ impl UnitState {
 }
 
 /// A unit as the infrastructure has it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitSeen {
     pub group: String,
     pub infrastructure: String,
@@ -141,7 +155,7 @@ pub enum FailureKind {
 }
 
 /// What came of a call.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Units(Vec<UnitSeen>),
     Done,

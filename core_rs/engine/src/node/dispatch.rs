@@ -157,6 +157,7 @@ impl<P: Payload> Node<P> {
             form: piece.block.form,
             payload: (!known).then(|| piece.block.payload.clone()),
             depth: piece.work.depth,
+            priority: piece.work.priority,
             inputs,
         };
         if state.chunks.is_empty() {

@@ -3,7 +3,22 @@
 //! Demand and supply come from one [`Snapshot`]; what the machine remembers between two is how long demand has been low
 //! (the cool-down), and since when tasks run whose durations nobody has measured. Targets are slots, answers are groups.
 
+use std::collections::BTreeMap;
+
 use crate::wire::Capabilities;
+
+use plan::Plan;
+use targets::Targets;
+use unmeasured::Unmeasured;
+use window::Window;
+
+mod plan;
+mod pour;
+mod targets;
+#[cfg(test)]
+mod tests;
+mod unmeasured;
+mod window;
 
 /// A worker that nobody needs goes after so long, where nobody says otherwise.
 pub const COOLDOWN_US: u64 = 30_000_000;
@@ -118,11 +133,18 @@ pub struct Desired {
 #[derive(Clone, Debug, Default)]
 pub struct Scaler {
     config: ScalingConfig,
+    /// Of each manager of the last snapshot.
+    windows: BTreeMap<String, Window>,
+    unmeasured: Unmeasured,
+    wakeup: Option<u64>,
 }
 
 impl Scaler {
     pub fn new(config: ScalingConfig) -> Self {
-        Scaler { config }
+        Scaler {
+            config,
+            ..Scaler::default()
+        }
     }
 
     pub fn config(&self) -> &ScalingConfig {
@@ -131,17 +153,64 @@ impl Scaler {
 
     /// What each manager should have now.
     pub fn desired(&mut self, snapshot: &Snapshot<'_>) -> Desired {
-        let groups = snapshot.supplies.iter();
+        let plan = Plan::new(&self.config.scaling, snapshot);
+        let means = self
+            .unmeasured
+            .means(snapshot.now, snapshot.demands, |demand| {
+                plan.running(snapshot, demand)
+            });
+        let recommended = Targets::new(&plan, snapshot, &means).recommended();
+        let cooled = self.cool_down(snapshot, &recommended);
+        self.wakeup = self.next_change(snapshot, &plan);
+        let demands = 0..snapshot.demands.len();
+        let unserved = demands
+            .filter(|&it| snapshot.demands[it].tasks > 0 && !plan.served(snapshot, it))
+            .collect();
+        let bounded = snapshot.supplies.iter().zip(cooled);
         Desired {
-            groups: groups
-                .map(|it| it.groups.max(it.least).min(it.most))
+            groups: bounded
+                .map(|(it, groups)| groups.max(it.busy).max(it.least).min(it.most))
                 .collect(),
-            ..Desired::default()
+            unserved,
+            unruled: plan.unruled,
         }
     }
 
     /// When `desired` says something else though nothing has changed.
     pub fn next_wakeup(&self) -> Option<u64> {
-        None
+        self.wakeup
+    }
+
+    /// The most that was recommended within the cool-down, but never more than is there: a growth is by what is needed
+    /// now.
+    fn cool_down(&mut self, snapshot: &Snapshot<'_>, recommended: &[u32]) -> Vec<u32> {
+        let mut windows = BTreeMap::new();
+        let mut cooled = Vec::with_capacity(recommended.len());
+        for (supply, &groups) in snapshot.supplies.iter().zip(recommended) {
+            let window = self.windows.remove(&supply.manager);
+            let mut window = window.unwrap_or_else(|| Window::new(supply.groups));
+            let most = window.most(snapshot.now, groups, self.cooldown(supply));
+            cooled.push(groups.max(most.min(supply.groups)));
+            windows.insert(supply.manager.clone(), window);
+        }
+        self.windows = windows;
+        cooled
+    }
+
+    fn cooldown(&self, supply: &Supply) -> u64 {
+        supply.cooldown_us.unwrap_or(self.config.cooldown_us)
+    }
+
+    fn next_change(&self, snapshot: &Snapshot<'_>, plan: &Plan) -> Option<u64> {
+        let supplies = snapshot.supplies.iter();
+        let cooled =
+            supplies.filter_map(|it| self.windows.get(&it.manager)?.changes_at(self.cooldown(it)));
+        let demands = 0..snapshot.demands.len();
+        let slow = demands.filter_map(|demand| {
+            let since = self.unmeasured.since(&snapshot.demands[demand])?;
+            let patience = plan.patience(snapshot, demand)?;
+            Some(since.saturating_add(patience)).filter(|&at| at > snapshot.now)
+        });
+        cooled.chain(slow).min()
     }
 }

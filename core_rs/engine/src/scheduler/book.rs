@@ -104,6 +104,9 @@ impl<P: Payload> Scheduler<P> {
         node.assigned += elements;
         node.count_deep(array.key.depth.0, elements, 0);
         node.load_us += span.load_us();
+        if !node.offload {
+            self.classes.get_mut(array.class).assigned += u64::from(elements);
+        }
         let mut block = array.block_of(span.start);
         let mut at = span.start;
         while at < span.end {
@@ -113,6 +116,7 @@ impl<P: Payload> Scheduler<P> {
             block += 1;
         }
         self.assigned += u64::from(elements);
+        self.regard_node(span.node);
     }
 
     /// Takes those of `start .. end` that are at `node` (or at any) away from there: into no place.
@@ -143,6 +147,9 @@ impl<P: Payload> Scheduler<P> {
             }
             node.assigned -= span.end - span.start;
             node.count_deep(array.key.depth.0, 0, span.end - span.start);
+            if !node.offload {
+                self.classes.get_mut(array.class).assigned -= u64::from(span.end - span.start);
+            }
             let first = array.first;
             let sequence = |offset: u32| first + u64::from(offset);
             let (first, end) = (sequence(span.start), sequence(span.end));
@@ -202,6 +209,7 @@ impl<P: Payload> Scheduler<P> {
     pub(super) fn settle_lanes(&mut self, index: SessionIndex) {
         let session = &self.sessions[index as usize];
         let parked = session.is_parked();
+        self.fleet.changed = true;
         for &class in &session.classes {
             self.classes.park(class, index, parked);
         }

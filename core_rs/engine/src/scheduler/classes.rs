@@ -15,6 +15,8 @@ use super::nodes::SignatureIndex;
 
 /// More of them, and a submission of yet another one is rejected.
 pub(super) const MOST_CLASSES: usize = 1_024;
+/// Calls after which older ones count half in what a call takes.
+const REMEMBERED: u64 = 1_024;
 
 /// Order of arrays: deeper first, then larger priority, then as submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,12 +46,17 @@ pub(super) struct Class {
     heads: BTreeSet<(Key, SessionIndex)>,
     /// Pending elements of lanes that are not parked.
     pub runnable: u64,
+    /// Elements of it at nodes that do not run them as jobs.
+    pub assigned: u64,
+    /// What elements of it took lately, and how many these were.
+    busy_us: u64,
+    measured: u64,
     /// Kinds of node that satisfy it.
     pub signatures: Vec<SignatureIndex>,
     /// Since when it waits with nobody to serve it.
     pub hopeless_since: Option<u64>,
-    /// That it cannot be placed was logged.
-    pub logged: bool,
+    /// Why it cannot be placed, as was logged last, and when.
+    pub complaint: Option<(u64, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +79,24 @@ impl Class {
 
     pub fn pending(&self) -> u64 {
         self.lanes.values().map(|lane| lane.pending).sum()
+    }
+
+    /// `elements` calls took `busy_us` together.
+    pub fn measure(&mut self, elements: u64, busy_us: u64) {
+        if self.measured >= REMEMBERED {
+            self.measured /= 2;
+            self.busy_us /= 2;
+        }
+        self.measured += elements;
+        self.busy_us = self.busy_us.saturating_add(busy_us);
+    }
+
+    /// What an element takes; 0 = not known.
+    pub fn mean_us(&self) -> u64 {
+        match self.measured {
+            0 => 0,
+            measured => (self.busy_us / measured).max(1),
+        }
     }
 }
 
@@ -119,9 +144,12 @@ impl Classes {
             lanes: BTreeMap::new(),
             heads: BTreeSet::new(),
             runnable: 0,
+            assigned: 0,
+            busy_us: 0,
+            measured: 0,
             signatures,
             hopeless_since: None,
-            logged: false,
+            complaint: None,
         }) as ClassIndex;
         self.by_demand.insert((capabilities, python_minor), index);
         Some(index)

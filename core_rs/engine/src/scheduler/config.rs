@@ -100,4 +100,14 @@ pub struct Bugs {
     pub count_unstarted_attempt: bool,
     /// The value of a cancelled element is delivered.
     pub deliver_cancelled: bool,
+    /// Slots of elements that wait for those they submitted are not given back.
+    pub ignore_waiting: bool,
+    /// A value goes when one element still needs it.
+    pub let_go_early: bool,
+    /// Groups are ended whatever is at their nodes.
+    pub retire_busy: bool,
+    /// Groups that start are no supply: as many are started once more.
+    pub forget_starting: bool,
+    /// Groups that a manager reports and nobody here has named are passed over.
+    pub drop_adopted: bool,
 }

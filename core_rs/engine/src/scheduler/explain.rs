@@ -8,6 +8,8 @@ use super::{Level, Scheduler};
 
 /// A class that nobody can serve is logged once it has waited this long.
 const PATIENCE_US: u64 = 2_000_000;
+/// And again after this long, if the reason is another one by then.
+const AGAIN_US: u64 = 60_000_000;
 
 impl<P: Payload> Scheduler<P> {
     /// Why an element waits, for people.
@@ -88,8 +90,10 @@ impl<P: Payload> Scheduler<P> {
             .sum();
         let (before, more) = self.position(array, offset);
         let more = if more { "more than " } else { "" };
+        let prospects = self.prospects(class).map(|text| format!("; {text}"));
         format!(
-            "it is queued: {more}{before} tasks of its kind come before it, {slots} slots serve them"
+            "it is queued: {more}{before} tasks of its kind come before it, {slots} slots serve them{}",
+            prospects.unwrap_or_default()
         )
     }
 
@@ -115,22 +119,32 @@ impl<P: Payload> Scheduler<P> {
     /// What keeps every node from a class.
     pub(super) fn why_unplaceable(&self, index: ClassIndex) -> Option<String> {
         let class = self.classes.get(index);
+        let prospects = self.prospects(class);
+        let with_prospects = |text: String| match &prospects {
+            Some(prospects) => format!("{text}; {prospects}"),
+            None => text,
+        };
         if self.nodes.is_empty() {
-            return Some(format!(
-                "no worker is connected: start one with `scaler_worker_manager baremetal_native {} --mode fixed`",
-                self.config.address
-            ));
+            return Some(match &prospects {
+                Some(prospects) => format!("no worker is connected: {prospects}"),
+                None if self.fleet.managers().any(|(_, it)| it.info.is_some()) => {
+                    "no worker is connected".into()
+                }
+                None => format!(
+                    "no worker is connected: start one with `scaler_worker_manager baremetal_native {} --mode fixed`",
+                    self.config.address
+                ),
+            });
         }
         if class.signatures.is_empty() {
-            return Some(self.what_is_missing(class));
+            return Some(with_prospects(self.what_is_missing(class)));
         }
         let accepting = class
             .signatures
             .iter()
             .any(|&number| self.nodes.signature(number).slots > 0);
-        (!accepting).then(|| {
-            "every node that could run it is disconnected, or finishes what it has and takes no more".into()
-        })
+        let text = "every node that could run it is disconnected, or finishes what it has and takes no more";
+        (!accepting).then(|| with_prospects(text.into()))
     }
 
     fn what_is_missing(&self, class: &Class) -> String {
@@ -170,28 +184,19 @@ impl<P: Payload> Scheduler<P> {
                 }
             };
         }
-        let asked: Vec<String> = class
-            .capabilities
-            .iter()
-            .map(|(name, amount)| match amount {
-                amount if *amount < 0 => name.clone(),
-                amount => format!("{name}={amount}"),
-            })
-            .collect();
-        format!("no node offers all of {} together", asked.join(", "))
+        let asked = super::prospects::written(&class.capabilities);
+        format!("no node offers all of {asked} together")
     }
 
     pub(super) fn note_hopeless(&mut self, index: ClassIndex) {
         let class = self.classes.get_mut(index);
-        if class.logged {
-            return;
-        }
         let since = *class.hopeless_since.get_or_insert(self.now);
-        let at = since + PATIENCE_US;
+        let again = class.complaint.as_ref().map_or(0, |(at, _)| at + AGAIN_US);
+        let at = again.max(since + PATIENCE_US);
         self.complain_at = Some(self.complain_at.map_or(at, |before| before.min(at)));
     }
 
-    /// Logs, once a class, what cannot be placed.
+    /// Logs what cannot be placed, once a class and reason. While workers that could run it start, there is hope.
     pub(super) fn complain(&mut self) {
         if self.complain_at.is_none_or(|at| self.now < at) {
             return;
@@ -203,16 +208,25 @@ impl<P: Payload> Scheduler<P> {
             if !class.signatures.is_empty() || class.runnable == 0 {
                 class.hopeless_since = None;
             }
-            let Some(since) = class.hopeless_since.filter(|_| !class.logged) else {
+            let Some(since) = class.hopeless_since else {
                 continue;
             };
-            if since + PATIENCE_US <= now {
-                class.logged = true;
+            let again = class.complaint.as_ref().map_or(0, |(at, _)| at + AGAIN_US);
+            if again.max(since + PATIENCE_US) <= now {
                 due.push((index, class.runnable));
             }
         }
         for (index, elements) in due {
-            if let Some(reason) = self.why_unplaceable(index) {
+            if self.is_being_served(self.classes.get(index)) {
+                self.classes.get_mut(index).hopeless_since = Some(now);
+                continue;
+            }
+            let Some(reason) = self.why_unplaceable(index) else {
+                continue;
+            };
+            let complaint = &mut self.classes.get_mut(index).complaint;
+            let old = complaint.replace((now, reason.clone()));
+            if old.is_none_or(|(_, old)| old != reason) {
                 self.log(Level::Warning, format!("{elements} tasks wait: {reason}"));
             }
         }

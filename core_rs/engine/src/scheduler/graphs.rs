@@ -315,6 +315,10 @@ impl<P: Payload> Scheduler<P> {
             return;
         };
         kept.uses -= 1;
+        #[cfg(feature = "planted")]
+        if self.bugs.let_go_early && kept.uses == 1 && kept.value.is_some() {
+            kept.uses = 0;
+        }
         if kept.uses > 0 {
             return;
         }

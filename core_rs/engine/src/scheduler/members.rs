@@ -10,7 +10,7 @@ use super::sessions::Session;
 use super::{Level, Scheduler, SchedulerOutput};
 
 /// A node of more slots is a mistake.
-const MOST_SLOTS: u32 = 65_536;
+pub(super) const MOST_SLOTS: u32 = 65_536;
 /// More elements waiting at a slot help nobody.
 const MOST_QUEUED: u32 = 1 << 20;
 
@@ -36,10 +36,7 @@ impl<P: Payload> Scheduler<P> {
                 RefusalCode::Malformed,
                 "a node that does not say what it offers".into(),
             )),
-            (Role::Manager, _) => {
-                self.managers.insert(link);
-                Ok(())
-            }
+            (Role::Manager, _) => self.manager_joined(link, hello, origin),
             (Role::Objects | Role::Scheduler, _) => Err((
                 RefusalCode::Malformed,
                 "this is a scheduler, not an object storage".into(),
@@ -101,6 +98,7 @@ impl<P: Payload> Scheduler<P> {
             name: Arc::from(info.name.as_str()),
             slots: info.slots,
             queue_size: info.queue_size.clamp(1, MOST_QUEUED),
+            offload: info.offload,
         };
         let (node, fresh) = self.nodes.add(offer, capabilities, info.python_minor);
         if let Some(number) = fresh {
@@ -113,6 +111,8 @@ impl<P: Payload> Scheduler<P> {
         }
         self.nodes.get_mut(node).progress_at = self.now;
         self.nodes.get_mut(node).resumed = spoke_to != 0;
+        self.group_joined(node, &info.manager, &info.group);
+        self.fleet.changed = true;
         self.touch(node);
         self.tell_who_listens(link);
         let text = format!(
@@ -137,9 +137,14 @@ impl<P: Payload> Scheduler<P> {
         self.now = now;
         if let Some(node) = self.nodes.by_link(link) {
             self.nodes.get_mut(node).connected = connected;
+            if let Some(group) = self.nodes.get(node).group {
+                self.fleet.stirred.insert(group);
+            }
             self.touch(node);
         } else if let Some(&session) = self.by_client.get(&link) {
             self.sessions[session as usize].connected = connected;
+        } else if let Some(&manager) = self.fleet.by_link.get(&link) {
+            self.manager_connected(manager, connected);
         }
     }
 
@@ -150,8 +155,8 @@ impl<P: Payload> Scheduler<P> {
             self.node_left(node);
         } else if let Some(session) = self.by_client.remove(&link) {
             self.end_session(session);
-        } else {
-            self.managers.remove(&link);
+        } else if let Some(&manager) = self.fleet.by_link.get(&link) {
+            self.manager_left(link, manager);
         }
     }
 
@@ -163,9 +168,14 @@ impl<P: Payload> Scheduler<P> {
         self.left(now, link);
     }
 
-    fn node_left(&mut self, index: NodeIndex) {
+    pub(super) fn node_left(&mut self, index: NodeIndex) {
         self.node_died(index);
         self.withdrawn_by_death(index);
+        let node = self.nodes.get(index);
+        if let Some(group) = node.group {
+            self.detach(index, group, node.occupied);
+        }
+        self.fleet.changed = true;
         let (node, gone) = self.nodes.remove(index);
         self.functions
             .forget_node(index, node.functions.into_iter());
@@ -188,7 +198,19 @@ impl<P: Payload> Scheduler<P> {
             .filter(|range| range.count == 1)
             .map(|range| (range.session, range.first))
             .collect();
+        let ends = status.draining;
         node.status = status;
+        if ends {
+            self.node_ends(index);
+        }
+    }
+
+    /// It finishes what it has and ends: its group is not there for long.
+    pub(super) fn node_ends(&mut self, index: NodeIndex) {
+        if let Some(group) = self.nodes.get(index).group {
+            self.fleet.stirred.insert(group);
+        }
+        self.fleet.changed = true;
     }
 
     /// Everything of a session goes: what is pending at once, what is at nodes when they answer.

@@ -13,17 +13,22 @@ mod accept;
 mod arena;
 mod arrays;
 mod book;
+mod breaker;
 mod cancel;
 mod check;
 mod classes;
 mod config;
 mod ended;
 mod explain;
+mod fleet;
 mod flush;
 mod functions;
 mod graphs;
+mod group;
+mod groups;
 mod leftover;
 mod losses;
+mod managers;
 mod members;
 mod nesting;
 mod nodes;
@@ -32,12 +37,15 @@ mod options;
 mod outcomes;
 mod placement;
 mod pressure;
+mod prospects;
 mod query;
+mod reports;
 mod resync;
 mod sanity;
 mod sessions;
 mod stealing;
 mod streaming;
+mod supplying;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -53,6 +61,7 @@ use arena::Arena;
 use arrays::{Array, ArrayIndex, NodeIndex, SessionIndex};
 use classes::Classes;
 use ended::Ended;
+use fleet::Fleet;
 use functions::Functions;
 use graphs::Consequences;
 use nesting::Nesting;
@@ -80,8 +89,8 @@ pub struct Scheduler<P> {
     sessions: Slab<Session<P>>,
     by_session: BTreeMap<SessionId, SessionIndex>,
     by_client: BTreeMap<LinkId, SessionIndex>,
-    /// Links of worker managers.
-    managers: BTreeSet<LinkId>,
+    /// Worker managers and their groups.
+    fleet: Fleet,
     arrays: Arena<Array<P>>,
     /// Done in this turn; their numbers are free at its end.
     finished: Vec<ArrayIndex>,
@@ -130,13 +139,13 @@ impl<P: Payload> Scheduler<P> {
     pub fn new(config: SchedulerConfig, incarnation: u64, now: u64) -> Self {
         Scheduler {
             resync_until: now + config.resync_us,
+            fleet: Fleet::new(config.scaling.clone()),
             config,
             incarnation,
             now,
             sessions: Slab::new(),
             by_session: BTreeMap::new(),
             by_client: BTreeMap::new(),
-            managers: BTreeSet::new(),
             arrays: Arena::default(),
             finished: Vec::new(),
             functions: Functions::default(),
@@ -186,15 +195,8 @@ impl<P: Payload> Scheduler<P> {
             self.client_says(session, message)
         } else if let Some(node) = self.nodes.by_link(link) {
             self.node_says(node, message)
-        } else if self.managers.contains(&link) {
-            match message {
-                Message::Heartbeat => Ok(()),
-                Message::Shutdown { request } => {
-                    self.shutdown(link, request);
-                    Ok(())
-                }
-                _ => Err("a worker manager does not say that".to_owned()),
-            }
+        } else if let Some(&manager) = self.fleet.by_link.get(&link) {
+            self.manager_says(manager, message)
         } else {
             // It left, or was ended, with this under way.
             Ok(())
@@ -275,7 +277,10 @@ impl<P: Payload> Scheduler<P> {
                 self.output(session, lines, dropped, payload);
                 return Ok(());
             }
-            Message::Drained => self.nodes.get_mut(node).draining = true,
+            Message::Drained => {
+                self.nodes.get_mut(node).draining = true;
+                self.node_ends(node);
+            }
             Message::Heartbeat => {}
             _ => return Err("a node does not say that".into()),
         }
@@ -288,6 +293,10 @@ impl<P: Payload> Scheduler<P> {
         self.now = now;
         self.end_orphans();
         self.delete_late_objects();
+        if !self.closing {
+            self.end_leases();
+            self.end_overdue();
+        }
         self.complain();
     }
 
@@ -297,7 +306,8 @@ impl<P: Payload> Scheduler<P> {
         let orphans = self.orphans.values().map(|orphans| orphans.until).min();
         let objects = self.objects.next_wakeup();
         let ended = self.ended.next_wakeup();
-        let others = [self.steal_at, self.complain_at];
+        let fleet = self.fleet_wakeup();
+        let others = [self.steal_at, self.complain_at, fleet];
         [resync, orphans, objects, ended]
             .into_iter()
             .chain(others)
@@ -310,9 +320,12 @@ impl<P: Payload> Scheduler<P> {
         self.settle_graphs();
         self.settle_nesting();
         self.refresh_touched();
+        self.settle_groups();
         if self.now >= self.resync_until && !self.closing {
             self.place();
             self.steal();
+            self.note_demand();
+            self.scale();
         }
         self.hold_back();
         self.flush();
@@ -338,6 +351,7 @@ impl<P: Payload> Scheduler<P> {
         for node in std::mem::take(&mut self.touched) {
             if self.nodes.contains(node) {
                 self.nodes.refresh(node);
+                self.regard_node(node);
             }
         }
     }

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use slab::Slab;
 use smallvec::SmallVec;
 
+use crate::capabilities;
 use crate::ranges::RangeSet;
 use crate::wire::{Capabilities, LinkId, NodeStatus, Sequence, SessionId, ValueId};
 
 use super::arrays::{ArrayIndex, FunctionIndex, NodeIndex};
+use super::fleet::GroupIndex;
 use super::values::ValueIndex;
 
 pub(super) type SignatureIndex = u32;
@@ -59,6 +61,14 @@ pub(super) struct Node {
     /// It began with work of an earlier epoch, so it may speak of what the book does not have.
     pub resumed: bool,
     pub draining: bool,
+    /// It runs each task as a job: single ones, and none ahead.
+    pub offload: bool,
+    /// The worker group that it is of; whether that gets nothing new; and whether its manager is known.
+    pub group: Option<GroupIndex>,
+    pub retiring: bool,
+    pub supplied: bool,
+    /// It counts as one with something at it.
+    pub occupied: bool,
     /// It gave work back unasked: nothing is placed on it until it says how it is.
     pub reluctant: bool,
     /// Elements at it, ghosts and orphans included.
@@ -104,6 +114,7 @@ struct Places {
     queueing: Option<(bool, u64, u64)>,
     laden: Option<Reverse<u32>>,
     nested: Option<(u16, u64)>,
+    given: Option<u32>,
 }
 
 pub(super) struct NodeOrigin {
@@ -111,6 +122,7 @@ pub(super) struct NodeOrigin {
     pub name: Arc<str>,
     pub slots: u32,
     pub queue_size: u32,
+    pub offload: bool,
 }
 
 impl Node {
@@ -129,12 +141,32 @@ impl Node {
             && self.introduced
             && !self.draining
             && !self.reluctant
+            && !self.retiring
             && !self.status.draining
+    }
+
+    /// It is about to end by itself.
+    pub fn ends(&self) -> bool {
+        self.draining || self.status.draining
+    }
+
+    /// Something would be lost with it, or that is not known yet.
+    pub fn is_occupied(&self) -> bool {
+        self.assigned > 0 || !self.introduced
+    }
+
+    /// Slots that are there whatever worker managers do.
+    fn given(&self) -> Option<u32> {
+        let given = !self.offload && !self.supplied && !self.retiring && !self.ends();
+        given.then_some(self.slots)
     }
 
     /// Most elements that may be at it.
     pub fn capacity(&self) -> u32 {
-        self.slots.saturating_mul(self.queue_size.saturating_add(1))
+        match self.offload {
+            true => self.slots,
+            false => self.slots.saturating_mul(self.queue_size.saturating_add(1)),
+        }
     }
 
     fn places(&self) -> Places {
@@ -154,13 +186,14 @@ impl Node {
         // Also while it drains: what it waits for may run nowhere else.
         let opens_at = self
             .opens_at()
-            .filter(|_| self.connected && self.introduced);
+            .filter(|_| self.connected && self.introduced && !self.offload);
         Places {
             accepting: accepts.then_some(self.slots),
             free,
             queueing,
             laden,
             nested: opens_at.map(|depth| (depth, self.used)),
+            given: self.given(),
         }
     }
 
@@ -209,9 +242,13 @@ impl Node {
 pub(super) struct Signature {
     pub capabilities: Capabilities,
     pub python_minor: u8,
+    /// Its nodes run tasks as jobs.
+    pub offload: bool,
     pub nodes: u32,
     /// Slots of nodes that accept work.
     pub slots: u64,
+    /// Slots of nodes that no worker manager has in its account.
+    pub given: u64,
     /// Nodes with free slots: most of them first, then least recently used.
     free: BTreeSet<(Reverse<u32>, u64, NodeIndex)>,
     /// Nodes without free slots that may be sent more: those with less than an element a slot waiting, then by load.
@@ -267,22 +304,15 @@ impl Signature {
     }
 
     pub fn offers(&self, capabilities: &Capabilities) -> bool {
-        capabilities
-            .iter()
-            .all(|(name, amount)| self.offers_one(name, *amount))
+        capabilities::offers(&self.capabilities, capabilities)
     }
 
     pub fn offers_one(&self, name: &str, amount: i64) -> bool {
-        let offered = self.amount_of(name);
-        offered.is_some_and(|offered| amount < 0 || offered >= amount)
+        capabilities::offers_one(&self.capabilities, name, amount)
     }
 
     pub fn amount_of(&self, name: &str) -> Option<i64> {
-        let at = self
-            .capabilities
-            .binary_search_by(|(other, _)| other.as_str().cmp(name))
-            .ok()?;
-        Some(self.capabilities[at].1)
+        capabilities::amount_of(&self.capabilities, name)
     }
 }
 
@@ -291,7 +321,7 @@ pub(super) struct Nodes {
     nodes: Slab<Node>,
     by_link: BTreeMap<LinkId, NodeIndex>,
     signatures: Slab<Signature>,
-    by_offer: BTreeMap<(Capabilities, u8), SignatureIndex>,
+    by_offer: BTreeMap<(Capabilities, u8, bool), SignatureIndex>,
     /// Signatures with any room, and with free slots.
     pub roomy: BTreeSet<SignatureIndex>,
     pub idle: BTreeSet<SignatureIndex>,
@@ -343,14 +373,16 @@ impl Nodes {
         capabilities: Capabilities,
         python_minor: u8,
     ) -> (NodeIndex, Option<SignatureIndex>) {
-        let offer = (capabilities, python_minor);
+        let offer = (capabilities, python_minor, origin.offload);
         let known = self.by_offer.get(&offer).copied();
         let signature = known.unwrap_or_else(|| {
             let index = self.signatures.insert(Signature {
                 capabilities: offer.0.clone(),
                 python_minor,
+                offload: offer.2,
                 nodes: 0,
                 slots: 0,
+                given: 0,
                 free: BTreeSet::new(),
                 queueing: BTreeSet::new(),
                 laden: BTreeSet::new(),
@@ -371,6 +403,11 @@ impl Nodes {
             introduced: false,
             resumed: false,
             draining: false,
+            offload: origin.offload,
+            group: None,
+            retiring: false,
+            supplied: false,
+            occupied: false,
             reluctant: false,
             assigned: 0,
             load_us: 0,
@@ -400,7 +437,9 @@ impl Nodes {
 
     /// Removes a node; gives it, and its signature's number if that is gone too.
     pub fn remove(&mut self, index: NodeIndex) -> (Node, Option<SignatureIndex>) {
-        self.get_mut(index).connected = false;
+        let node = self.get_mut(index);
+        node.connected = false;
+        node.supplied = true;
         self.refresh(index);
         let node = self.nodes.remove(index as usize);
         self.by_link.remove(&node.link);
@@ -411,7 +450,7 @@ impl Nodes {
         }
         let gone = self.signatures.remove(node.signature as usize);
         self.by_offer
-            .remove(&(gone.capabilities, gone.python_minor));
+            .remove(&(gone.capabilities, gone.python_minor, gone.offload));
         let number = node.signature;
         (node, Some(number))
     }
@@ -429,6 +468,10 @@ impl Nodes {
         if old.accepting != new.accepting {
             signature.slots -= u64::from(old.accepting.unwrap_or(0));
             signature.slots += u64::from(new.accepting.unwrap_or(0));
+        }
+        if old.given != new.given {
+            signature.given -= u64::from(old.given.unwrap_or(0));
+            signature.given += u64::from(new.given.unwrap_or(0));
         }
         if old.free != new.free {
             if let Some((free, used)) = old.free {

@@ -77,9 +77,11 @@ impl<P: Payload> Scheduler<P> {
         let ran = !matches!(segment.kind, OutcomeKind::Cancelled | OutcomeKind::Failure);
         if ran {
             let elements = u64::from(segment.count) - segment.except.len() as u64;
-            let function = self.arrays[array].function;
-            let function = self.functions.get_mut(function);
+            let array = &self.arrays[array];
+            let function = self.functions.get_mut(array.function);
             function.measure(elements, segment.busy_us);
+            let class = self.classes.get_mut(array.class);
+            class.measure(elements, segment.busy_us);
         }
     }
 

@@ -4,6 +4,8 @@
 //! satisfy the class has a free slot are elements sent ahead, to the node with the least expected work: enough short
 //! ones to cover a round trip, of long ones one a slot. What a node gets ahead shrinks with what is left of the class
 //! (guided self-scheduling), so that the tail is balanced.
+//!
+//! Offload nodes, which run each task as a job, come after every other node with a free slot, and get single elements.
 
 use std::cmp::Reverse;
 
@@ -55,10 +57,11 @@ impl<P: Payload> Scheduler<P> {
             .filter_map(|&number| {
                 let signature = self.nodes.signature(number);
                 let (free, used, node) = signature.most_free()?;
-                Some((self.surplus(signature, class), Reverse(free), used, node))
+                let surplus = self.surplus(signature, class);
+                Some((signature.offload, surplus, Reverse(free), used, node))
             })
             .min();
-        if let Some((.., node)) = free {
+        if let Some((false, .., node)) = free {
             return Some(Choice { node, ahead: false });
         }
         let (_, index) = self.next_array(class)?;
@@ -69,6 +72,9 @@ impl<P: Payload> Scheduler<P> {
             Some((self.surplus(signature, class), used, node))
         });
         if let Some((.., node)) = given_back.min() {
+            return Some(Choice { node, ahead: false });
+        }
+        if let Some((.., node)) = free {
             return Some(Choice { node, ahead: false });
         }
         if self.arrays[index].next_is_alone() {
@@ -110,7 +116,7 @@ impl<P: Payload> Scheduler<P> {
         let node = self.nodes.get(choice.node);
         let array = &self.arrays[index];
         let depth = array.key.depth.0;
-        if array.next_is_alone() {
+        if array.next_is_alone() || node.offload {
             return node.free_for(depth).min(1);
         }
         let share = self.share(array.class);
@@ -139,6 +145,7 @@ impl<P: Payload> Scheduler<P> {
         let signatures = class.signatures.iter();
         let (nodes, slots) = signatures
             .map(|&number| self.nodes.signature(number))
+            .filter(|signature| !signature.offload)
             .fold((0, 0), |(nodes, slots), it| {
                 (nodes + it.nodes, slots + it.slots)
             });
@@ -189,6 +196,7 @@ impl<P: Payload> Scheduler<P> {
             return 0;
         };
         let (start, end) = (taken.start, taken.end);
+        let alone = taken.alone || self.nodes.get(node).offload;
         self.unpended(index, u64::from(end - start));
         let span = Span {
             start,
@@ -199,16 +207,14 @@ impl<P: Payload> Scheduler<P> {
         self.put_at_node(index, span, false);
         let out = &mut self.nodes.get_mut(node).out;
         match out.last_mut() {
-            Some(last)
-                if last.array == index && last.end == start && !last.alone && !taken.alone =>
-            {
+            Some(last) if last.array == index && last.end == start && !last.alone && !alone => {
                 last.end = end;
             }
             _ => out.push(Assigned {
                 array: index,
                 start,
                 end,
-                alone: taken.alone,
+                alone,
             }),
         }
         end - start

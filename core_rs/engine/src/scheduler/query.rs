@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::wire::{Capabilities, LinkId, Message, Payload, QueryKind, Sequence};
 
 use super::arrays::SessionIndex;
+use super::fleet::GroupIndex;
 use super::{Level, Scheduler, SchedulerOutput};
 
 impl<P: Payload> Scheduler<P> {
@@ -116,8 +117,75 @@ impl<P: Payload> Scheduler<P> {
                 node.accepts()
             );
         }
+        text.push_str("],\"managers\":[");
+        self.push_managers(&mut text);
         text.push_str("]}");
         text
+    }
+
+    fn push_managers(&self, text: &mut String) {
+        for (position, (index, manager)) in self.fleet.managers().enumerate() {
+            if position > 0 {
+                text.push(',');
+            }
+            text.push_str("{\"id\":");
+            push_text(text, &manager.id);
+            if let Some(info) = &manager.info {
+                text.push_str(",\"driver\":");
+                push_text(text, &info.driver);
+                let _ = write!(
+                    text,
+                    ",\"least\":{},\"most\":{},\"slots\":{},\"capabilities\":{{",
+                    info.least_groups, info.most_groups, info.slots
+                );
+                push_capabilities(text, &info.capabilities);
+                text.push('}');
+            }
+            let _ = write!(
+                text,
+                ",\"connected\":{},\"leaving\":{},\"failures\":{},\"wanted\":{},\"starting\":{},\"up\":{},\"busy\":{},\"trouble\":",
+                manager.connected,
+                manager.leaving,
+                manager.breaker.failures(),
+                manager.wanted,
+                manager.starting_len(),
+                manager.up(),
+                manager.busy()
+            );
+            push_text(text, &manager.trouble);
+            text.push_str(",\"failure\":");
+            push_text(text, manager.breaker.reason());
+            text.push_str(",\"groups\":[");
+            for (position, group) in self.fleet.groups_of(index).into_iter().enumerate() {
+                if position > 0 {
+                    text.push(',');
+                }
+                self.push_group(text, group);
+            }
+            text.push_str("]}");
+        }
+    }
+
+    fn push_group(&self, text: &mut String, index: GroupIndex) {
+        let group = self.fleet.group(index);
+        text.push_str("{\"id\":");
+        push_text(text, &group.id);
+        let _ = write!(
+            text,
+            ",\"state\":\"{}\",\"seconds\":{},\"slots\":{},\"nodes\":{},\"occupied\":{}",
+            group.state.name(),
+            self.now.saturating_sub(group.since) / 1_000_000,
+            group.slots,
+            group.nodes.len(),
+            group.occupied
+        );
+        if let Some(report) = &group.report {
+            text.push_str(",\"infrastructure\":");
+            push_text(text, &report.infrastructure);
+            text.push_str(",\"detail\":");
+            push_text(text, &report.detail);
+        }
+        text.push('}');
     }
 
     pub(super) fn shutdown(&mut self, link: LinkId, request: u32) {
@@ -159,6 +227,7 @@ impl<P: Payload> Scheduler<P> {
             let reason = reason.to_owned();
             self.send(link, Message::Exit { reason });
         }
+        self.close_managers(reason);
         self.log(Level::Info, format!("the cluster ends: {reason}"));
         self.out.push(SchedulerOutput::Exit {
             reason: reason.to_owned(),

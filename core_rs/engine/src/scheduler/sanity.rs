@@ -47,6 +47,8 @@ impl<P: Payload> Scheduler<P> {
         self.check_tables(uses, pending);
         self.classes.sanity_check();
         self.nodes.sanity_check();
+        self.fleet.sanity_check();
+        self.check_groups();
     }
 
     /// Gives how many objects it uses.
@@ -165,6 +167,50 @@ impl<P: Payload> Scheduler<P> {
         assert_eq!(assigned, self.assigned);
         assert_eq!(ghosts, self.ghosts);
         assert_eq!(orphans, self.orphan_count());
+    }
+
+    /// Groups and their nodes know each other, and who has anything at it.
+    fn check_groups(&self) {
+        let mut members = 0;
+        for (index, node) in self.nodes.iter() {
+            let Some(group) = node.group else {
+                continue;
+            };
+            members += 1;
+            assert_eq!(node.occupied, node.is_occupied());
+            let group = self.fleet.group(group);
+            assert!(group.nodes.contains(&index));
+            assert_eq!(node.retiring, !group.counts());
+            let manager = self.fleet.manager(group.manager);
+            assert_eq!(node.supplied, manager.info.is_some() && !manager.lost);
+        }
+        let mut counted = 0;
+        for (manager, _) in self.fleet.managers() {
+            for index in self.fleet.groups_of(manager) {
+                let group = self.fleet.group(index);
+                let nodes = group.nodes.iter().map(|&node| self.nodes.get(node));
+                let occupied = nodes.filter(|node| node.occupied).count();
+                assert_eq!(occupied, group.occupied as usize);
+                counted += group.nodes.len();
+            }
+        }
+        assert_eq!(members, counted);
+        let mut assigned: BTreeMap<u32, u64> = BTreeMap::new();
+        for (_, session) in &self.sessions {
+            for &number in session.arrays.values() {
+                let array = &self.arrays[number];
+                for span in array.spans() {
+                    if !self.nodes.get(span.node).offload {
+                        let elements = u64::from(span.end - span.start);
+                        *assigned.entry(array.class).or_default() += elements;
+                    }
+                }
+            }
+        }
+        for (index, class) in self.classes.iter() {
+            let here = assigned.get(&index).copied().unwrap_or(0);
+            assert_eq!(class.assigned, here, "elements of a class at nodes");
+        }
     }
 
     fn check_tables(&self, uses: u64, pending: u64) {

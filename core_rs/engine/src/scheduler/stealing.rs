@@ -13,6 +13,8 @@ use super::Scheduler;
 /// Waiting work worth less than this, a slot, is done sooner than moved; microseconds. A node from which nothing was
 /// heard for this long may be stuck in one long element.
 const WORTH_US: u64 = 1_000;
+/// The same where the idle slot would run it as a job, which takes seconds to begin.
+const WORTH_A_JOB_US: u64 = 10_000_000;
 /// Idle nodes served a turn and signature, nodes and arrays looked at for each.
 const LOOKS: usize = 16;
 const ARRAYS: usize = 64;
@@ -44,13 +46,17 @@ impl<P: Payload> Scheduler<P> {
             .signatures()
             .flat_map(|(_, signature)| signature.most_laden().take(LOOKS))
             .collect();
+        let worth = match self.nodes.signature(thief).offload {
+            true => WORTH_A_JOB_US,
+            false => WORTH_US,
+        };
         let mut best: Option<(u32, NodeIndex)> = None;
         for index in candidates {
             let unstarted = self.nodes.get(index).unstarted();
             if best.is_some_and(|(most, _)| most >= unstarted) || !self.runs_for(index, thief) {
                 continue;
             }
-            if self.worth_asking(index) {
+            if self.worth_asking(index, worth) {
                 best = Some((unstarted, index));
             }
         }
@@ -84,12 +90,12 @@ impl<P: Payload> Scheduler<P> {
     }
 
     /// Whether now; if later, that is noted.
-    fn worth_asking(&mut self, index: NodeIndex) -> bool {
+    fn worth_asking(&mut self, index: NodeIndex, worth: u64) -> bool {
         let node = self.nodes.get(index);
         let waiting = node.load_us / u64::from(node.slots.max(1));
-        let stuck_at = match waiting > WORTH_US {
+        let stuck_at = match waiting > worth {
             true => 0,
-            false => node.progress_at + WORTH_US,
+            false => node.progress_at + worth,
         };
         let at = stuck_at.max(node.reclaim_after);
         if at <= self.now {

@@ -308,6 +308,19 @@ fn a_ticket_for_another_role_another_key_or_another_group_is_refused() {
 }
 
 #[test]
+fn a_ticket_of_a_group_lets_in_all_links_of_its_node_and_nobody_else() {
+    let ticket = || ticket::make(&KEY, ticket::ANY_ROLE, "g", 0);
+    for role in [Role::Objects, Role::Client] {
+        assert_eq!(knock(with_ticket(role, ticket()), 0), Ok(()));
+    }
+    for role in [Role::Manager, Role::Scheduler] {
+        assert!(knock(with_ticket(role, ticket()), 0)
+            .unwrap_err()
+            .contains("group"));
+    }
+}
+
+#[test]
 fn a_ticket_ends_at_its_second() {
     let hello = || with_ticket(Role::Client, ticket::make(&KEY, ticket::ANY_ROLE, "", 100));
     assert_eq!(knock(hello(), 99), Ok(()));

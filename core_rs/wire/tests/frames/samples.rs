@@ -375,6 +375,7 @@ fn chunk(draw: &mut impl Draw) -> Chunk<Bytes> {
         form: draw.pick(FORMS),
         payload: draw.maybe(Draw::payload),
         depth: draw.u16(),
+        priority: draw.i32(),
         inputs: draw.list(input),
     }
 }

@@ -52,6 +52,19 @@ fn a_slot_that_was_given_back_takes_deeper_elements_only() {
 }
 
 #[test]
+fn an_executor_is_told_depth_and_priority_of_what_it_runs() {
+    let mut rig = Rig::new(1);
+    let options = Options {
+        depth: 3,
+        priority: -7,
+        ..Options::default()
+    };
+    rig.assign_this(Rig::assignment(0, 1, 1, options));
+    let chunk = &rig.executors[0].chunks[0];
+    assert_eq!((chunk.depth, chunk.priority), (3, -7));
+}
+
+#[test]
 fn nothing_is_handed_out_while_more_run_than_there_are_slots() {
     let mut rig = with_one_that_waits();
     assign(&mut rig, 2, 1);
@@ -112,4 +125,27 @@ fn past_the_limit_what_is_waited_for_fails() {
     assert!(failures
         .into_iter()
         .all(|it| it.code == FailureCode::NestingLimit));
+}
+
+#[test]
+fn past_the_limit_of_memory_too() {
+    let mut rig = Rig::with(NodeConfig {
+        nesting_bytes: 1_000,
+        ..NodeConfig::default()
+    });
+    assign(&mut rig, 0, 0);
+    rig.begin(0);
+    rig.node.memory(rig.now, 0, 999);
+    waits(&mut rig, 0);
+    rig.ready(1);
+    assign(&mut rig, 1, 1);
+    rig.begin(1);
+    rig.node.memory(rig.now, 1, 1);
+    waits(&mut rig, 1);
+    assign(&mut rig, 2, 2);
+    assert_eq!(rig.outcome_of(2), Some(OutcomeKind::Failure));
+    rig.node.memory(rig.now, 0, 500);
+    assign(&mut rig, 3, 2);
+    rig.ready(2);
+    assert_eq!(rig.chunks(2), [(3, 1)]);
 }

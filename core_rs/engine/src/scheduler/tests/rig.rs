@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::scheduler::{Scheduler, SchedulerConfig, SchedulerOutput};
 use crate::wire::{
-    Assign, Block, CallStyle, Capabilities, Failure, Form, FunctionId, Hello, LinkId, LossCause,
-    Message, NodeInfo, NodeStatus, ObjectKey, ObjectUse, Options, OutcomeKind, Payload, QueryKind,
-    Range, RefusalCode, Role, Segment, Sequence, Submit, PROTOCOL,
+    Assign, Block, CallStyle, Capabilities, Failure, Form, FunctionId, GroupReport, GroupState,
+    Hello, LinkId, LossCause, ManagerInfo, ManagerStatus, Message, NodeInfo, NodeStatus, ObjectKey,
+    ObjectUse, Options, OutcomeKind, Payload, QueryKind, Range, RefusalCode, Role, Segment,
+    Sequence, Submit, PROTOCOL,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +45,13 @@ pub struct Rig {
 
 impl Rig {
     pub fn with(config: SchedulerConfig) -> Rig {
+        Rig::begin(config, 7, 1_000)
+    }
+
+    pub fn begin(config: SchedulerConfig, incarnation: u64, now: u64) -> Rig {
         Rig {
-            scheduler: Scheduler::new(config, 7, 1_000),
-            now: 1_000,
+            scheduler: Scheduler::new(config, incarnation, now),
+            now,
             told: BTreeMap::new(),
             holds: Vec::new(),
             ended: Vec::new(),
@@ -119,6 +124,110 @@ impl Rig {
             .joined(self.now, link, &hello, "here")
             .unwrap();
         self.turn();
+    }
+
+    /// A node of a worker group, with nothing at it.
+    pub fn group_node(&mut self, link: LinkId, manager: &str, group: &str, slots: u32) {
+        self.join_group_node(link, manager, group, slots);
+        self.say(link, Message::Holding { ranges: Vec::new() });
+    }
+
+    /// Without what it holds.
+    pub fn join_group_node(&mut self, link: LinkId, manager: &str, group: &str, slots: u32) {
+        self.rejoin_group_node(link, manager, group, slots, 0);
+    }
+
+    /// `incarnation`: of the scheduler that it spoke to before.
+    pub fn rejoin_group_node(
+        &mut self,
+        link: LinkId,
+        manager: &str,
+        group: &str,
+        slots: u32,
+        incarnation: u64,
+    ) {
+        let info = NodeInfo {
+            name: format!("node-{link}"),
+            manager: manager.into(),
+            group: group.into(),
+            slots,
+            python_minor: 11,
+            queue_size: 1_000,
+            ..NodeInfo::default()
+        };
+        let mut hello = hello(Role::Node, 0, Some(info));
+        hello.incarnation = incarnation;
+        self.scheduler
+            .joined(self.now, link, &hello, "here")
+            .unwrap();
+        self.turn();
+    }
+
+    /// Without its status.
+    pub fn join_manager(
+        &mut self,
+        link: LinkId,
+        info: ManagerInfo,
+    ) -> Result<(), (RefusalCode, String)> {
+        let hello = Hello {
+            manager: Some(info.into()),
+            ..hello(Role::Manager, 0, None)
+        };
+        let joined = self.scheduler.joined(self.now, link, &hello, "here");
+        self.turn();
+        joined
+    }
+
+    /// A manager that has nothing.
+    pub fn manager(&mut self, link: LinkId, info: ManagerInfo) {
+        self.join_manager(link, info).unwrap();
+        self.report(link, &[]);
+    }
+
+    /// A manager's account of its groups.
+    pub fn report(&mut self, link: LinkId, groups: &[(&str, GroupState)]) {
+        let groups = groups.iter().map(|&(group, state)| report(group, state));
+        let status = ManagerStatus {
+            groups: groups.collect(),
+            ..ManagerStatus::default()
+        };
+        self.say(link, Message::ManagerStatus(status));
+    }
+
+    /// What the scaling policy wants of a manager from now on.
+    pub fn want(&mut self, manager: &str, groups: u32) {
+        let script = self.scheduler.fleet.script.get_or_insert_default();
+        script.insert(manager.into(), groups);
+        self.scheduler.fleet.changed = true;
+        self.pass(200_000);
+    }
+
+    /// Groups that a manager was told to start; everything else that it was told is forgotten.
+    pub fn started(&mut self, link: LinkId) -> Vec<String> {
+        self.commands(link).0
+    }
+
+    /// Groups that a manager was told to start, and to end.
+    pub fn commands(&mut self, link: LinkId) -> (Vec<String>, Vec<String>) {
+        let (mut starts, mut ends) = (Vec::new(), Vec::new());
+        for message in self.told(link) {
+            match message {
+                Message::StartWorkerGroup { group, .. } => starts.push(group),
+                Message::ShutdownWorkerGroup { group } => ends.push(group),
+                _ => {}
+            }
+        }
+        (starts, ends)
+    }
+
+    /// Whether a node was told to exit; everything else that it was told is forgotten.
+    pub fn told_to_exit(&mut self, link: LinkId) -> bool {
+        let told = self.told(link);
+        told.iter().any(|it| matches!(it, Message::Exit { .. }))
+    }
+
+    pub fn logged(&self, text: &str) -> bool {
+        self.logs.iter().any(|line| line.contains(text))
     }
 
     /// A message and the turn after it.
@@ -328,6 +437,32 @@ pub fn hello(role: Role, session: u64, node: Option<NodeInfo>) -> Hello {
         node: node.map(Box::new),
         manager: None,
         properties: Vec::new(),
+    }
+}
+
+/// A manager `native` of up to 8 groups of a worker each, that takes 30 s to start one and may be away for 300 s.
+pub fn native() -> ManagerInfo {
+    ManagerInfo {
+        id: "native".into(),
+        driver: "baremetal_native".into(),
+        least_groups: 0,
+        most_groups: 8,
+        slots: 1,
+        capabilities: Capabilities::new(),
+        python_minor: 11,
+        startup_us: 30_000_000,
+        lease_us: 300_000_000,
+        cooldown_us: None,
+    }
+}
+
+pub fn report(group: &str, state: GroupState) -> GroupReport {
+    GroupReport {
+        group: group.into(),
+        slots: 1,
+        state,
+        infrastructure: format!("i-{group}"),
+        detail: String::new(),
     }
 }
 

@@ -1,0 +1,9 @@
+mod failing;
+mod histories;
+mod leaving;
+mod limits;
+mod nonsense;
+mod restarting;
+mod rig;
+mod starting;
+mod telling;

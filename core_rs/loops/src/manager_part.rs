@@ -1,0 +1,176 @@
+//! A worker manager in a loop: its engine and its link to the scheduler. Hooks and the ledger are the host's.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mio::Registry;
+use scaler_engine::dialer::DialerEvent;
+use scaler_engine::manager::{Entry, Level, Manager, ManagerConfig, ManagerOutput};
+use scaler_wire::{Hello, ManagerInfo, Message, RefusalCode, Role, PROTOCOL};
+
+use crate::connections::Connections;
+use crate::outward::OutwardLink;
+use crate::shared::{Outward, Request, Shared};
+
+/// How long a manager that ends waits for the scheduler to take what it has to say.
+const LAST_WORDS_US: u64 = 3_000_000;
+
+#[derive(Clone, Debug)]
+pub struct ManagerSettings {
+    pub config: ManagerConfig,
+    pub info: ManagerInfo,
+    /// What the ledger has.
+    pub entries: Vec<Entry>,
+    pub ticket: Vec<u8>,
+    pub properties: Vec<(String, String)>,
+}
+
+impl ManagerSettings {
+    pub fn hello(&self) -> Hello {
+        Hello {
+            protocol: PROTOCOL,
+            role: Role::Manager,
+            incarnation: 0,
+            received: 0,
+            sent: 0,
+            ticket: self.ticket.clone(),
+            session: 0,
+            node: None,
+            manager: Some(Box::new(self.info.clone())),
+            properties: self.properties.clone(),
+        }
+    }
+}
+
+pub struct ManagerPart {
+    pub engine: Manager<Bytes>,
+    outputs: Vec<ManagerOutput<Bytes>>,
+    pub scheduler: OutwardLink,
+    /// It ends so, at the latest at that time.
+    exiting: Option<(bool, String, u64)>,
+    shared: Arc<Shared>,
+}
+
+impl ManagerPart {
+    pub fn new(settings: &ManagerSettings, now: u64, shared: &Arc<Shared>) -> Self {
+        // Its signs of life are the link's own, however often or seldom the infrastructure is looked at.
+        let mut scheduler =
+            OutwardLink::new(Outward::Scheduler, settings.hello(), Arc::clone(shared));
+        scheduler.want();
+        ManagerPart {
+            engine: Manager::new(settings.config.clone(), settings.entries.clone(), now),
+            outputs: Vec::new(),
+            scheduler,
+            exiting: None,
+            shared: Arc::clone(shared),
+        }
+    }
+
+    pub fn tick(&mut self, now: u64) {
+        self.scheduler.tick(now);
+        // After what arrived was handed in: it may be what was waited for.
+        if self.engine.next_wakeup().is_some_and(|at| at <= now) {
+            self.engine.tick(now);
+        }
+    }
+
+    pub fn next_wakeup(&self) -> Option<u64> {
+        let exit = self.exiting.as_ref().map(|(.., at)| *at);
+        let wakeups = [
+            self.scheduler.next_wakeup(),
+            self.engine.next_wakeup(),
+            exit,
+        ];
+        wakeups.into_iter().flatten().min()
+    }
+
+    /// What the link brought.
+    pub fn on_links(&mut self, now: u64) {
+        while let Some(event) = self.scheduler.poll_event() {
+            match event {
+                DialerEvent::Message(message) => self.engine.handle(now, message),
+                DialerEvent::Welcomed { .. } => self.engine.connected(now, true),
+                DialerEvent::Fresh { .. } => {
+                    self.engine.connected(now, true);
+                    self.engine.reset(now);
+                }
+                // The cluster ends: nobody needs the units any more. Other refusals are the host's to judge.
+                DialerEvent::Refused {
+                    code: RefusalCode::Closing,
+                    reason,
+                } => self.engine.handle(now, Message::Closing { reason }),
+                DialerEvent::Refused { .. } => {}
+            }
+        }
+    }
+
+    /// The connection may be gone: what it brought last is heard first.
+    pub fn on_link_changed(&mut self, now: u64) {
+        if self.scheduler.lacks_connection() {
+            self.on_links(now);
+            self.engine.connected(now, false);
+        }
+    }
+
+    /// Does what the engine wants. False when there was nothing.
+    pub fn drain(&mut self, now: u64) -> bool {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.engine.drain(&mut outputs);
+        let moved = !outputs.is_empty();
+        for output in outputs.drain(..) {
+            self.act(now, output);
+        }
+        self.outputs = outputs;
+        moved
+    }
+
+    fn act(&mut self, now: u64, output: ManagerOutput<Bytes>) {
+        match output {
+            ManagerOutput::ToScheduler(message) => self.scheduler.send(message),
+            ManagerOutput::Record { number, entries } => {
+                self.shared.ask(Request::Record { number, entries });
+            }
+            ManagerOutput::Call { id, call } => self.shared.ask(Request::Call { id, call }),
+            ManagerOutput::Restart { reason } => self.shared.ask(Request::Restart { reason }),
+            ManagerOutput::Exit { failed, reason } => {
+                self.exiting
+                    .get_or_insert((failed, reason, now + LAST_WORDS_US));
+            }
+            ManagerOutput::Log { level, text } => {
+                let level = level_name(level);
+                self.shared.ask(Request::Log { level, text });
+            }
+        }
+    }
+
+    /// Queues what may leave; true when the connection was closed.
+    pub fn transmit<O: Copy>(
+        &mut self,
+        now: u64,
+        connections: &mut Connections<O>,
+        registry: &Registry,
+    ) -> bool {
+        let closed = self.scheduler.transmit(now, connections, registry);
+        if closed {
+            self.on_link_changed(now);
+        }
+        closed
+    }
+
+    /// Tells the host that the manager is done, once the scheduler has heard everything, if it is there.
+    pub fn end_if_done(&mut self, now: u64) {
+        let told = !self.scheduler.is_open() || self.scheduler.is_idle();
+        let due = |(_, _, at): &mut (bool, String, u64)| told || *at <= now;
+        if let Some((failed, reason, _)) = self.exiting.take_if(due) {
+            self.shared.ask(Request::ManagerExit { failed, reason });
+        }
+    }
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Info => "info",
+        Level::Warning => "warning",
+        Level::Error => "error",
+    }
+}

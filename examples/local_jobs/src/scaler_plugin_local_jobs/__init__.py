@@ -1,0 +1,1 @@
+"""An offload driver for scaler: each task is a process of this machine."""

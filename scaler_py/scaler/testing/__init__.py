@@ -1,0 +1,1 @@
+"""What authors of drivers import in their tests: `scaler.testing.driver_contract`. Loaded when asked."""

@@ -1,0 +1,100 @@
+"""`Loop(manager=…)`: its requests and answers, without a scheduler."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from scaler import _core
+
+ENTRY = ("m-0-1", 2, [("gpu", 1)], "started", "pid 7")
+
+
+@contextmanager
+def running(**settings: Any) -> Iterator[_core.Loop]:
+    loop = _core.Loop(manager={"id": "m", "driver": "d", "heartbeat": 0.01, **settings})
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.stop()
+        thread.join()
+
+
+def request(loop: _core.Loop, kind: str) -> tuple[Any, ...]:
+    while True:
+        found = loop.next_request(30)
+        assert found is not None, f"no request {kind!r} in time"
+        if found[0] == kind:
+            return found
+
+
+def test_a_manager_asks_for_a_connection_and_looks_at_the_infrastructure() -> None:
+    with running() as loop:
+        assert request(loop, "connect") == ("connect", "scheduler", 0)
+        assert request(loop, "heartbeat") == ("heartbeat", 1)
+
+
+def test_a_unit_that_is_found_is_recorded_and_ended_when_the_manager_leaves() -> None:
+    with running(slots=3) as loop:
+        _, call = request(loop, "heartbeat")
+        loop.manager_units(call, [("stranger", "pid 9", "running", "")])
+        _, number, entries = request(loop, "record")
+        assert entries == [("stranger", 3, [], "started", "pid 9")]
+        loop.manager_recorded(number)
+        loop.manager_leave()
+        _, call, groups = request(loop, "shutdown")
+        assert groups == ["stranger"]
+        loop.manager_done(call)
+        while (found := loop.next_request(30)) is not None and found[0] != "cleanup":
+            if found[0] == "heartbeat":
+                loop.manager_units(found[1], [])
+        assert found is not None
+        loop.manager_failed(found[1], "temporary", "busy")
+        exit_request = request(loop, "exit")
+        assert exit_request[1] is True
+        assert "cleaning up failed: busy" in exit_request[2]
+
+
+def test_entries_of_the_ledger_are_taken_up() -> None:
+    with running(entries=[ENTRY]) as loop:
+        _, call = request(loop, "heartbeat")
+        loop.manager_units(call, [("m-0-1", "pid 8", "running", "")])
+        _, _, entries = request(loop, "record")
+        assert entries == [("m-0-1", 2, [("gpu", 1)], "started", "pid 8")]
+
+
+def test_a_hook_that_hangs_asks_for_a_new_start() -> None:
+    with running(deadline=0.01) as loop:
+        request(loop, "heartbeat")
+        assert "heartbeat" in request(loop, "restart")[1]
+
+
+def test_a_heartbeat_that_failed_is_made_again() -> None:
+    with running() as loop:
+        _, call = request(loop, "heartbeat")
+        loop.manager_failed(call, "throttled", "slow down", retry_after=0.001)
+        assert request(loop, "heartbeat")[1] > call
+
+
+def test_states_and_kinds_that_are_none_are_refused() -> None:
+    loop = _core.Loop(manager={})
+    with pytest.raises(ValueError, match='one of pending, running, succeeded, failed, gone, not "up"'):
+        loop.manager_units(1, [("a", "", "up", "")])
+    with pytest.raises(ValueError, match="one of throttled"):
+        loop.manager_failed(1, "odd", "")
+    with pytest.raises(ValueError, match="one of intended"):
+        _core.Loop(manager={"entries": [("a", 1, [], "odd", "")]})
+
+
+def test_a_manager_has_a_loop_of_its_own() -> None:
+    with pytest.raises(ValueError, match="of its own"):
+        _core.Loop(manager={}, store={})
+    with pytest.raises(ValueError, match="no worker manager"):
+        _core.Loop(store={}).manager_leave()
+    with pytest.raises(ValueError, match='no setting "most_group"; the nearest is "most_groups"'):
+        _core.Loop(manager={"most_group": 1})
