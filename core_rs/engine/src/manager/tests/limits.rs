@@ -1,7 +1,7 @@
 //! How much at a time.
 
 use super::rig::{config, entry, running, unit, Rig, SECOND};
-use crate::manager::{Answer, Call, EntryState, ManagerConfig, UnitState};
+use crate::manager::{Answer, Call, EntryState, ManagerConfig, UnitSeen, UnitState};
 use crate::wire::GroupState;
 
 #[test]
@@ -128,22 +128,21 @@ fn ten_thousand_groups_come_up_and_end() {
     }
     rig.writes = true;
     rig.absorb();
-    let mut there: Vec<&str> = vec![];
+    let mut there = vec![];
     while let Some((&id, Call::Start(requests))) = rig
         .calls
         .iter()
         .find(|(_, it)| matches!(it, Call::Start(_)))
     {
-        let started: Vec<&String> = requests
+        let units = requests
             .iter()
-            .map(|it| names.iter().find(|name| **name == it.group).unwrap())
-            .collect();
-        let started: Vec<&str> = started.into_iter().map(String::as_str).collect();
-        there.extend(&started);
-        rig.answer(id, running(&started));
+            .map(|it| unit(&it.group, UnitState::Running));
+        let units: Vec<UnitSeen> = units.collect();
+        there.extend(units.iter().cloned());
+        rig.answer(id, Answer::Units(units));
     }
     assert_eq!(there.len(), 10_000);
-    rig.look(&there);
+    rig.look_at(Answer::Units(there));
     let status = rig.told();
     assert_eq!(status.groups.len(), 10_000);
     assert!(status
