@@ -43,6 +43,7 @@ NOT_FOR_AGENTS = {
     *("worker_manager_id", "max_task_concurrency", "shutdown_timeout_seconds", "state_directory"),
     "scale_down_cooldown_seconds",
 }
+NAMES = Names("name", "manager", "group")
 
 
 def launched(given: dict[str, Any], token: str = "") -> Launch:
