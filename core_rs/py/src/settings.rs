@@ -30,6 +30,7 @@ const SCHEDULER: &[&str] = &[
     "scaling",
     "waterfall",
     "scale_down_cooldown",
+    "manager_lease",
     "memory_limit",
     "max_attempts",
     "result_budget",
@@ -219,6 +220,7 @@ fn scheduler_config(part: &Part<'_, '_>) -> PyResult<SchedulerConfig> {
         max_attempts: part.get("max_attempts", defaults.max_attempts)?,
         result_budget: part.get("result_budget", defaults.result_budget)?,
         address: part.get("address", defaults.address)?,
+        manager_lease_us: part.time("manager_lease", defaults.manager_lease_us as f64 / 1e6)?,
         scaling: scaling(part, &defaults.scaling)?,
     })
 }

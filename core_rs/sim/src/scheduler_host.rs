@@ -54,6 +54,7 @@ impl SchedulerHost {
             } else {
                 Allocate::EvenLoad
             },
+            manager_lease_us: profile.fleet.lease(),
             scaling: ScalingConfig {
                 scaling: profile.fleet.scaling.clone(),
                 cooldown_us: profile.fleet.cooldown,

@@ -32,6 +32,8 @@ pub struct SchedulerConfig {
     pub result_budget: u64,
     /// As users type it, for texts.
     pub address: String,
+    /// How long a worker manager that has not come since this scheduler's start, or does not say, may be away.
+    pub manager_lease_us: u64,
     /// How many groups of workers there are to be.
     pub scaling: ScalingConfig,
 }
@@ -55,6 +57,7 @@ impl Default for SchedulerConfig {
             max_attempts: 3,
             result_budget: 64 << 20,
             address: "<address>".into(),
+            manager_lease_us: 300_000_000,
             scaling: ScalingConfig::default(),
         }
     }

@@ -89,6 +89,8 @@ pub(super) struct Group {
     /// Its manager cannot end it: its nodes are told to exit, or have been.
     pub exits: bool,
     pub exit_told: bool,
+    /// A former scheduler named it: its node, which has not come, may have work.
+    pub adopted: bool,
     /// Failures in a row of its manager before it came.
     pub failures_before: u32,
     pub places: Places,
@@ -124,6 +126,7 @@ impl Group {
             said_at: None,
             exits: false,
             exit_told: false,
+            adopted: false,
             failures_before: 0,
             places: Places::default(),
         }

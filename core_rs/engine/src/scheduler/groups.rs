@@ -125,7 +125,6 @@ impl<P: Payload> Scheduler<P> {
             node.retiring = retiring;
             node.supplied = supplied;
             self.nodes.refresh(index);
-            self.touch(index);
         }
     }
 
@@ -167,6 +166,12 @@ impl<P: Payload> Scheduler<P> {
 
     /// It is to end.
     pub(super) fn end_group(&mut self, index: GroupIndex) {
+        self.ends(index);
+        self.say_shutdown(index);
+    }
+
+    /// It ends, whoever wanted that.
+    pub(super) fn ends(&mut self, index: GroupIndex) {
         let now = self.now;
         let group = self.fleet.group(index);
         if matches!(group.state, State::Starting { .. }) {
@@ -175,7 +180,6 @@ impl<P: Payload> Scheduler<P> {
         }
         self.fleet.set_state(index, State::Ending, now);
         self.mark_nodes(index);
-        self.say_shutdown(index);
     }
 
     /// A group that was to start will not come.

@@ -12,8 +12,6 @@ use super::group::{State, Why};
 use super::members::MOST_SLOTS;
 use super::{Level, Scheduler, SchedulerOutput};
 
-/// Of managers that do not say theirs, or have not come.
-const LEASE_US: u64 = 300_000_000;
 /// More bytes in a manager's id make no name.
 const LONGEST_ID: usize = 200;
 
@@ -90,13 +88,13 @@ impl<P: Payload> Scheduler<P> {
     /// How long a group of a manager may take to come.
     pub(super) fn startup_of(&self, index: ManagerIndex) -> u64 {
         let info = self.fleet.manager(index).info.as_ref();
-        info.map_or(LEASE_US, |info| info.startup_us)
+        info.map_or(self.config.manager_lease_us, |info| info.startup_us)
     }
 
     fn lease_of(&self, index: ManagerIndex) -> u64 {
         let lease = self.fleet.manager(index).info.as_ref();
         match lease.map_or(0, |info| info.lease_us) {
-            0 => LEASE_US,
+            0 => self.config.manager_lease_us,
             lease => lease,
         }
     }

@@ -321,11 +321,13 @@ impl<P: Payload> Scheduler<P> {
         self.settle_nesting();
         self.refresh_touched();
         self.settle_groups();
+        self.refresh_touched();
         if self.now >= self.resync_until && !self.closing {
             self.place();
             self.steal();
             self.note_demand();
             self.scale();
+            self.refresh_touched();
         }
         self.hold_back();
         self.flush();

@@ -110,7 +110,8 @@ impl<P: Payload> Scheduler<P> {
                     self.say_shutdown(index);
                 }
             }
-            _ if report.state == GroupState::Ending => self.end_group(index),
+            // Its manager does so by itself, or was told by a former scheduler.
+            _ if report.state == GroupState::Ending => self.ends(index),
             State::Retiring(Why::Unknown) if !over => self.take_back(index),
             _ => {}
         }
@@ -133,6 +134,7 @@ impl<P: Payload> Scheduler<P> {
         let index = self
             .fleet
             .add_group(manager, &report.group, slots, state, now);
+        self.fleet.group_mut(index).adopted = true;
         let text = format!("worker group {} is known from now on", report.group);
         self.log(Level::Info, text);
         index
@@ -145,7 +147,8 @@ impl<P: Payload> Scheduler<P> {
         let was_shown = std::mem::replace(&mut group.shown, false);
         let was_said = group.said_at;
         let said_lately = was_said.is_some_and(|at| at + AGAIN_US > now);
-        // Its unit was there.
+        let report = group.report.as_ref();
+        let was_there = report.is_some_and(|it| it.state != GroupState::Wanted);
         if was_shown || group.state == State::Ending {
             if let Some(report) = &mut group.report {
                 report.state = GroupState::Gone;
@@ -154,8 +157,8 @@ impl<P: Payload> Scheduler<P> {
         self.fleet.refresh(index);
         let group = self.fleet.group_mut(index);
         match group.state {
-            // Its unit is gone, and the manager was never told to start it.
-            State::Starting { .. } if was_shown => {
+            // Its unit was there, and an id is not used for another one.
+            State::Starting { .. } if was_shown || was_there => {
                 let reason = "its worker manager does not have it any more".to_owned();
                 self.start_failed(index, reason);
             }

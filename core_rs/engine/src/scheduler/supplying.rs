@@ -200,10 +200,13 @@ impl<P: Payload> Scheduler<P> {
         }
     }
 
-    /// Of those that start the newest, then those that are idle longest; none with anything at it.
+    /// Of those that start the newest, then those that are idle longest; none with anything at it, or whose node may have
+    /// something that it told to a former scheduler.
     fn retire_groups(&mut self, index: ManagerIndex, excess: u32) {
         let manager = self.fleet.manager(index);
-        let starting: Vec<GroupIndex> = manager.starting().take(excess as usize).collect();
+        let starting = manager.starting();
+        let starting = starting.filter(|&group| !self.fleet.group(group).adopted);
+        let starting: Vec<GroupIndex> = starting.take(excess as usize).collect();
         let idle = manager.idle().take(excess as usize - starting.len());
         let idle: Vec<GroupIndex> = idle.collect();
         #[cfg(feature = "planted")]

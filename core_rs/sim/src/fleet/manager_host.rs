@@ -328,7 +328,11 @@ impl ManagerHost {
 
     fn check_call(&self, context: &Context, call: &Call) -> Result<(), String> {
         let shape = &context.profile.fleet.managers[self.index];
-        let of_work = |waiting: &&Waiting| !matches!(waiting.call, Call::Heartbeat);
+        // At the end nobody waits for what hangs.
+        let given_up =
+            |waiting: &Waiting| self.ends_all && context.now() >= waiting.since + shape.deadline;
+        let of_work =
+            |waiting: &&Waiting| !matches!(waiting.call, Call::Heartbeat) && !given_up(waiting);
         let calls = self.calls.values().filter(of_work).count();
         if !matches!(call, Call::Heartbeat) && calls >= shape.calls as usize {
             return Err(format!("calls {call:?}, and is in {calls} calls"));

@@ -187,6 +187,12 @@ impl FleetShape {
         }
     }
 
+    /// The longest lease; what the scheduler takes for that of a manager that has not come.
+    pub fn lease(&self) -> Time {
+        let leases = self.managers.iter().map(|manager| manager.lease);
+        leases.max().unwrap_or(300 * SECOND)
+    }
+
     /// Groups that a policy may leave to a manager for which there is nothing to do.
     pub fn may_stay(&self, manager: &ManagerShape) -> u32 {
         let fixed = manager.least >= manager.most || manager.most == 1;

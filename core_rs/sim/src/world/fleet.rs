@@ -15,9 +15,6 @@ use crate::story::About;
 
 use super::{Event, Stage, World};
 
-/// The lease of a manager that the scheduler, since its start, has met by its nodes only.
-const UNMET: Time = 300 * SECOND;
-
 impl World {
     pub(super) fn has_managers(&self) -> bool {
         !self.fleet.hosts.is_empty()
@@ -266,7 +263,6 @@ impl World {
         let longest = |of: fn(&crate::fleet::shape::ManagerShape) -> Time| {
             fleet.managers.iter().map(of).max()
         };
-        let lease = longest(|manager| manager.lease).unwrap_or_default();
         let patience =
             longest(|it| it.shutdown + 2 * it.settle + 6 * it.deadline + 4 * it.heartbeat);
         self.fleet.gone.iter_mut().for_each(|gone| *gone = true);
@@ -278,7 +274,7 @@ impl World {
             }
             Ending::ManagersGone => {
                 (0..self.fleet.hosts.len()).for_each(|index| self.kill(Part::Manager(index), None));
-                now + lease.max(UNMET) + 2 * profile.worker_timeout + agents
+                now + fleet.lease() + profile.resync + 2 * profile.worker_timeout + agents
             }
             Ending::AllGone => {
                 (0..self.fleet.hosts.len()).for_each(|index| self.kill(Part::Manager(index), None));
