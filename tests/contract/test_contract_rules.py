@@ -11,6 +11,7 @@ import pytest
 import toy_groups
 import toy_jobs
 import twins
+from scaler.testing.contract import reference
 from scaler.testing.driver_contract import RULES, Broken, DriverCase, NotApplicable
 from toy_case import toy_case
 
@@ -101,6 +102,10 @@ def test_twin_breaks_its_rule_and_no_other(sound: str, number: int, twin_folder:
 
 def test_every_rule_has_a_twin() -> None:
     assert {twin.rule for twin in [*twins.GROUPS, *twins.JOBS]} == set(RULES)
+
+
+def test_the_page_of_rules_is_what_they_say() -> None:
+    assert reference.path().read_text() == reference.source(), "run: python -m scaler.testing.contract.reference"
 
 
 def test_rules_say_what_must_hold_and_what_to_do() -> None:

@@ -49,6 +49,46 @@ GROUPS = [
         "def heartbeat(context: Context)",
         "def heartbeat(context: Context, verbose: bool = False)",
     ),
+    _twin("describe_is_stable", "Family.CAPACITY, ToyOptions)", "Family.CAPACITY, ToyOptions, api_version=0)"),
+    _twin(
+        "options_become_flags_that_nobody_else_has",
+        "    zone: str",
+        '    machineType: str = option("", "what machines are like")\n    zone: str',
+    ),
+    _twin(
+        "options_become_flags_that_nobody_else_has",
+        "    zone: str",
+        '    machine: str = option("", "what machines are like", short="-his")\n    zone: str',
+    ),
+    _twin("commands_can_be_called", '{"show-zones"', '{"cleanup"'),
+    _twin("validate_names_the_option_and_the_mend", ", f\"one of {', '.join(ZONES)}\")", ")"),
+    _twin("states_are_those_of_the_interface", "machine.id, UnitState.RUNNING)", 'machine.id, "running")'),
+    _twin(
+        "launch_environment_is_seen_by_nobody_wound_25",
+        "    environment = group.launch.environment\n",
+        "    environment = group.launch.environment\n    context.log.debug('with %s', environment)\n",
+    ),
+    _twin(
+        "launch_environment_is_seen_by_nobody_wound_25",
+        "    environment = group.launch.environment\n",
+        "    environment = group.launch.environment\n"
+        '    left_alone = \'sh -c "sleep 1; :" agent "$@" &\'\n'
+        "    subprocess.run(['sh', '-c', left_alone, 'sh', *environment.values()], check=True)\n",
+        "import toy_cloud\n",
+        "import subprocess\nimport toy_cloud\n",
+    ),
+    _twin("shutdown_of_unknown_ids_is_fine", 'each.tags["unit"] in ids', '(not ids or each.tags["unit"] in ids)'),
+    _twin(
+        "dry_run_tells_what_cleanup_deletes", 'each.id, "would be deleted" if dry_run else "deleted")', 'each.id, "")'
+    ),
+    _twin(
+        "module_has_no_state",
+        "def _things(context: Context)",
+        "def _things(context: Context, calls: list[int] = [])",
+        "    found, at =",
+        "    calls.append(1)\n    found, at =",
+    ),
+    _twin("module_has_no_state", _OPENED, _OPENED + "    Session.opened = getattr(Session, 'opened', 0) + 1\n"),
     _twin("options_are_documented", '"where machines are: north or south"', '""'),
     _twin(
         "options_become_flags_that_nobody_else_has",
@@ -383,6 +423,15 @@ JOBS = [
         "titles_and_arguments_of_any_alphabet_arrive",
         '"title": job.name}',
         '"title": job.name.encode("ascii").decode()}',
+    ),
+    _twin("timeout_ends_the_job", "UnitState.FAILED, thing.ended", 'UnitState.FAILED, "it has failed"'),
+    _twin(
+        "references_are_opened",
+        """\
+        with context.objects.open(reference) as stream:
+            data = stream.read()
+""",
+        "        data = context.objects.open(reference).read()\n",
     ),
     _twin("references_are_opened", "    if not job.references:\n", "    if True:\n"),
 ]

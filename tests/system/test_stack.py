@@ -131,14 +131,14 @@ def test_one_signal_ends_all_of_it_under_a_running_task(number: int, start: Call
 
 
 def test_a_signal_ends_a_part_that_is_still_starting(run: Run, home: Path, file: Path) -> None:
-    """Nobody is at the address that the workers look for."""
+    """Nobody is at the address that the manager looks for."""
     file.write_text(MANAGER + f'scheduler_address = "ipc://{home}/nobody"\n')
     stack = Stack(run("stack", str(file)), "")
-    agent = stack.part("scaler.node")
+    manager = stack.part("scaler.managers")
     code, output = stack.command.end(signal.SIGINT)
     assert code == 0, output
     assert "error" not in output
-    agent.wait(PATIENCE)
+    manager.wait(PATIENCE)
 
 
 def test_a_second_interrupt_leaves_at_once(start: Callable[..., Stack], home: Path) -> None:

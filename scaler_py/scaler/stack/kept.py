@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from scaler.process import Part, begin_part
+from scaler.stack.orphans import Orphans
 from scaler.stack.plan import PlannedPart
 from scaler.stack.terminal import Terminal
 from scaler.transport.announcing import how_others_join, warning_of_open
@@ -37,11 +38,16 @@ class KeptPart:
     """on_end: called, in another thread, when it is not kept any more: with an error when it was given up."""
 
     def __init__(
-        self, plan: PlannedPart, terminal: Terminal, on_end: Callable[[KeptPart, PartDiedError | None], None]
+        self,
+        plan: PlannedPart,
+        terminal: Terminal,
+        orphans: Orphans,
+        on_end: Callable[[KeptPart, PartDiedError | None], None],
     ) -> None:
         self.plan = plan
         self.name = plan.name
         self._terminal = terminal
+        self._orphans = orphans
         self._on_end = on_end
         self._settings = dict(plan.settings)
         self._part: Part | None = None
@@ -103,7 +109,9 @@ class KeptPart:
             with self._lock:
                 if self._stopping.is_set():
                     return
-                self._part = begin_part(self.plan.module, self._settings, writing)
+                with self._orphans.lock:
+                    self._part = begin_part(self.plan.module, self._settings, writing)
+                    self._orphans.parts.add(self._part.pid)
         finally:
             os.close(writing)
         self._part.wait_until_ready(self.plan.ready_seconds)
@@ -120,6 +128,8 @@ class KeptPart:
         try:
             while error is None and self._part is not None:
                 status = self._part.wait_for_end()
+                self._orphans.parts.discard(self._part.pid)
+                self._orphans.bury()
                 if status == 0 or self._stopping.is_set():
                     return
                 error = self._revive(RuntimeError(_how(status)))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from scaler.part import Ending
 from scaler.stack.kept import KeptPart, PartDiedError
 from scaler.stack.object_folder import object_folder
+from scaler.stack.orphans import Orphans
 from scaler.stack.plan import Plan
 from scaler.stack.terminal import Terminal
 
@@ -36,7 +37,8 @@ class Supervisor:
         self._events: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._terminal = terminal
-        self._parts = [KeptPart(each, terminal, self._ended) for each in plan.parts]
+        self._orphans = Orphans()
+        self._parts = [KeptPart(each, terminal, self._orphans, self._ended) for each in plan.parts]
         self._started: list[KeptPart] = []
 
     def run(self, ending: Ending) -> None:
@@ -87,6 +89,7 @@ class Supervisor:
             part.end(began + MANAGERS_SECONDS - time.monotonic())
         for part in others:
             part.end(began + ALL_SECONDS - time.monotonic())
+        self._orphans.end()
         for part in self._started:
             part.read_rest(began + ALL_SECONDS - time.monotonic())
 

@@ -30,7 +30,7 @@ from scaler.testing.contract import (
 from scaler.testing.contract.case import DriverCase, Seen
 from scaler.testing.contract.rule import RULES, Broken, NotApplicable, Rule
 
-__all__ = ["RULES", "Broken", "DriverCase", "DriverContract", "NotApplicable", "Rule", "Seen"]
+__all__ = ["MODULES", "RULES", "Broken", "DriverCase", "DriverContract", "NotApplicable", "Rule", "Seen"]
 
 _SKIPPED = pytest.StashKey[dict[str, list[str]]]()
 _REPORTER = "scaler-driver-contract"
@@ -61,8 +61,8 @@ def _test_of(rule: Rule) -> Callable[[DriverContract, DriverCase, pytest.Fixture
 
 
 # Importing them has added their rules; this is the order in which an author meets them.
-_MODULES = (describing, starting, looking, ending, cleaning, failing, living, offloading)
-_ORDER = [module.__name__ for module in _MODULES]
+MODULES = (describing, starting, looking, ending, cleaning, failing, living, offloading)
+_ORDER = [module.__name__ for module in MODULES]
 
 for _rule in sorted(RULES.values(), key=lambda rule: _ORDER.index(rule.check.__module__)):
     setattr(DriverContract, f"test_{_rule.name}", _test_of(_rule))

@@ -8,7 +8,7 @@ use crate::wire::Payload;
 use super::breaker::Allowance;
 use super::fleet::{GroupIndex, Manager, ManagerIndex};
 use super::group::{State, Why};
-use super::Scheduler;
+use super::{Level, Scheduler};
 
 /// The policy is not asked more often.
 const PERIOD_US: u64 = 100_000;
@@ -33,10 +33,23 @@ impl<P: Payload> Scheduler<P> {
         };
         let desired = self.desired(&snapshot);
         for (at, &manager) in managers.iter().enumerate() {
-            self.fleet.manager_mut(manager).unruled = desired.unruled.contains(&at);
+            self.note_unruled(manager, desired.unruled.contains(&at));
             if let Some(&wanted) = desired.groups.get(at) {
                 self.adjust(manager, wanted);
             }
+        }
+    }
+
+    /// Logged once, as long as the manager is here.
+    fn note_unruled(&mut self, index: ManagerIndex, unruled: bool) {
+        let manager = self.fleet.manager_mut(index);
+        let before = std::mem::replace(&mut manager.unruled, unruled);
+        if unruled && !before {
+            let text = format!(
+                "worker manager {} has no rule in the scaling policy: it is left as it is",
+                manager.id
+            );
+            self.log(Level::Warning, text);
         }
     }
 

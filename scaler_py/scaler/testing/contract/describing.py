@@ -167,7 +167,7 @@ def _bare(trial: Trial) -> Context:
 
 @rule("Only look in `validate`; make what is missing in `start`, where the ledger has the intent.")
 def validate_changes_nothing(trial: Trial) -> None:
-    """`validate` is called for every start and for dry runs: it makes, changes and deletes nothing."""
+    """`validate` is called whenever a manager starts: it only looks, and makes, changes and deletes nothing."""
     context = trial.context()
     before = trial.seen_ids()
     trial.case.module.__dict__.get("validate", lambda context: None)(context=context)

@@ -25,9 +25,17 @@ def heartbeat_shows_what_was_started(trial: Trial) -> None:
     units = trial.heartbeat(context)
     expect(sorted(unit.id for unit in units) == sorted(started), f"heartbeat gave {units!r}")
     for unit in units:
-        expect(isinstance(unit.state, UnitState), f"the state is {unit.state!r}")
         told = unit.infrastructure_id
         expect(told == started[unit.id], f"{unit.id} was {started[unit.id]} and is {told}")
+
+
+@rule("Translate the infrastructure's words; what is new to you is PENDING before it ran, and GONE after.")
+def states_are_those_of_the_interface(trial: Trial) -> None:
+    """All states are members of `UnitState`, in the answer of `start` and in heartbeats: the host decides by them."""
+    context = trial.context()
+    (unit,) = trial.started(context)
+    for each in (unit, *trial.heartbeat(context)):
+        expect(isinstance(each.state, UnitState), f"the state of {each.id} is {each.state!r}")
 
 
 @rule("Only look in `heartbeat`; it is called every few seconds, for as long as the manager lives.")

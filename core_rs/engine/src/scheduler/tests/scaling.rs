@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::rig::*;
-use crate::scaling::{Scaling, ScalingConfig};
+use crate::scaling::{Rule, Scaling, ScalingConfig};
 use crate::scheduler::SchedulerConfig;
 use crate::wire::GroupState;
 
@@ -127,4 +127,30 @@ fn load_that_comes_and_goes_within_the_cool_down_starts_each_worker_once() {
         }
     }
     assert_eq!((world.starts, world.ends), (8, 0));
+}
+
+#[test]
+fn a_manager_without_a_rule_is_told_of_once_and_asked_for_nothing() {
+    let rule = Rule {
+        priority: 1,
+        manager: "elsewhere".into(),
+        cap: None,
+    };
+    let mut rig = Rig::with(SchedulerConfig {
+        scaling: ScalingConfig {
+            scaling: Scaling::Waterfall(vec![rule]),
+            ..ScalingConfig::default()
+        },
+        ..SchedulerConfig::default()
+    });
+    rig.client(CLIENT, SESSION);
+    rig.manager(MANAGER, native());
+    for round in 0..3 {
+        rig.submit(round * 10, 10);
+        rig.pass(SECOND);
+    }
+    assert!(rig.started(MANAGER).is_empty());
+    let text = "worker manager native has no rule in the scaling policy";
+    let said = rig.logs.iter().filter(|line| line.contains(text));
+    assert_eq!(said.count(), 1);
 }
