@@ -85,6 +85,27 @@ fn an_id_whose_unit_was_there_is_not_said_again() {
 }
 
 #[test]
+fn what_a_manager_that_died_was_about_to_end_goes_on() {
+    let mut rig = rig();
+    let group = one_up(&mut rig);
+    rig.submit(0, 1);
+    let leaving = ManagerStatus {
+        groups: vec![report(&group, Ending)],
+        leaving: true,
+        ..ManagerStatus::default()
+    };
+    rig.say(MANAGER, Message::ManagerStatus(leaving));
+    rig.leave(MANAGER);
+    rig.join_manager(51, native()).unwrap();
+    rig.report(51, &[(&group, Running)]);
+    assert_eq!(rig.commands(51), nothing());
+    rig.told(10);
+    rig.done(10, 0, 1, 5);
+    rig.submit(1, 1);
+    assert_eq!(rig.assigned_count(10), 1);
+}
+
+#[test]
 fn what_a_manager_ends_by_itself_is_not_told_to() {
     let mut rig = rig();
     let group = one_up(&mut rig);
@@ -198,7 +219,10 @@ fn nothing_is_stopped_in_the_resync_time() {
     rig.pass(SECOND);
     // The node of the second may have work, and come back yet.
     assert_eq!(rig.commands(MANAGER).1, ["native-aaaaaaaa-1"]);
-    let left = [("native-aaaaaaaa-2", Running), ("native-aaaaaaaa-3", Failed)];
+    let left = [
+        ("native-aaaaaaaa-2", Running),
+        ("native-aaaaaaaa-3", Failed),
+    ];
     rig.report(MANAGER, &left);
     assert_eq!(rig.commands(MANAGER).1, ["native-aaaaaaaa-3"]);
     rig.pass(30 * SECOND);
