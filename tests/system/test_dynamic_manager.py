@@ -136,6 +136,10 @@ def test_a_manager_that_is_killed_and_comes_back_goes_on_with_its_workers(run: R
         second = cluster.manager("--mode", "fixed", most=2, until="2 workers serve")
         assert client.map(double, range(100)).results(PATIENCE) == [2 * n for n in range(100)]
         assert cluster.agents() == [agent]
+        # What says that a process is an agent, its tasks' processes do not inherit.
+        assert [client.submit(os.environ.get, name).result(PATIENCE) for name in ("SCALER_UNIT", "SCALER_KEY")] == [
+            None
+        ] * 2
     ends = ends_of([agent])
     code, output = second.end(signal.SIGINT)
     assert code == 0, output
