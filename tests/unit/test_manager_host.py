@@ -236,6 +236,8 @@ def test_units_are_ended_and_what_the_driver_made_is_deleted(rig: Rig, caplog: p
         (Throttled("slow down", 2.5), "throttled", "slow down", 2.5),
         (Throttled("slow down"), "throttled", "slow down", 0.0),
         (Throttled("slow down", -1.0), "throttled", "slow down", 0.0),
+        (Throttled("slow down", float("inf")), "throttled", "slow down", 86_400.0),
+        (Throttled("slow down", float("nan")), "throttled", "slow down", 0.0),
         (CredentialsExpired("who are you"), "credentials", "who are you", 0.0),
         (TemporaryError("no\n capacity"), "temporary", "no capacity", 0.0),
         (ConfigurationError("No subnet.", "", "name one"), "permanent", "No subnet. (name one)", 0.0),

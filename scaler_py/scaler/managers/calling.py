@@ -26,6 +26,9 @@ from scaler.managers.api import (
 
 log = logging.getLogger("scaler.managers")
 
+# Whatever an infrastructure says, in seconds.
+_LONGEST_WAIT = 86_400.0
+
 # (group, the infrastructure's name for it, state, detail)
 UnitRow = tuple[str, str, str, str]
 
@@ -162,7 +165,7 @@ def failure(name: str, error: BaseException) -> tuple[str, str, float]:
     """(kind, text, seconds to wait at least) of what a hook has raised, as the core takes it."""
     match error:
         case Throttled():
-            return "throttled", _text(error), max(0.0, error.retry_after or 0.0)
+            return "throttled", _text(error), min(max(0.0, error.retry_after or 0.0), _LONGEST_WAIT)
         case CredentialsExpired():
             return "credentials", _text(error), 0.0
         case TemporaryError():

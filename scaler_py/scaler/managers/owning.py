@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from scaler._core import blake3
+from scaler.config.logs import hide_in_logs
 from scaler.config.models import WorkerManagerOptions
 from scaler.managers.api import Context, Offer, OptionModel, Owner
 from scaler.managers.api.context import NoObjects, Objects
@@ -22,6 +25,9 @@ class Ownership:
 
     def __init__(self, driver: Driver, options: WorkerManagerOptions, own: OptionModel) -> None:
         """ConfigurationError: another process has the ledger. LedgerError: it cannot be written."""
+        for value in dict(own).values():
+            if isinstance(value, SecretStr):
+                hide_in_logs(value.get_secret_value())
         self.key = None if options.insecure else find_key(None, options.key_file)
         self.name = options.worker_manager_id or driver.info.name
         self.cluster = cluster_of(self.key, options.scheduler_address)
