@@ -47,8 +47,8 @@ pub fn introduction(context: &Context, index: usize) -> Hello {
     let shape = &context.profile.nodes[index];
     let info = NodeInfo {
         name: format!("node {index}"),
-        manager: String::new(),
-        group: String::new(),
+        manager: shape.manager.clone(),
+        group: shape.group.clone(),
         slots: shape.slots,
         capabilities: shape.capabilities.clone(),
         python_minor: 11,

@@ -10,9 +10,16 @@ pub enum Bug {
     ResendWithoutSequence,
     IgnoreWaiting,
     LetGoEarly,
+    SkipIntent,
+    ForgetUnknown,
+    ShutdownTwiceNamed,
+    DoubleStart,
+    RetireBusy,
+    ForgetStarting,
+    DropAdopted,
 }
 
-pub const BUGS: [(&str, Bug); 7] = [
+pub const BUGS: [(&str, Bug); 14] = [
     ("forget-acknowledgement", Bug::ForgetAcknowledgement),
     ("skip-give-back", Bug::SkipGiveBack),
     ("count-unstarted", Bug::CountUnstarted),
@@ -20,6 +27,13 @@ pub const BUGS: [(&str, Bug); 7] = [
     ("resend-without-sequence", Bug::ResendWithoutSequence),
     ("ignore-waiting", Bug::IgnoreWaiting),
     ("let-go-early", Bug::LetGoEarly),
+    ("skip-intent", Bug::SkipIntent),
+    ("forget-unknown", Bug::ForgetUnknown),
+    ("shutdown-twice-named", Bug::ShutdownTwiceNamed),
+    ("double-start", Bug::DoubleStart),
+    ("retire-busy", Bug::RetireBusy),
+    ("forget-starting", Bug::ForgetStarting),
+    ("drop-adopted", Bug::DropAdopted),
 ];
 
 impl Bug {
@@ -38,6 +52,17 @@ impl Bug {
         }
     }
 
+    /// As managers have it.
+    #[cfg(feature = "planted")]
+    pub fn of_managers(bug: Option<Bug>) -> scaler_engine::manager::Bugs {
+        scaler_engine::manager::Bugs {
+            skip_intent: bug == Some(Bug::SkipIntent),
+            forget_unknown: bug == Some(Bug::ForgetUnknown),
+            shutdown_twice_named: bug == Some(Bug::ShutdownTwiceNamed),
+            double_start: bug == Some(Bug::DoubleStart),
+        }
+    }
+
     /// As the scheduler has it.
     #[cfg(feature = "planted")]
     pub fn of_scheduler(bug: Option<Bug>) -> scaler_engine::scheduler::Bugs {
@@ -47,7 +72,9 @@ impl Bug {
             deliver_cancelled: bug == Some(Bug::DeliverCancelled),
             ignore_waiting: bug == Some(Bug::IgnoreWaiting),
             let_go_early: bug == Some(Bug::LetGoEarly),
-            ..scaler_engine::scheduler::Bugs::default()
+            retire_busy: bug == Some(Bug::RetireBusy),
+            forget_starting: bug == Some(Bug::ForgetStarting),
+            drop_adopted: bug == Some(Bug::DropAdopted),
         }
     }
 }

@@ -4,6 +4,8 @@ use scaler_engine::wire::{Frame, Sequence, SessionId};
 
 use crate::bug::Bug;
 use crate::data::Data;
+use crate::fleet::promises::Groups;
+use crate::fleet::FleetEvent;
 use crate::network::{End, Network, Part, Wire};
 use crate::oracle::{Oracle, Place};
 use crate::profile::{FaultKind, Profile};
@@ -37,6 +39,7 @@ pub enum Event {
         node: usize,
         executor: u64,
     },
+    Fleet(FleetEvent),
     FaultsEnd,
     Inspect,
 }
@@ -47,6 +50,7 @@ pub struct Context {
     pub queue: Queue<Event>,
     pub network: Network,
     pub oracle: Oracle,
+    pub groups: Groups,
     pub story: Story,
     pub random: Random,
     /// Numbers for everything that must be unique: executors, links, requests.
@@ -64,6 +68,7 @@ impl Context {
             queue: Queue::default(),
             network: Network::default(),
             oracle,
+            groups: Groups::default(),
             story: Story::new(told),
             random: Random::stream(seed, "world"),
             numbers: 0,

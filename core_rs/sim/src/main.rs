@@ -4,9 +4,11 @@ use std::process::ExitCode;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use scaler_sim::bug::{Bug, BUGS};
+use scaler_sim::profile::Kind;
 use scaler_sim::runner::{self, Failure};
 
 struct Arguments {
+    kind: Kind,
     seeds: u64,
     start: u64,
     seed: Option<u64>,
@@ -16,14 +18,18 @@ struct Arguments {
     most_failures: usize,
 }
 
-const USAGE: &str = "usage: scaler-sim [--seeds N] [--start S] [--failures N] [--bug NAME]
-       scaler-sim --seed X [--trace | --all] [--bug NAME]
+const USAGE: &str =
+    "usage: scaler-sim [--managers] [--seeds N] [--start S] [--failures N] [--bug NAME]
+       scaler-sim [--managers] --seed X [--trace | --all] [--bug NAME]
+
+--managers: worlds in which worker managers start the nodes.
 
 --trace tells the story of the element that shows what broke, --all everything that happened.
 --bug plants a mistake in the engine (build with --features planted).";
 
 fn parse() -> Result<Arguments, String> {
     let mut arguments = Arguments {
+        kind: Kind::Nodes,
         seeds: 1_000,
         start: fresh_start(),
         seed: None,
@@ -40,6 +46,7 @@ fn parse() -> Result<Arguments, String> {
             "--start" => arguments.start = number(&value()?)?,
             "--seed" => arguments.seed = Some(number(&value()?)?),
             "--failures" => arguments.most_failures = number(&value()?)? as usize,
+            "--managers" => arguments.kind = Kind::Managers,
             "--trace" => arguments.trace = true,
             "--all" => arguments.all = true,
             "--bug" => arguments.bug = Some(bug(&value()?)?),
@@ -88,11 +95,11 @@ fn main() -> ExitCode {
 
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     if arguments.trace || arguments.all {
-        runner::story(seed, arguments.bug, arguments.all)
+        runner::story(arguments.kind, seed, arguments.bug, arguments.all)
             .iter()
             .for_each(|line| println!("{line}"));
     }
-    match runner::run(seed, arguments.bug) {
+    match runner::run(arguments.kind, seed, arguments.bug) {
         Ok(end) => {
             let seconds = end.virtual_time as f64 / 1e6;
             println!("seed {seed}: kept all promises in {seconds:.3} s, {} turns, {} outcomes, hash {:016x}", end.turns, end.delivered, end.hash);
@@ -116,7 +123,7 @@ fn many(arguments: &Arguments) -> ExitCode {
     let (mut turns, mut outcomes, mut virtual_time) = (0, 0, 0);
     for seed in start..end {
         ran += 1;
-        match runner::run(seed, arguments.bug) {
+        match runner::run(arguments.kind, seed, arguments.bug) {
             Ok(end) => {
                 turns += end.turns;
                 outcomes += end.delivered;
@@ -144,11 +151,11 @@ fn many(arguments: &Arguments) -> ExitCode {
         virtual_time as f64 / 3.6e9,
         failures.len()
     );
-    report(&failures, arguments.bug)
+    report(&failures, arguments)
 }
 
 /// The last lines of the first failure's story.
-fn report(failures: &[Failure], bug: Option<Bug>) -> ExitCode {
+fn report(failures: &[Failure], arguments: &Arguments) -> ExitCode {
     let Some(first) = failures.first() else {
         return ExitCode::SUCCESS;
     };
@@ -156,7 +163,7 @@ fn report(failures: &[Failure], bug: Option<Bug>) -> ExitCode {
         "\nthe end of the story of seed {} (--seed {} --trace has all of it):",
         first.seed, first.seed
     );
-    let story = runner::story(first.seed, bug, false);
+    let story = runner::story(arguments.kind, first.seed, arguments.bug, false);
     story
         .iter()
         .skip(story.len().saturating_sub(40))

@@ -19,6 +19,7 @@ pub enum Part {
     Scheduler,
     Node(usize),
     Store,
+    Manager(usize),
 }
 
 impl std::fmt::Display for Part {
@@ -28,6 +29,7 @@ impl std::fmt::Display for Part {
             Part::Scheduler => write!(formatter, "scheduler"),
             Part::Node(index) => write!(formatter, "node {index}"),
             Part::Store => write!(formatter, "store"),
+            Part::Manager(index) => write!(formatter, "manager {index}"),
         }
     }
 }

@@ -17,7 +17,7 @@ pub struct NodeHost {
 }
 
 /// How long a node that ends waits for the scheduler to take what it has to say.
-const LAST_WORDS: Time = 3 * SECOND;
+pub const LAST_WORDS: Time = 3 * SECOND;
 
 impl NodeHost {
     pub fn new(context: &mut Context, index: usize) -> Self {

@@ -9,6 +9,7 @@ use scaler_engine::wire::{
 };
 
 use crate::data::{self, Data};
+use crate::node_set::NodeSet;
 use crate::queue::{Time, MILLISECOND};
 use crate::workload::{ArrayPlan, Behaviour, Element, SessionPlan};
 
@@ -78,12 +79,12 @@ struct Truth {
     /// Its client had submitted it when it cleared.
     clear_asked: bool,
     runs: Vec<Run>,
-    /// Nodes, a bit each, that were told to run it by the scheduler that lives, in the epoch that lasts.
-    ordered: u32,
+    /// Nodes that were told to run it by the scheduler that lives, in the epoch that lasts.
+    ordered: NodeSet,
     /// How often it was taken for the cause of a death that nobody saw it in.
     blames: u32,
-    /// Nodes, a bit each, that may say that an executor died in it though none was seen to begin it.
-    blamable: u32,
+    /// Nodes that may say that an executor died in it though none was seen to begin it.
+    blamable: NodeSet,
     delivered: Option<OutcomeKind>,
     seen: Seen,
     /// Some scheduler saw its outcome and no cancellation before.
@@ -153,9 +154,9 @@ impl Oracle {
             cancel_asked: false,
             clear_asked: false,
             runs: Vec::new(),
-            ordered: 0,
+            ordered: NodeSet::default(),
             blames: 0,
-            blamable: 0,
+            blamable: NodeSet::default(),
             delivered: None,
             seen: Seen::Nothing,
             outcome_won: false,
@@ -296,7 +297,7 @@ impl Oracle {
             return None;
         };
         // What a node was told before it was given up runs on, for a while.
-        let ordered = truth.ordered >> place.node & 1 == 1;
+        let ordered = truth.ordered.has(place.node);
         let inexcusable = truth.runs.iter().find(|run| !run.excused).copied();
         let ran = truth.runs.len() as u32;
         let run = Run {
@@ -310,7 +311,7 @@ impl Oracle {
             died: false,
         };
         truth.runs.push(run);
-        truth.blamable = 0;
+        truth.blamable.clear();
         let (plan, array) = (truth.plan, truth.array);
         if let Some(before) = inexcusable.filter(|_| ordered) {
             let text = format!("it runs again without a cause; before: {before:?}");
@@ -432,7 +433,7 @@ impl Oracle {
     pub fn may_be_blamed(&mut self, node: usize, session: SessionId, first: Sequence, count: u32) {
         for sequence in first..first + u64::from(count) {
             if let Some(truth) = self.truth_mut(session, sequence) {
-                truth.blamable |= 1 << node;
+                truth.blamable.add(node);
             }
         }
     }
@@ -453,7 +454,7 @@ impl Oracle {
 
     /// The scheduler gave a node up, or they began a new epoch: what it had not told is lost for the scheduler.
     pub fn node_lost(&mut self, node: usize) {
-        self.each_element(|element| element.ordered &= !(1 << node));
+        self.each_element(|element| element.ordered.remove(node));
         self.each_run(|_, run| {
             let lost = run.place.node == node && !run.recorded;
             run.excused |= lost;
@@ -474,7 +475,7 @@ impl Oracle {
             .filter(|truth| truth.delivered.is_none())
         {
             truth.seen = Seen::Nothing;
-            truth.ordered = 0;
+            truth.ordered.clear();
             truth.runs.iter_mut().for_each(|run| run.excused = true);
         }
     }
@@ -498,7 +499,7 @@ impl Oracle {
     }
 
     pub fn scheduler_died(&mut self) {
-        self.each_element(|element| element.ordered = 0);
+        self.each_element(|element| element.ordered.clear());
         self.sessions
             .iter_mut()
             .for_each(|session| session.known = false);
@@ -522,9 +523,38 @@ impl Oracle {
         };
         for sequence in assign.first..assign.first + u64::from(assign.count) {
             if let Some(truth) = self.truth_mut(assign.session, sequence) {
-                truth.ordered |= 1 << node;
+                truth.ordered.add(node);
             }
         }
+    }
+
+    /// An element that a node runs as it was told to, and that nobody has given up.
+    pub fn busy(&self, node: usize) -> Option<(SessionId, Sequence)> {
+        let runs = |truth: &Truth| {
+            let running = |run: &Run| {
+                run.place.node == node && run.end == End::Running && !run.excused && !run.recorded
+            };
+            truth.ordered.has(node) && truth.runs.iter().any(running)
+        };
+        let wanted = |truth: &Truth| {
+            truth.seen == Seen::Nothing
+                && !truth.cancel_asked
+                && !truth.silent
+                && truth.delivered.is_none()
+        };
+        let living = self.sessions.iter().filter(|session| !session.over);
+        living
+            .flat_map(|session| {
+                let elements = session.elements.iter().enumerate();
+                elements.map(move |(at, truth)| (session.id, at as u64, truth))
+            })
+            .find(|(.., truth)| wanted(truth) && runs(truth))
+            .map(|(session, sequence, _)| (session, sequence))
+    }
+
+    /// A promise about an element is broken.
+    pub fn broken_for(&mut self, at: Time, element: (SessionId, Sequence), text: String) {
+        self.violated(at, Some(element), text);
     }
 
     // What the scheduler is told.
@@ -568,8 +598,8 @@ impl Oracle {
     fn node_lost_one(&mut self, at: Time, node: usize, session: SessionId, sequence: Sequence) {
         let text = "the node says that it started, and it did not";
         match self.truth_mut(session, sequence) {
-            Some(truth) if truth.blamable >> node & 1 == 1 => {
-                truth.blamable = 0;
+            Some(truth) if truth.blamable.has(node) => {
+                truth.blamable.clear();
                 truth.blames += 1;
             }
             Some(truth) if truth.runs.iter().any(|run| run.place.node == node) => {}

@@ -1,7 +1,20 @@
 //! What a seed's world is like: its shape, its network, its settings, and how hostile it is.
 
+use scaler_engine::wire::Capabilities;
+
+use crate::fleet::shape::{satisfies, FleetShape};
 use crate::queue::{Time, MILLISECOND, SECOND};
 use crate::random::Random;
+
+/// What kind of worlds a seed is of: each kind has histories of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Nodes are there from the beginning.
+    #[default]
+    Nodes,
+    /// Managers start them.
+    Managers,
+}
 
 #[derive(Clone, Copy, Debug)]
 pub struct Latency {
@@ -57,6 +70,9 @@ pub struct NodeShape {
     pub queue_size: u32,
     /// Tasks after which an executor is replaced; 0 never.
     pub recycle: u64,
+    /// Of a unit: its manager and its group.
+    pub manager: String,
+    pub group: String,
 }
 
 #[derive(Clone, Debug)]
@@ -96,11 +112,12 @@ pub struct Profile {
     pub nesting: bool,
     /// Tasks of a node that may wait for others.
     pub most_waiting: u32,
+    pub fleet: FleetShape,
 }
 
 const CAPABILITIES: [&str; 3] = ["gpu", "linux", "ssd"];
 
-fn node_shape(random: &mut Random) -> NodeShape {
+pub fn node_shape(random: &mut Random) -> NodeShape {
     let mut capabilities = Vec::new();
     for name in CAPABILITIES {
         if random.chance(350) {
@@ -121,6 +138,8 @@ fn node_shape(random: &mut Random) -> NodeShape {
         } else {
             0
         },
+        manager: String::new(),
+        group: String::new(),
     }
 }
 
@@ -175,7 +194,39 @@ impl Profile {
             store_writes_through: random.chance(500),
             nesting: random.chance(400),
             most_waiting: *random.pick(&[1, 3, 256, 256]),
+            fleet: FleetShape::default(),
         }
+    }
+
+    /// As the seed has it, with less work and fewer nodes, and with managers.
+    pub fn with_managers(seed: u64) -> Profile {
+        let mut profile = Profile::draw(seed);
+        let random = &mut Random::stream(seed, "managers");
+        profile.clients = profile.clients.min(random.between(1, 2) as usize);
+        profile.nodes.truncate(*random.pick(&[0, 0, 0, 1, 2]));
+        profile.combined &= !profile.nodes.is_empty();
+        profile.fleet = FleetShape::draw(profile.faults_until, random);
+        profile
+    }
+
+    pub fn of(kind: Kind, seed: u64) -> Profile {
+        match kind {
+            Kind::Nodes => Profile::draw(seed),
+            Kind::Managers => Profile::with_managers(seed),
+        }
+    }
+
+    /// What nodes offer that are there, or may come.
+    pub fn offers(&self) -> Vec<&NodeShape> {
+        let managers = self.fleet.managers.iter();
+        let units = managers.map(|manager| &manager.node);
+        self.nodes.iter().chain(units).collect()
+    }
+
+    /// Whether there will be nodes for what asks for this as long as the world lasts.
+    pub fn can_serve(&self, asked: &Capabilities) -> bool {
+        let given = |node: &NodeShape| satisfies(asked, &node.capabilities);
+        self.nodes.iter().any(given) || self.fleet.can_serve(asked)
     }
 
     pub fn calm(&self) -> bool {

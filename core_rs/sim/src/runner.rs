@@ -3,6 +3,7 @@
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use crate::bug::Bug;
+use crate::profile::Kind;
 use crate::world::{End, World};
 
 thread_local! {
@@ -23,12 +24,10 @@ pub struct Failure {
 }
 
 /// Runs one seed; what broke, if anything did. A panic of a machine is a broken promise like any other.
-pub fn run(seed: u64, bug: Option<Bug>) -> Result<End, Failure> {
-    run_told(seed, bug, false)
-}
-
-fn run_told(seed: u64, bug: Option<Bug>, told: bool) -> Result<End, Failure> {
-    let ended = catch_unwind(AssertUnwindSafe(|| World::new(seed, bug, told).run()));
+pub fn run(kind: Kind, seed: u64, bug: Option<Bug>) -> Result<End, Failure> {
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        World::new(kind, seed, bug, false).run()
+    }));
     match ended {
         Ok(end) => match &end.violation {
             None => Ok(end),
@@ -55,8 +54,8 @@ fn run_told(seed: u64, bug: Option<Bug>, told: bool) -> Result<End, Failure> {
 }
 
 /// The story of a seed, as lines: of the element that shows what broke, or of everything.
-pub fn story(seed: u64, bug: Option<Bug>, everything: bool) -> Vec<String> {
-    let mut world = World::new(seed, bug, true);
+pub fn story(kind: Kind, seed: u64, bug: Option<Bug>, everything: bool) -> Vec<String> {
+    let mut world = World::new(kind, seed, bug, true);
     let ended = catch_unwind(AssertUnwindSafe(|| world.advance_to_end()));
     let panicked = ended.is_err();
     let end = world.end();

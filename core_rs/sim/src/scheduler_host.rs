@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use scaler_engine::acceptor::{AcceptorEvent, Origin};
 use scaler_engine::dialer::DialerEvent;
+use scaler_engine::scaling::ScalingConfig;
 use scaler_engine::scheduler::{Allocate, Scheduler, SchedulerConfig, SchedulerOutput};
 use scaler_engine::wire::{Hello, LinkId, Message, Role, SessionId};
 
 use crate::agent::{introduction, Agent};
 use crate::context::Context;
 use crate::data::Data;
+use crate::fleet::promises;
 use crate::inward::Inward;
 use crate::network::{Arrival, Part, Wire};
 use crate::outward::{hello, Outward};
@@ -23,6 +25,11 @@ const LOCAL: LinkId = 0;
 enum Peer {
     Client(SessionId),
     Node(usize),
+    Manager(usize),
+}
+
+fn manager_number(id: &str) -> usize {
+    id.trim_start_matches('m').parse().unwrap_or(usize::MAX)
 }
 
 pub struct SchedulerHost {
@@ -46,6 +53,11 @@ impl SchedulerHost {
                 Allocate::Capability
             } else {
                 Allocate::EvenLoad
+            },
+            manager_lease_us: profile.fleet.lease(),
+            scaling: ScalingConfig {
+                scaling: profile.fleet.scaling.clone(),
+                cooldown_us: profile.fleet.cooldown,
             },
             ..SchedulerConfig::default()
         };
@@ -144,14 +156,15 @@ impl SchedulerHost {
     }
 
     fn joined(&mut self, context: &mut Context, link: LinkId, hello: &Hello, origin: &Origin) {
-        let peer = match &hello.node {
-            Some(info) => Peer::Node(
+        let peer = match (&hello.node, &hello.manager) {
+            (_, Some(info)) => Peer::Manager(manager_number(&info.id)),
+            (Some(info), None) => Peer::Node(
                 info.name
                     .trim_start_matches("node ")
                     .parse()
                     .unwrap_or(usize::MAX),
             ),
-            None => {
+            (None, None) => {
                 context.oracle.session_known(hello.session);
                 Peer::Client(hello.session)
             }
@@ -200,7 +213,7 @@ impl SchedulerHost {
         match peer {
             Some(Peer::Client(session)) => context.oracle.session_lost(session),
             Some(Peer::Node(node)) => context.oracle.node_lost(node),
-            None => {}
+            Some(Peer::Manager(_)) | None => {}
         }
     }
 
@@ -222,6 +235,12 @@ impl SchedulerHost {
                     &message,
                 );
                 context.oracle.node_says(now, *node, &message);
+            }
+            Some(Peer::Manager(manager)) => {
+                let way = format!("takes from manager {manager}");
+                let part = Part::Scheduler;
+                context.story.message(now, part, &way, 0, &message);
+                promises::reported(context, *manager, &message);
             }
             None => {}
         }
@@ -277,8 +296,15 @@ impl SchedulerHost {
             _ => 0,
         };
         let peer = self.peers.get(&link).copied();
-        if let Some(Peer::Node(node)) = peer {
-            context.oracle.ordered(node, &message);
+        match peer {
+            Some(Peer::Node(node)) => {
+                context.oracle.ordered(node, &message);
+                if matches!(message, Message::Exit { .. }) {
+                    promises::is_idle(context, node, "it is told to exit");
+                }
+            }
+            Some(Peer::Manager(manager)) => promises::commanded(context, manager, &message),
+            _ => {}
         }
         context.story.message(
             context.queue.now(),
@@ -295,6 +321,7 @@ impl SchedulerHost {
 
     pub fn died(&mut self, context: &mut Context) {
         context.oracle.scheduler_died();
+        context.groups.scheduler_died();
         if let Some(agent) = &mut self.agent {
             agent.died(context);
         }

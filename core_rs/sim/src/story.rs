@@ -227,6 +227,15 @@ pub fn brief(message: &Message<Data>) -> String {
                 span(chunk.first, u64::from(chunk.take))
             )
         }
+        Message::ManagerStatus(status) => {
+            let groups = status.groups.iter().map(|group| {
+                let (name, state, detail) = (&group.group, group.state, &group.detail);
+                format!("{name} {state:?} {detail}")
+            });
+            let groups = groups.collect::<Vec<_>>().join("; ");
+            let leaving = if status.leaving { " leaving" } else { "" };
+            format!("ManagerStatus [{groups}] {}{leaving}", status.trouble)
+        }
         other => format!("{other:?}"),
     }
 }

@@ -103,7 +103,7 @@ fn options(profile: &Profile, random: &mut Random) -> (Options, bool) {
     if hopeless {
         options.capabilities = vec![("unobtainium".to_string(), -1)];
     } else if random.chance(400) {
-        let node = random.pick(&profile.nodes).clone();
+        let node = (*random.pick(&profile.offers())).clone();
         for (name, amount) in node.capabilities {
             if random.chance(600) {
                 let asked = if amount < 0 || random.chance(300) {
@@ -352,6 +352,9 @@ impl SessionPlan {
         }
         plan.actions.sort_by_key(|(at, _)| *at);
         plan.renumber();
+        for array in &mut plan.arrays {
+            array.hopeless |= !profile.can_serve(&array.options.capabilities);
+        }
         plan.cancel_the_hopeless(span);
         if profile.nesting {
             plan.nest(&mut Random::stream(seed, &format!("nesting {client}")));

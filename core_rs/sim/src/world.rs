@@ -1,14 +1,17 @@
 //! The world: its processes, their turns, the faults that befall them, and its end.
 
+mod fleet;
+
 use std::collections::BTreeMap;
 
 use crate::bug::Bug;
 use crate::client::Client;
 use crate::context::{Context, Event};
+use crate::fleet::Fleet;
 use crate::network::{Arrival, Part, Wire};
 use crate::node_host::NodeHost;
 use crate::oracle::Violation;
-use crate::profile::{FaultKind, Profile, FAULT_KINDS};
+use crate::profile::{FaultKind, Kind, Profile, FAULT_KINDS};
 use crate::queue::{Time, MILLISECOND, SECOND};
 use crate::random::Random;
 use crate::scheduler_host::SchedulerHost;
@@ -22,6 +25,8 @@ enum Stage {
     Working,
     /// All have said goodbye; books must become empty.
     Closing,
+    /// Managers end.
+    Ending,
 }
 
 pub struct World {
@@ -30,6 +35,7 @@ pub struct World {
     scheduler: Option<SchedulerHost>,
     nodes: Vec<Option<NodeHost>>,
     store: Option<StoreHost>,
+    fleet: Fleet,
     /// What a store that was killed left.
     disk: Disk,
     turns: BTreeMap<Part, Time>,
@@ -63,8 +69,8 @@ const INSPECTION: Time = 50 * MILLISECOND;
 const MOST_SPINS: u32 = 500;
 
 impl World {
-    pub fn new(seed: u64, bug: Option<Bug>, told: bool) -> World {
-        let profile = Profile::draw(seed);
+    pub fn new(kind: Kind, seed: u64, bug: Option<Bug>, told: bool) -> World {
+        let profile = Profile::of(kind, seed);
         let mut context = Context::new(profile.clone(), seed, bug, told);
         let mut clients = Vec::new();
         let mut work = 0;
@@ -79,13 +85,19 @@ impl World {
             context.oracle.add_session(id, index, &plan);
             clients.push(Some(Client::new(&mut context, index, id, plan)));
         }
+        let fleet = Fleet::new(&mut context, seed);
+        let patience = match kind {
+            Kind::Nodes => 120 * SECOND,
+            Kind::Managers => 600 * SECOND,
+        };
         let mut world = World {
-            deadline: profile.faults_until + 4 * work + 120 * SECOND,
+            deadline: profile.faults_until + 4 * work + patience,
             context,
             clients,
             scheduler: None,
             nodes: (0..profile.nodes.len()).map(|_| None).collect(),
             store: None,
+            fleet,
             disk: Disk::default(),
             turns: BTreeMap::new(),
             paused: BTreeMap::new(),
@@ -105,6 +117,7 @@ impl World {
         for index in self.own_nodes() {
             self.start(Part::Node(index));
         }
+        self.begin_fleet();
         for index in 0..self.clients.len() {
             self.plan_turn(Part::Client(index), 0);
         }
@@ -169,6 +182,7 @@ impl World {
             Event::Action { client } => self.soon(Part::Client(client)),
             Event::Restart(part) => self.start(part),
             Event::Nest { node, executor } => self.nest(node, executor),
+            Event::Fleet(event) => self.fleet_event(event),
             Event::FaultsEnd => self
                 .context
                 .tell(Part::Scheduler, About::All, || "no more faults".into()),
@@ -184,11 +198,12 @@ impl World {
             Part::Scheduler => self.scheduler.is_some(),
             Part::Node(index) => self.nodes[index].is_some(),
             Part::Store => self.store.is_some(),
+            Part::Manager(index) => self.fleet.hosts[index].is_some(),
         }
     }
 
     fn start(&mut self, part: Part) {
-        if self.runs(part) {
+        if self.runs(part) || !self.may_start(part) {
             return;
         }
         self.context.tell(part, About::All, || "starts".into());
@@ -202,6 +217,7 @@ impl World {
                 let disk = std::mem::take(&mut self.disk);
                 self.store = Some(StoreHost::new(&mut self.context, disk));
             }
+            Part::Manager(index) => self.start_manager(index),
         }
         self.soon(part);
     }
@@ -225,6 +241,10 @@ impl World {
             Part::Node(index) => {
                 if let Some(mut host) = self.nodes[index].take() {
                     host.agent.died(&mut self.context);
+                    let peaceful = host.agent.exit.is_some();
+                    self.fleet
+                        .cloud
+                        .node_ended(&mut self.context, index, peaceful);
                 }
             }
             Part::Store => {
@@ -233,11 +253,12 @@ impl World {
                     self.context.oracle.store_died();
                 }
             }
+            Part::Manager(index) => self.manager_died(index),
         }
         self.turns.remove(&part);
         self.paused.remove(&part);
         self.context.part_died(part);
-        if let Some(after) = restart {
+        if let Some(after) = restart.filter(|_| self.comes_back(part)) {
             self.context
                 .queue
                 .at(self.context.now() + after, Event::Restart(part));
@@ -294,6 +315,10 @@ impl World {
                 host.turn(context);
                 host.next_wakeup()
             }),
+            Part::Manager(index) => self.fleet.hosts[index].as_mut().and_then(|host| {
+                host.turn(context, &mut self.fleet.cloud, scheduler);
+                host.next_wakeup()
+            }),
         };
         let fact = self.context.network.frames << 20
             ^ self.context.oracle.runs << 10
@@ -308,6 +333,9 @@ impl World {
             self.plan_turn(part, at);
         }
         if self.is_at_its_end(part) {
+            if let Part::Manager(index) = part {
+                self.check_exit(index);
+            }
             let after = self.context.random.between(10 * MILLISECOND, SECOND);
             self.kill(part, Some(after));
         }
@@ -341,6 +369,7 @@ impl World {
                 let agent = self.scheduler.as_ref().and_then(|host| host.agent.as_ref());
                 agent.is_some_and(|agent| agent.exit.is_some())
             }
+            Part::Manager(index) => self.manager_is_done(index),
             Part::Client(_) | Part::Store => false,
         }
     }
@@ -376,6 +405,9 @@ impl World {
                 .for_each(|host| host.arrival(context, wire, arrival)),
             Part::Store => self
                 .store
+                .iter_mut()
+                .for_each(|host| host.arrival(context, wire, arrival)),
+            Part::Manager(index) => self.fleet.hosts[index]
                 .iter_mut()
                 .for_each(|host| host.arrival(context, wire, arrival)),
         }
@@ -512,8 +544,9 @@ impl World {
             FaultKind::StallConnection => self.stall(),
             FaultKind::CrashScheduler => self.crash(Part::Scheduler),
             FaultKind::CrashNode => {
-                let node = self.faults.index(self.nodes.len());
-                self.crash(self.agent_part(node));
+                if let Some(node) = self.some_node() {
+                    self.crash(self.agent_part(node));
+                }
             }
             FaultKind::CrashStore => self.crash(Part::Store),
             FaultKind::CrashClient => {
@@ -539,8 +572,9 @@ impl World {
                 });
             }
             FaultKind::DrainNode => {
-                let node = self.faults.index(self.nodes.len());
-                if self.agent_part(node) != Part::Scheduler {
+                let node = self.some_node();
+                let own = |node: &usize| self.agent_part(*node) != Part::Scheduler;
+                if let Some(node) = node.filter(own) {
                     self.context
                         .tell(Part::Node(node), About::All, || "is told to drain".into());
                     self.with_agent(node, |context, agent| agent.node.drain_slots(context.now()));
@@ -549,6 +583,11 @@ impl World {
             }
         }
         self.plan_fault();
+    }
+
+    fn some_node(&mut self) -> Option<usize> {
+        let count = self.nodes.len();
+        (count > 0).then(|| self.faults.index(count))
     }
 
     fn some_wire(&mut self) -> Option<Wire> {
@@ -587,6 +626,7 @@ impl World {
         let mut parts = vec![Part::Scheduler, Part::Store];
         parts.extend((0..self.clients.len()).map(Part::Client));
         parts.extend(self.own_nodes().map(Part::Node));
+        parts.extend((0..self.fleet.hosts.len()).map(Part::Manager));
         let part = *self.faults.pick(&parts);
         let until = self.context.now() + self.faults.spread(MILLISECOND, 8 * SECOND);
         if self.runs(part) {
@@ -600,7 +640,9 @@ impl World {
         &mut self,
         does: impl FnOnce(&mut Context, &mut crate::executor::Executor),
     ) {
-        let node = self.faults.index(self.nodes.len());
+        let Some(node) = self.some_node() else {
+            return;
+        };
         let draw = self.faults.number();
         self.with_agent(node, |context, agent| {
             let living = agent.living();
@@ -617,10 +659,18 @@ impl World {
         match self.stage {
             Stage::Working if self.work_is_done() => self.close(),
             Stage::Working if now > self.deadline => self.stuck(),
-            Stage::Closing => match self.left_over() {
+            Stage::Closing => match self.left_over().or_else(|| self.fleet_left_over()) {
+                None if self.has_managers() => self.begin_ending(),
                 None => self.over = true,
                 Some(what) if now > self.deadline => {
                     self.context.broken(format!("left over at the end: {what}"))
+                }
+                Some(_) => {}
+            },
+            Stage::Ending => match self.ending_left_over() {
+                None => self.over = true,
+                Some(what) if now > self.deadline => {
+                    self.context.broken(format!("not ended: {what}"))
                 }
                 Some(_) => {}
             },
@@ -679,7 +729,12 @@ impl World {
         // A minute after its end a session's objects are deleted once more.
         self.deadline = self.context.now()
             + 3 * (profile.client_timeout + profile.worker_timeout)
-            + 90 * SECOND;
+            + 90 * SECOND
+            + if self.fleet.hosts.is_empty() {
+                0
+            } else {
+                300 * SECOND
+            };
         for index in 0..self.clients.len() {
             if let Some(client) = &mut self.clients[index] {
                 client.goodbye(&mut self.context);

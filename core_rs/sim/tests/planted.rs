@@ -2,20 +2,25 @@
 #![cfg(feature = "planted")]
 
 use scaler_sim::bug::{Bug, BUGS};
+use scaler_sim::profile::Kind;
 use scaler_sim::runner;
 
 const MOST_SEEDS: u64 = 2_000;
 
 fn is_found(bug: Bug) {
+    is_found_in(Kind::Nodes, bug);
+}
+
+fn is_found_in(kind: Kind, bug: Bug) {
     let name = BUGS
         .iter()
         .find(|(_, known)| *known == bug)
         .map_or("", |(name, _)| name);
     runner::keep_panics_quiet();
-    let found = (0..MOST_SEEDS).find_map(|seed| runner::run(seed, Some(bug)).err());
+    let found = (0..MOST_SEEDS).find_map(|seed| runner::run(kind, seed, Some(bug)).err());
     let failure = found.unwrap_or_else(|| panic!("{name} was not found in {MOST_SEEDS} seeds"));
     assert!(
-        runner::run(failure.seed, None).is_ok(),
+        runner::run(kind, failure.seed, None).is_ok(),
         "seed {} fails without {name} too",
         failure.seed
     );

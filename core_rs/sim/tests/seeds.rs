@@ -2,17 +2,20 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use scaler_sim::profile::Kind;
 use scaler_sim::runner;
 
+const KINDS: [Kind; 1] = [Kind::Nodes];
+
 /// Tells what broke, with the story of the element that shows it.
-fn keeps_its_promises(seed: u64) {
-    if let Err(failure) = runner::run(seed, None) {
-        let story = runner::story(seed, None, false);
+fn keeps_its_promises(kind: Kind, seed: u64) {
+    if let Err(failure) = runner::run(kind, seed, None) {
+        let story = runner::story(kind, seed, None, false);
         story
             .iter()
             .skip(story.len().saturating_sub(60))
             .for_each(|line| println!("{line}"));
-        panic!("seed {seed}: {}", failure.text);
+        panic!("{kind:?}, seed {seed}: {}", failure.text);
     }
 }
 
@@ -31,20 +34,28 @@ fn base() -> u64 {
 
 #[test]
 fn one_seed_is_one_history() {
-    for seed in 100..120 {
-        let hash = |_| runner::run(seed, None).map_or(0, |end| end.hash);
+    for (kind, seed) in KINDS
+        .into_iter()
+        .flat_map(|kind| (100..120).map(move |it| (kind, it)))
+    {
+        let hash = |_| runner::run(kind, seed, None).map_or(0, |end| end.hash);
         let hashes = [0, 1].map(hash);
-        assert_eq!(hashes[0], hashes[1], "seed {seed} replays another history");
-        assert_ne!(hashes[0], 0, "seed {seed} broke a promise");
+        assert_eq!(
+            hashes[0], hashes[1],
+            "{kind:?}, seed {seed} replays another history"
+        );
+        assert_ne!(hashes[0], 0, "{kind:?}, seed {seed} broke a promise");
     }
 }
 
 #[test]
 fn telling_the_story_does_not_change_it() {
-    let told = scaler_sim::world::World::new(101, None, true).run();
-    let untold = scaler_sim::world::World::new(101, None, false).run();
-    assert_eq!(told.hash, untold.hash);
-    assert!(!told.story.lines.is_empty());
+    for kind in KINDS {
+        let told = scaler_sim::world::World::new(kind, 101, None, true).run();
+        let untold = scaler_sim::world::World::new(kind, 101, None, false).run();
+        assert_eq!(told.hash, untold.hash);
+        assert!(!told.story.lines.is_empty());
+    }
 }
 
 #[test]
@@ -52,7 +63,7 @@ fn fresh_histories_keep_all_promises() {
     let base = base();
     let seeds = base..base + 200;
     println!("seeds {seeds:?} (SCALER_SIM_SEED={base} runs them again)");
-    seeds.for_each(keeps_its_promises);
+    seeds.for_each(|seed| keeps_its_promises(Kind::Nodes, seed));
 }
 
 /// Seeds that once failed. What a seed means changes with the world's draws, so each mistake that was found this way has
@@ -60,9 +71,14 @@ fn fresh_histories_keep_all_promises() {
 #[test]
 fn histories_that_failed_once_keep_all_promises() {
     let listed = include_str!("failed_seeds.txt");
-    let seeds = listed
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .filter_map(|word| word.parse().ok());
-    seeds.for_each(keeps_its_promises);
+    for line in listed.lines() {
+        let (kind, line) = match line.strip_prefix("managers ") {
+            Some(line) => (Kind::Managers, line),
+            None => (Kind::Nodes, line),
+        };
+        let word = line.split_whitespace().next();
+        if let Some(seed) = word.and_then(|word| word.parse().ok()) {
+            keeps_its_promises(kind, seed);
+        }
+    }
 }

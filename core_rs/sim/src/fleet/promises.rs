@@ -1,0 +1,101 @@
+//! What schedulers have said about groups, and the promises about units checked against it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use scaler_engine::wire::Message;
+
+use crate::context::Context;
+use crate::data::Data;
+
+#[derive(Debug, Default)]
+pub struct Groups {
+    /// The manager that was told to start a group.
+    named: BTreeMap<String, usize>,
+    /// Groups that are to end: by the word of any scheduler, and of the one that lives.
+    ended: BTreeSet<String>,
+    ended_now: BTreeSet<String>,
+    /// Nodes that came from a group's unit.
+    nodes: BTreeMap<String, Vec<usize>>,
+    /// Managers that said last that they end all that they have.
+    leaving: BTreeSet<usize>,
+    /// Groups that a manager which ends all that it has began to end: whatever runs there.
+    given_up: BTreeSet<String>,
+}
+
+impl Groups {
+    pub fn is_named(&self, manager: usize, group: &str) -> bool {
+        self.named.get(group) == Some(&manager)
+    }
+
+    pub fn is_ended(&self, group: &str) -> bool {
+        self.ended.contains(group)
+    }
+
+    pub fn give_up(&mut self, group: &str) {
+        self.given_up.insert(group.into());
+    }
+
+    pub fn is_given_up(&self, group: &str) -> bool {
+        self.given_up.contains(group)
+    }
+
+    pub fn came_up(&mut self, group: &str, node: usize) {
+        self.nodes.entry(group.into()).or_default().push(node);
+    }
+
+    pub fn scheduler_died(&mut self) {
+        self.ended_now.clear();
+    }
+}
+
+/// The scheduler tells a manager something.
+pub fn commanded(context: &mut Context, manager: usize, message: &Message<Data>) {
+    match message {
+        Message::StartWorkerGroup { group, .. } => {
+            let known = context.groups.named.insert(group.clone(), manager);
+            if known.is_some_and(|before| before != manager) {
+                context.broken(format!(
+                    "group {group} is named for {known:?} and for {manager}"
+                ));
+            }
+            if context.groups.ended_now.contains(group) {
+                context.broken(format!("group {group} is named after it was told to end"));
+            }
+        }
+        Message::ShutdownWorkerGroup { group } => {
+            // It is said again until its effect shows: the first time counts.
+            if context.groups.ended_now.insert(group.clone()) {
+                context.groups.ended.insert(group.clone());
+                let leaves = context.groups.leaving.contains(&manager);
+                if leaves || context.groups.is_given_up(group) {
+                    return;
+                }
+                let nodes = context.groups.nodes.get(group).cloned();
+                for node in nodes.unwrap_or_default() {
+                    is_idle(context, node, "the scheduler ends its group");
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A manager tells the scheduler something.
+pub fn reported(context: &mut Context, manager: usize, message: &Message<Data>) {
+    if let Message::ManagerStatus(status) = message {
+        if status.leaving {
+            context.groups.leaving.insert(manager);
+        } else {
+            context.groups.leaving.remove(&manager);
+        }
+    }
+}
+
+/// Nobody may end a node in which something runs that is still wanted.
+pub fn is_idle(context: &mut Context, node: usize, what: &str) {
+    if let Some(element) = context.oracle.busy(node) {
+        let now = context.now();
+        let text = format!("it runs on node {node}, and {what}");
+        context.oracle.broken_for(now, element, text);
+    }
+}
