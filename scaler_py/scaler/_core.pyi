@@ -365,7 +365,7 @@ class Loop:
     def manager_failed(self, call: int, kind: str, text: str, retry_after: float | None = None) -> None:
         """Answers any call. kind: "throttled", "credentials", "temporary", "permanent" or "unknown".
 
-        retry_after: seconds that the infrastructure wants to be left alone. Each call is answered once, however late."""
+        retry_after: seconds that the infrastructure wants to be left alone. Each call is answered once, if late."""
 
     def manager_leave(self) -> None:
         """The manager ends its units, cleans up, then a request ("exit", failed, reason). Again: at once."""

@@ -20,9 +20,9 @@ WRONG = {"toy_groups": "zone", "toy_jobs": "queue"}
 
 
 def broken(case: DriverCase, *names: str) -> dict[str, str]:
-    """Of these rules, or all, those that the driver breaks, and what is said of it."""
+    """Of these rules those that the driver breaks, and what is said of it."""
     found = {}
-    for name in names or RULES:
+    for name in names:
         try:
             RULES[name].apply(case)
         except NotApplicable:
@@ -93,7 +93,9 @@ def test_twin_breaks_its_rule_and_no_other(sound: str, number: int, twin_folder:
     name = f"{sound}_twin_{number}"
     (twin_folder / f"{name}.py").write_text(text)
     case = toy_case(importlib.import_module(name), WRONG[sound])
-    found = broken(case)
+    # It starts an interpreter, and can only fail where something is imported.
+    imports = any("import" in new for _, new in twin.changes)
+    found = broken(case, *(name for name in RULES if imports or name != "describe_imports_no_sdk"))
     assert set(found) == {twin.rule}, found
     (told,) = found.values()
     rule = RULES[twin.rule]

@@ -176,8 +176,10 @@ def survive_everything(start: Starter, folder: str, max_attempts: int) -> dict[i
         others = [(i, future) for i, future in enumerate(futures) if i != CANCELLED]
         errors = {i: error for i, future in others if (error := future.exception()) is not None}
         assert all(future.result() == i for i, future in others if i not in errors)
-    assert sorted(starts(log)) == list(range(100_000)), "all have been begun"
-    assert set(errors) <= begun | {DEADLY}
+    # The agent's other executor may have been about to call one more.
+    called = {i for i in errors if i != DEADLY and i not in begun}
+    assert len(called) <= 1
+    assert set(starts(log)) | called == set(range(100_000)), "all have been begun"
     return errors
 
 

@@ -8,8 +8,6 @@ import os
 import time
 from typing import NamedTuple
 
-from scaler import Client
-
 _marks: dict[str, mmap.mmap] = {}
 
 
@@ -147,6 +145,8 @@ def sleep_and_add(seconds: float, *values: int) -> int:
 
 def with_children(call: tuple[str, int, Gate | None]) -> int:
     """Element `i`, which waits for three children, one after the other; all four note their starts."""
+    from scaler import Client
+
     path, i, gate = call
     log_and_spin((path, 4 * i, 0.0))
     client = Client()

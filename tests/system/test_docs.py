@@ -214,6 +214,7 @@ def test_its_variables_exist(page: Path) -> None:
 
 def test_the_reference_of_commands_is_what_the_options_say() -> None:
     assert reference.path().read_text() == reference.source(), "run: python -m scaler.cli.reference"
+    assert reference.common_path().read_text() == reference.common_source(), "run: python -m scaler.cli.reference"
 
 
 def cells(page: Path, column: int = 0) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import fake_plugins as plugins
 import pytest
-from scaler.cli import command, stack, worker_manager
+from scaler.cli import command, reference, stack, worker_manager
 from scaler.config import load
 from scaler.config.sources import Given
 from scaler.managers import described, listing
@@ -393,6 +393,13 @@ def test_options_of_a_plugin_are_as_strict_as_the_hosts(
         assert len(lines) == 3
         assert lines[1] == f"  where: {path}{where}"
         assert told in lines[0] + lines[2]
+
+
+def test_a_drivers_reference_is_made_from_its_model(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugins.install(site, "mine")
+    text = reference.driver_source("mine", load_driver("mine").options)
+    assert text.startswith("## Driver mine\n")
+    assert "| `-sz, --size SIZE` | `size` | `SCALER_SIZE` | how large | 3 |" in text
 
 
 SECRET = "from pydantic import SecretStr\n" + WHOLE.replace(

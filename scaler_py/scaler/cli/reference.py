@@ -1,12 +1,16 @@
-"""Writes `docs/commands.md` from the options of the commands: `python -m scaler.cli.reference`."""
+"""Writes `docs/commands.md` and `docs/worker-manager-parameters.md` from the options: `python -m scaler.cli.reference`.
 
+`python -m scaler.cli.reference DRIVER` prints the reference of one driver's options, a plugin's too, for its own pages.
+"""
+
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from scaler.cli import cluster, keys, object_storage_server, older, scheduler, stack, worker_manager
+from scaler.cli import cleanup, cluster, keys, object_storage_server, older, scheduler, stack, worker_manager
 from scaler.config import retired
 from scaler.config.command_line import CommandLine, flags
-from scaler.config.options import Option
+from scaler.config.options import Component, Option
 from scaler.config.sources import OLDER_TABLES, table_now
 from scaler.config.table import BAREMETAL_NATIVE, WORKER_MANAGER
 
@@ -22,11 +26,12 @@ Exit codes: 0 in peace, 1 for what failed, 2 for what was typed or configured wr
 
 def source() -> str:
     native = worker_manager.command_of("baremetal_native", [BAREMETAL_NATIVE, WORKER_MANAGER])
+    clean_up = cleanup.command_of("baremetal_native", BAREMETAL_NATIVE)
     commands = [scheduler.COMMAND, object_storage_server.COMMAND, native, cluster.COMMAND]
     parts = [_HEAD, _told("scaler", stack.HELP)]
     parts += [_command(each) for each in commands[:2]]
     parts += [_told("scaler_worker_manager", worker_manager.HELP)]
-    parts += [_command(each) for each in commands[2:]]
+    parts += [_command(each) for each in (native, clean_up, cluster.COMMAND)]
     parts += [_told("scaler_keys", keys.HELP), _names_of_other_versions(commands), _without_effect()]
     return "\n".join(parts)
 
@@ -86,9 +91,73 @@ def _without_effect() -> str:
     return "\n".join(lines) + "\n"
 
 
+_COMMON = """\
+# Common worker manager parameters
+
+`scaler_worker_manager DRIVER ADDRESS` takes these whatever the driver is; so does a `[[worker_manager]]` table. Those
+under *workers*, *keys and network* and *logging* reach the agents and the processes that run tasks, wherever the driver
+starts them. What is typed goes before the environment, that before the file, that before the default. Values that a
+variable of the environment names hold for all managers that are started in it.
+
+`scaler_worker_manager DRIVER --help` shows them with the driver's own. How it works: [worker managers](managers.md).
+"""
+
+
+def common_source() -> str:
+    """The page of what all worker managers take, and of the options of the driver that comes along."""
+    parts = [_COMMON, *_parameters([WORKER_MANAGER]), driver_source("baremetal_native", BAREMETAL_NATIVE)]
+    return "\n".join(parts)
+
+
+def driver_source(name: str, options: Component) -> str:
+    """What a driver takes besides: part of a page."""
+    return "\n".join([f"## Driver {name}", "", *_rows_of(options.options)]) + "\n"
+
+
+def _parameters(components: Sequence[Component]) -> Iterable[str]:
+    command = CommandLine("", "", components)
+    positional = [option for option in command.options if option.kind == "positional"]
+    for group, options in {"address": positional, **command.groups()}.items():
+        yield "\n".join([f"## {group[0].upper()}{group[1:]}", "", *_rows_of(options)]) + "\n"
+
+
+def _rows_of(options: Sequence[Option]) -> list[str]:
+    rows = [
+        (
+            f"`{flags(option) if option.kind != 'positional' else option.metavar}`",
+            f"`{option.name}`",
+            f"`{option.variable}`",
+            option.help + ("; a secret, better not typed" if option.secret else ""),
+            option.default or ("required" if option.required else ""),
+        )
+        for option in options
+        if not option.hidden
+    ]
+    return _table(("typed", "key in a file", "in the environment", "meaning", "default"), rows)
+
+
+_DOCS = Path(__file__).parents[3] / "docs"
+
+
 def path() -> Path:
-    return Path(__file__).parents[3] / "docs" / "commands.md"
+    return _DOCS / "commands.md"
+
+
+def common_path() -> Path:
+    return _DOCS / "worker-manager-parameters.md"
+
+
+def _write() -> None:
+    path().write_text(source(), encoding="utf-8")
+    common_path().write_text(common_source(), encoding="utf-8")
+
+
+def _print(name: str) -> None:
+    from scaler.managers.loading import load_driver
+
+    driver = load_driver(name)
+    print(driver_source(driver.info.name, driver.options), end="")
 
 
 if __name__ == "__main__":
-    path().write_text(source(), encoding="utf-8")
+    _print(sys.argv[1]) if len(sys.argv) > 1 else _write()

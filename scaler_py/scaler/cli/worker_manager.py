@@ -26,6 +26,7 @@ Starts and ends workers for the scheduler at ADDRESS, on the infrastructure that
   scaler_worker_manager DRIVER --help   the options of a driver
   scaler_worker_manager --list          the drivers that are installed here
   scaler_worker_manager -c FILE         the driver, and what else is not typed, from a TOML file
+  scaler_worker_manager DRIVER cleanup  ends what a manager that runs no more has left
   scaler_worker_manager new-driver NAME DIR   a package to write a driver in
 
 example: scaler_worker_manager baremetal_native tcp://127.0.0.1:8516 --mode fixed --max-task-concurrency 8

@@ -96,7 +96,8 @@ impl<P: Payload> Scheduler<P> {
             infrastructure: report.infrastructure,
             detail: report.detail,
         });
-        let (state, over) = (group.state, group.is_over());
+        let (state, over, occupied) = (group.state, group.is_over(), group.occupied > 0);
+        let lives = !over && report.state != GroupState::Ending;
         let said_lately = group.said_at.is_some_and(|at| at + AGAIN_US > now);
         self.fleet.refresh(index);
         match state {
@@ -104,6 +105,8 @@ impl<P: Payload> Scheduler<P> {
                 let reason = self.why_it_did_not_come(index);
                 self.start_failed(index, reason);
             }
+            // Its manager was about to end it with work at it, and has forgotten that.
+            State::Ending if lives && occupied => self.take_back(index),
             State::Ending => {
                 let ends = report.state == GroupState::Ending;
                 if !ends && !said_lately {
@@ -147,8 +150,7 @@ impl<P: Payload> Scheduler<P> {
         let was_shown = std::mem::replace(&mut group.shown, false);
         let was_said = group.said_at;
         let said_lately = was_said.is_some_and(|at| at + AGAIN_US > now);
-        let report = group.report.as_ref();
-        let was_there = report.is_some_and(|it| it.state != GroupState::Wanted);
+        let was_known = group.report.is_some();
         if was_shown || group.state == State::Ending {
             if let Some(report) = &mut group.report {
                 report.state = GroupState::Gone;
@@ -157,10 +159,14 @@ impl<P: Payload> Scheduler<P> {
         self.fleet.refresh(index);
         let group = self.fleet.group_mut(index);
         match group.state {
-            // Its unit was there, and an id is not used for another one.
-            State::Starting { .. } if was_shown || was_there => {
-                let reason = "its worker manager does not have it any more".to_owned();
-                self.start_failed(index, reason);
+            // It has been called for, perhaps, and an id is not used for another unit.
+            State::Starting { .. } if was_known => {
+                let text = format!(
+                    "worker group {} is not known to its worker manager any more; it is replaced if it is needed",
+                    group.id
+                );
+                self.log(Level::Warning, text);
+                self.end_group(index);
             }
             State::Starting { .. } if !said_lately => self.say_start(index),
             State::Starting { .. } => {}
