@@ -104,9 +104,8 @@ pub fn reported(context: &mut Context, manager: usize, message: &Message<Data>) 
         };
         let live = status.groups.iter().filter(live);
         let wanted = live.map(|report| report.group.clone());
-        let wanted = wanted.filter(|group| {
-            groups.is_named(manager, group) && !groups.ended_now.contains(group)
-        });
+        let wanted = wanted
+            .filter(|group| groups.is_named(manager, group) && !groups.ended_now.contains(group));
         let wanted = wanted.collect();
         groups.wanted.insert(manager, wanted);
         if status.leaving {
