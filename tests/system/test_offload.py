@@ -25,16 +25,29 @@ LARGE = 300 << 10
 class Jobs:
     """A scheduler with an object storage, and managers of local_jobs."""
 
-    def __init__(self, folder: Path, run: Run, address: str) -> None:
+    def __init__(self, folder: Path, run: Run) -> None:
+        (folder / "run").mkdir(mode=0o700)
         self.folder = folder
-        self.address = address
+        self.address = f"ipc://{folder}/run/scheduler"
         self.run = run
+        run("object_storage_server", self._objects).read_until("object storage listens at")
+        self.scheduler = self.start_scheduler()
         about = folder / "site" / "scaler_plugin_local_jobs-0.1.0.dist-info"
         about.mkdir(parents=True)
         (about / "METADATA").write_text("Metadata-Version: 2.1\nName: scaler-plugin-local-jobs\nVersion: 0.1.0\n")
         (about / "entry_points.txt").write_text("[scaler.drivers]\nlocal_jobs = scaler_plugin_local_jobs.driver\n")
         (about / "RECORD").touch()
         self.path = os.pathsep.join([str(about.parent), str(EXAMPLE / "src"), os.environ["PYTHONPATH"]])
+
+    @property
+    def _objects(self) -> str:
+        return f"ipc://{self.folder}/run/objects"
+
+    def start_scheduler(self) -> Command:
+        typed = ["--object-storage-address", self._objects, "--resync-seconds", "1"]
+        command = self.run("scheduler", self.address, *typed)
+        command.read_until("scheduler listens at")
+        return command
 
     def manager(self, *more: str, slots: int = 4) -> Command:
         """Ready: the scheduler has welcomed it."""
@@ -74,12 +87,7 @@ class Jobs:
 
 @pytest.fixture
 def jobs(home: Path, run: Run) -> Jobs:
-    (home / "run").mkdir(mode=0o700)
-    objects, scheduler = f"ipc://{home}/run/objects", f"ipc://{home}/run/scheduler"
-    run("object_storage_server", objects).read_until("object storage listens at")
-    told = run("scheduler", scheduler, "--object-storage-address", objects, "--resync-seconds", "0.5")
-    told.read_until("scheduler listens at")
-    return Jobs(home, run, scheduler)
+    return Jobs(home, run)
 
 
 @pytest.fixture
@@ -227,6 +235,19 @@ def test_jobs_of_a_killed_manager_go_on_and_are_found_by_the_next_one(jobs: Jobs
         gate.release()
         assert held.result() == "the same job"
     assert "goes on" in jobs.end(manager)
+
+
+def test_jobs_go_on_while_the_scheduler_is_killed_and_started_again(jobs: Jobs, gate: Gate) -> None:
+    manager = jobs.manager()
+    with jobs.client() as client:
+        held = client.submit(Gate.hold, *gate.names)
+        gate.wait()
+        jobs.scheduler.end(signal.SIGKILL)
+        jobs.start_scheduler()
+        assert client.submit(square, 3).result() == 9
+        gate.release()
+        assert held.result() == "held"
+    jobs.end(manager)
 
 
 def test_jobs_of_a_killed_manager_that_nobody_asks_for_end(jobs: Jobs, gate: Gate) -> None:

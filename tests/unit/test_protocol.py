@@ -78,7 +78,7 @@ MESSAGES = {
     (37, "DropValues"): "ids [u64]",
     (40, "Done"): "session u64, segment Segment",
     (41, "GaveBack"): "ranges [Range]",
-    (42, "Lost"): "session u64, sequence u64, cause LossCause, status i32",
+    (42, "Lost"): "session u64, sequence u64, cause LossCause, status i32, detail text",
     (43, "Holding"): "ranges [Range]",
     (44, "NodeStatus"): RECORDS["NodeStatus"],
     (45, "Drained"): "",
