@@ -61,3 +61,38 @@ fn a_slot_that_is_not_given_back_is_found() {
 fn a_value_that_goes_before_its_last_user_is_found() {
     is_found(Bug::LetGoEarly);
 }
+
+#[test]
+fn a_start_before_its_intent_is_durable_is_found() {
+    is_found_in(Kind::Managers, Bug::SkipIntent);
+}
+
+#[test]
+fn a_forgotten_group_of_an_unknown_outcome_is_found() {
+    is_found_in(Kind::Managers, Bug::ForgetUnknown);
+}
+
+#[test]
+fn a_neighbour_that_is_ended_too_is_found() {
+    is_found_in(Kind::Managers, Bug::ShutdownTwiceNamed);
+}
+
+#[test]
+fn a_start_while_the_first_is_under_way_is_found() {
+    is_found_in(Kind::Managers, Bug::DoubleStart);
+}
+
+#[test]
+fn a_busy_group_that_is_ended_is_found() {
+    is_found_in(Kind::Managers, Bug::RetireBusy);
+}
+
+#[test]
+fn groups_that_start_and_are_not_counted_are_found() {
+    is_found_in(Kind::Managers, Bug::ForgetStarting);
+}
+
+#[test]
+fn a_reported_group_that_is_passed_over_is_found() {
+    is_found_in(Kind::Managers, Bug::DropAdopted);
+}

@@ -26,8 +26,6 @@ pub enum CloudEvent {
     /// A unit has booted, or fails to.
     Boot(usize),
     BootFails(usize),
-    /// A unit that reached nobody gives up.
-    GiveUp(usize),
     Stop(usize),
 }
 
@@ -158,6 +156,7 @@ impl Cloud {
             listed_until: Time::MAX,
             node: None,
             uncounted: false,
+            mute: false,
             excused: false,
         });
         self.units.len() - 1
@@ -418,11 +417,6 @@ impl Cloud {
                     self.over(context, unit, UnitState::Failed, "its image cannot be had");
                 }
             }
-            CloudEvent::GiveUp(unit) => {
-                if !self.units[unit].is_over() {
-                    self.over(context, unit, UnitState::Succeeded, "reached nobody");
-                }
-            }
             CloudEvent::Stop(unit) => {
                 if self.units[unit].is_over() {
                     return None;
@@ -447,8 +441,7 @@ impl Cloud {
         self.units[unit].since = now;
         let faulty = now < context.profile.faults_until;
         if faulty && self.random.chance(self.shape.mute) {
-            let until = now + context.profile.death_timeout;
-            plan(context, until, CloudEvent::GiveUp(unit));
+            self.units[unit].mute = true;
             return None;
         }
         Some(CloudEffect::Boot { unit })

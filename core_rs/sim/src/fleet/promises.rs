@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use scaler_engine::wire::Message;
+use scaler_engine::wire::{GroupReport, GroupState, Message};
 
 use crate::context::Context;
 use crate::data::Data;
@@ -14,6 +14,8 @@ pub struct Groups {
     /// Groups that are to end: by the word of any scheduler, and of the one that lives.
     ended: BTreeSet<String>,
     ended_now: BTreeSet<String>,
+    /// By manager: groups that it said last are there or come, and those named since; without those that are to end.
+    wanted: BTreeMap<usize, BTreeSet<String>>,
     /// Nodes that came from a group's unit.
     nodes: BTreeMap<String, Vec<usize>>,
     /// Managers that said last that they end all that they have.
@@ -45,6 +47,7 @@ impl Groups {
 
     pub fn scheduler_died(&mut self) {
         self.ended_now.clear();
+        self.wanted.clear();
     }
 }
 
@@ -58,6 +61,13 @@ pub fn commanded(context: &mut Context, manager: usize, message: &Message<Data>)
                     "group {group} is named for {known:?} and for {manager}"
                 ));
             }
+            let most = context.profile.fleet.managers[manager].most;
+            let wanted = context.groups.wanted.entry(manager).or_default();
+            wanted.insert(group.clone());
+            if wanted.len() as u32 > most {
+                let text = format!("{wanted:?} are wanted of manager {manager}, {most} allowed");
+                context.broken(text);
+            }
             if context.groups.ended_now.contains(group) {
                 context.broken(format!("group {group} is named after it was told to end"));
             }
@@ -66,6 +76,8 @@ pub fn commanded(context: &mut Context, manager: usize, message: &Message<Data>)
             // It is said again until its effect shows: the first time counts.
             if context.groups.ended_now.insert(group.clone()) {
                 context.groups.ended.insert(group.clone());
+                let wanted = context.groups.wanted.entry(manager).or_default();
+                wanted.remove(group);
                 let leaves = context.groups.leaving.contains(&manager);
                 if leaves || context.groups.is_given_up(group) {
                     return;
@@ -83,6 +95,19 @@ pub fn commanded(context: &mut Context, manager: usize, message: &Message<Data>)
 /// A manager tells the scheduler something.
 pub fn reported(context: &mut Context, manager: usize, message: &Message<Data>) {
     if let Message::ManagerStatus(status) = message {
+        let groups = &mut context.groups;
+        let live = |report: &&GroupReport| {
+            matches!(
+                report.state,
+                GroupState::Wanted | GroupState::Pending | GroupState::Running
+            )
+        };
+        let live = status.groups.iter().filter(live);
+        let wanted = live.map(|report| report.group.clone());
+        let wanted = wanted
+            .filter(|group| groups.is_named(manager, group) && !groups.ended_now.contains(group));
+        let wanted = wanted.collect();
+        groups.wanted.insert(manager, wanted);
         if status.leaving {
             context.groups.leaving.insert(manager);
         } else {

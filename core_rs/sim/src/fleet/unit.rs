@@ -27,6 +27,8 @@ pub struct Unit {
     pub since: Time,
     pub listed_until: Time,
     pub node: Option<usize>,
+    /// No agent ever starts there: nobody but its manager can end it.
+    pub mute: bool,
     /// Its call was given up before it came to be, or nobody named it: limits do not count it.
     pub uncounted: bool,
     /// Its manager ends all that it has, whatever runs there.

@@ -6,7 +6,7 @@ use crate::fleet::cloud::{CloudEffect, CloudEvent};
 use crate::fleet::manager_host::{ManagerHost, Over};
 use crate::fleet::promises;
 use crate::fleet::shape::{Ending, FleetFault, FLEET_FAULTS};
-use crate::fleet::unit::Phase;
+use crate::fleet::unit::{Phase, Unit};
 use crate::fleet::FleetEvent;
 use crate::network::Part;
 use crate::node_host::LAST_WORDS;
@@ -227,13 +227,20 @@ impl World {
         }
     }
 
+    /// Units that are there though somebody could end them.
+    fn endable(&self, index: usize) -> impl Iterator<Item = &Unit> {
+        let gone = self.fleet.gone[index] && self.fleet.hosts[index].is_none();
+        let living = self.fleet.cloud.living(index);
+        living.filter(move |unit| !(gone && unit.mute))
+    }
+
     pub(super) fn fleet_left_over(&self) -> Option<String> {
         if let Some(unit) = self.fleet.cloud.touched() {
             return Some(format!("somebody else's unit: {unit}"));
         }
         for index in 0..self.fleet.hosts.len() {
             let wanted = self.wanted(index);
-            let living: Vec<_> = self.fleet.cloud.living(index).collect();
+            let living: Vec<_> = self.endable(index).collect();
             let up = living.iter().filter(|unit| {
                 let node = unit.node.and_then(|node| self.nodes[node].as_ref());
                 unit.phase == Phase::Running && node.is_some()
@@ -287,7 +294,7 @@ impl World {
     /// What is there of managers that have ended.
     pub(super) fn ending_left_over(&self) -> Option<String> {
         for (index, host) in self.fleet.hosts.iter().enumerate() {
-            let units = self.fleet.cloud.living(index).map(ToString::to_string);
+            let units = self.endable(index).map(ToString::to_string);
             let units: Vec<_> = units.collect();
             if !units.is_empty() {
                 return Some(format!(
