@@ -50,9 +50,10 @@ def test_rules_that_were_not_tried_are_listed_with_their_reasons(tmp_path: Path)
     code, told = run_pytest(tmp_path, "-q")
     assert code == 0, told
     listed = told.partition("rules that were not tried")[2]
-    reason = "it needs DriverCase.plant: makes something that looks like the driver's own and has no owner:\n"
+    assert "test_toy.py::TestToyJobs\n" in listed
+    reason = "  it needs DriverCase.plant: makes something that looks like the driver's own and has no owner:\n"
     assert reason + "    cleanup_never_touches_what_has_no_owner\n" in listed
-    assert "it is about capacity drivers:\n    slots_and_capabilities_reach_the_unit\n" in listed
+    assert "  it is about capacity drivers:\n    slots_and_capabilities_reach_the_unit\n" in listed
 
 
 def test_failed_rule_says_what_was_seen_what_must_hold_and_what_to_do(tmp_path: Path) -> None:

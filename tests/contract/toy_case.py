@@ -34,6 +34,7 @@ def toy_case(module: types.ModuleType, wrong: str) -> DriverCase:
         refusing=lambda ids: cloud.refusing(list(ids)),
         losing_answers=partial(trouble, "losing"),
         throttling=partial(trouble, "throttling"),
+        throttling_some=lambda ids: cloud.crowding(list(ids)),
         expiring=partial(trouble, "expiring"),
         hanging=partial(trouble, "hanging"),
         wrong_options={wrong: {**options, wrong: "nowhere"}},

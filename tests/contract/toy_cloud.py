@@ -57,6 +57,7 @@ class Cloud:
         self.things: dict[str, Thing] = {}
         self.stored: dict[str, bytes] = {}
         self.refused: set[str] = set()
+        self.crowded: set[str] = set()
         self.troubles: set[str] = set()
         self.answers_again = threading.Event()
         self._tokens: dict[str, str] = {}
@@ -78,6 +79,12 @@ class Cloud:
         self.refused.update(names)
         yield
         self.refused.difference_update(names)
+
+    @contextmanager
+    def crowding(self, names: list[str]) -> Iterator[None]:
+        self.crowded.update(names)
+        yield
+        self.crowded.difference_update(names)
 
     def _answer(self, timeout: float | None) -> None:
         if "hanging" in self.troubles:
@@ -104,6 +111,8 @@ class Cloud:
         with self._lock:
             if tags.get("unit") in self.refused:
                 raise Refused("no capacity in this zone")
+            if tags.get("unit") in self.crowded:
+                raise TooManyRequests("rate exceeded")
             if token and token in self._tokens and not self.things[self._tokens[token]].deleted:
                 return self.things[self._tokens[token]]
             thing = Thing(f"{kind}-{next(self._numbers)}", kind, dict(tags), text, dict(secrets or {}), size)

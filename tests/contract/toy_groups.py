@@ -93,14 +93,17 @@ def _ours(context: Context, things: Sequence[toy_cloud.Thing]) -> list[toy_cloud
 
 
 def start(context: Context, requests: Sequence[WorkerGroup]) -> list[Unit]:
+    units: list[Unit] = []
     with _errors():
         if requests:
             tags = context.owner.tags()
             context.state.cloud.create("network", _token(context, "network"), tags, timeout=0.1)
-        return [_start(context, group) for group in requests]
+        for group in requests:
+            units.append(_start(context, group, units))
+    return units
 
 
-def _start(context: Context, group: WorkerGroup) -> Unit:
+def _start(context: Context, group: WorkerGroup, earlier: Sequence[Unit]) -> Unit:
     capabilities = ",".join(f"{name}={amount}" for name, amount in group.capabilities.items())
     tags = {**context.owner.tags(), "unit": group.id, "capabilities": capabilities}
     environment = group.launch.environment
@@ -110,6 +113,10 @@ def _start(context: Context, group: WorkerGroup) -> Unit:
         )
     except toy_cloud.Refused as error:
         return Unit(group.id, "", UnitState.FAILED, str(error))
+    except toy_cloud.TooManyRequests as error:
+        if earlier:
+            raise RuntimeError(f"{len(earlier)} were started: {error}") from error
+        raise
     return _unit(machine)
 
 

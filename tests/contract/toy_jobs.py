@@ -61,11 +61,14 @@ def _errors() -> Iterator[None]:
 
 
 def start(context: Context, requests: Sequence[Job]) -> list[Unit]:
+    units: list[Unit] = []
     with _errors():
-        return [_start(context, job) for job in requests]
+        for job in requests:
+            units.append(_start(context, job, units))
+    return units
 
 
-def _start(context: Context, job: Job) -> Unit:
+def _start(context: Context, job: Job, earlier: Sequence[Unit]) -> Unit:
     token = f"{context.owner.hash}/{job.id}/{job.attempt}"
     tags = {**context.owner.tags(), "unit": job.id, "attempt": str(job.attempt), "title": job.name}
     payload = _with_references(context, job, pack_job(job))
@@ -76,6 +79,10 @@ def _start(context: Context, job: Job) -> Unit:
         return _unit(context.state.cloud.submit(token, tags, payload, job.timeout, timeout=0.1))
     except toy_cloud.Refused as error:
         return Unit(job.id, "", UnitState.FAILED, str(error))
+    except toy_cloud.TooManyRequests as error:
+        if earlier:
+            raise RuntimeError(f"{len(earlier)} were started: {error}") from error
+        raise
 
 
 def _with_references(context: Context, job: Job, packed: bytes) -> bytes:

@@ -21,7 +21,11 @@ _CREATED = """\
             "machine", _token(context, group.id), tags, secrets=environment, size=group.slots, timeout=0.1
         )
 """
-_MADE = "\n        return [_start(context, group) for group in requests]\n"
+_MADE = """\
+        for group in requests:
+            units.append(_start(context, group, units))
+    return units
+"""
 _BEAT = '        return [_unit(each) for each in _ours(context, _things(context)) if each.kind == "machine"]\n'
 _ENDS = """\
         for each in _ours(context, _things(context)):
@@ -108,7 +112,7 @@ GROUPS = [
         'ConfigurationError("There is no such zone.", "--zone", f"one of {\', \'.join(ZONES)}")',
         'ConfigurationError("That cannot work.")',
     ),
-    _twin("start_answers_one_unit_for_each_request", _MADE, _MADE.replace("in requests", "in reversed(requests)")),
+    _twin("start_answers_one_unit_for_each_request", _MADE, _MADE.replace("return units", "return units[::-1]")),
     _twin(
         "start_twice_makes_one_unit",
         _CREATED,
@@ -131,14 +135,13 @@ GROUPS = [
     _twin(
         "one_that_cannot_start_harms_no_other",
         _MADE,
-        """
-        units: list[Unit] = []
+        """\
         for group in requests:
             if any(unit.state is UnitState.FAILED for unit in units):
                 units.append(Unit(group.id, "", UnitState.FAILED, "not tried"))
             else:
-                units.append(_start(context, group))
-        return units
+                units.append(_start(context, group, units))
+    return units
 """,
     ),
     _twin("start_that_failed_says_why_wound_9", "UnitState.FAILED, str(error)", 'UnitState.FAILED, ""'),
@@ -318,6 +321,12 @@ GROUPS = [
         "each for each in _ours(context, things)]\n",
     ),
     _twin("throttling_is_raised_wound_29", "        raise Throttled(str(error), 1.0) from error\n", "        raise\n"),
+    _twin("throttled_call_has_started_nothing_wound_29", "        if earlier:\n", "        if False:\n"),
+    _twin(
+        "throttled_call_has_started_nothing_wound_29",
+        "        if earlier:\n",
+        "        if earlier:\n            return Unit(group.id, '', UnitState.FAILED, str(error))\n        if False:\n",
+    ),
     _twin(
         "expired_credentials_are_raised", "        raise CredentialsExpired(str(error)) from error\n", "        raise\n"
     ),

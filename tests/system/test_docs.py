@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [page.name for page in PAGES]
 # Of `scaler_keys`, which has no table, of pip and of `scaler_worker_manager` itself.
-OTHER_FLAGS = {"--key-file", "--list", "--config", "--help", "--version", "--insecure"}
+OTHER_FLAGS = {"--key-file", "--list", "--config", "--help", "--version", "--insecure", "--dry-run", "--scope"}
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -105,9 +105,12 @@ class Shell:
             self._environment[name] = self._last if value == "<that line>" else value
             return
         program, *arguments = shlex.split(self.here(line))
+        if "cleanup" in arguments:
+            # What says whose it is; on a user's machine its scheduler has made it.
+            assert self._run("keys", "create").finish()[0] == 0
         module = "stack" if program == "scaler" else program.removeprefix("scaler_")
         command = self._run(module, *arguments, **self._environment)
-        if program in READY and not {"--help", "--list", "--version", "new-driver"} & set(arguments):
+        if program in READY and not {"--help", "--list", "--version", "new-driver", "cleanup"} & set(arguments):
             command.read_until(READY[program])
             self._running.append(command)
             self._programs.add(program)
@@ -208,7 +211,7 @@ def test_its_options_exist(page: Path) -> None:
 def test_its_variables_exist(page: Path) -> None:
     components = (table.SCHEDULER, table.OBJECT_STORAGE, table.CLUSTER, table.WORKER_MANAGER, table.BAREMETAL_NATIVE)
     known = {option.variable for component in components for option in component.options}
-    known |= {"SCALER_KEY", "SCALER_CONFIG_DIR", "SCALER_RUNTIME_DIR", "SCALER_UNIT"}
+    known |= {"SCALER_KEY", "SCALER_UNIT", *(f"SCALER_{name}_DIR" for name in ("CONFIG", "RUNTIME", "STATE", "CACHE"))}
     assert set(re.findall(r"SCALER_[A-Z_]*[A-Z]", page.read_text())) <= known
 
 

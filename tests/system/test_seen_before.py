@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from commands import PATIENCE, Command, Run
-from gates import Gate
 from rows import Later, Rows, check
 from scaler import Client
 from scaler.errors import ObjectStorageException, ProcessorDiedError
@@ -23,26 +22,32 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(180)
 
 DRIVERS = Later("comes with the drivers")
-POLICIES = Later("comes with the policies that scale")
 HERE = "tests/system/test_seen_before.py::"
+DYNAMIC = "tests/system/test_dynamic_manager.py::"
 
 ROWS: Rows = {
     "-mt, -ot, -tts do nothing": [
         "tests/unit/test_config.py::test_options_without_meaning_are_answered_and_have_no_effect",
         "tests/system/test_agent.py::test_a_nodes_task_timeout_ends_a_task",
     ],
-    "-mtc -1 ends the manager with exit code 0": ["tests/unit/test_cli.py::test_manager_says_what_to_do", DRIVERS],
+    "-mtc -1 ends the manager with exit code 0": [
+        "tests/unit/test_cli.py::test_manager_says_what_to_do",
+        "tests/unit/test_interface_rows.py::test_no_number_of_workers_is_the_drivers_own",
+    ],
     "ECS: the container's command holds an option that is unknown there": [DRIVERS],
     "dead units stay counted, failed starts are not tried again": [
-        "tests/system/test_manager_fixed.py::test_group_that_dies_is_replaced_under_a_new_name",
-        "tests/system/test_manager_fixed.py::test_group_that_the_infrastructure_forgot_is_replaced",
+        "core_rs/engine/src/scheduler/tests/wounds.rs::wound_09_failed_starts_are_tried_again_later_and_waiting_tasks_say_why",
+        "core_rs/engine/src/scheduler/tests/wounds.rs::wound_06_what_failed_to_start_is_ended_all_the_same",
+        "tests/system/test_native_agents.py::test_one_that_is_killed_is_seen_with_the_signal_until_it_is_let_go",
         "tests/system/test_cli_commands.py::test_killed_agent_is_replaced_and_tasks_go_on",
-        DRIVERS,
     ],
     "ECS: shutdown stops another task than was meant": [DRIVERS],
     "what a manager started goes on when it has ended": [
         "tests/system/test_cli_commands.py::test_interrupted_manager_takes_its_workers_with_it",
         HERE + "test_workers_end_with_a_manager_that_is_killed",
+        DYNAMIC + "test_the_groups_of_a_manager_that_is_gone_for_good_end",
+        DYNAMIC + "test_agents_end_by_themselves_when_manager_and_scheduler_are_gone",
+        DYNAMIC + "test_cleanup_ends_what_a_killed_manager_has_left",
         DRIVERS,
     ],
     "ECS: options that an existing task definition overrides": [DRIVERS],
@@ -52,7 +57,11 @@ ROWS: Rows = {
         "tests/system/test_cli_commands.py::test_wildcard_scheduler_and_its_storage_are_reached_by_another_address",
         HERE + "test_a_storage_that_listens_on_loopback_alone_is_said_where_it_is_missed",
     ],
-    "scale-down stops the oldest unit, though busy": [POLICIES],
+    "scale-down stops the oldest unit, though busy": [
+        DYNAMIC + "test_the_worker_of_a_task_that_still_runs_is_the_last_to_go",
+        DYNAMIC + "test_workers_come_with_tasks_and_go_with_them_and_none_is_killed",
+        "core_rs/engine/src/scheduler/tests/wounds.rs::wound_04_what_just_got_a_task_is_not_ended",
+    ],
     "Batch: results, arrays, the inline rule, what is printed, retries": [DRIVERS],
     "map(f, []) raises": ["tests/unit/test_client_maps.py::test_map_of_nothing_is_empty"],
     "an exception in map disconnects the client": [HERE + "test_an_exception_in_a_map_leaves_the_client_connected"],
@@ -94,14 +103,15 @@ ROWS: Rows = {
     ],
     "-wmi twice: the second manager idles": [
         "tests/unit/test_stack_plan.py::test_what_cannot_be_used_is_three_lines",
-        HERE + "test_two_managers_of_one_name_both_serve",
-        Later("that the second one is refused comes with the managers' own connection"),
+        DYNAMIC + "test_a_second_manager_of_one_name_is_told_so",
     ],
     "amounts of capabilities are not counted": [
         HERE + "test_amounts_of_capabilities_count",
         "core_rs/engine/src/scheduler/tests/placing.rs::names_and_amounts_are_honoured",
     ],
-    "vanilla overshoots with several managers": [POLICIES],
+    "vanilla overshoots with several managers": [
+        "core_rs/engine/src/scaling/tests/several.rs::wound_overshoot_several_managers_share_one_need"
+    ],
     "exceptions of a script's own classes lose their type": [
         "tests/system/test_bad_input.py::test_exception_of_main",
         "tests/system/test_client_end_to_end.py::test_script_needs_no_main_guard_and_gets_its_own_classes_back",
@@ -137,7 +147,7 @@ def manage(run: Run, address: str, *arguments: str) -> Command:
 
 def test_workers_end_with_a_manager_that_is_killed(run: Run, address: str) -> None:
     """And whoever waits for them has others soon."""
-    doomed = manage(run, address, "-mtc", "1")
+    doomed = manage(run, address, "-mtc", "1", "-dts", "2")
     doomed.read_until("1 workers serve")
     with Client(address, timeout_seconds=PATIENCE) as client:
         agent = os.pidfd_open(client.submit(os.getppid).result(PATIENCE))
@@ -239,23 +249,6 @@ def test_a_manager_that_ends_takes_nothing_with_it(run: Run, home: Path) -> None
         code, output = stack.command.end()
     assert code == 0, output
     assert "died" not in output
-
-
-def test_two_managers_of_one_name_both_serve(run: Run, address: str, tmp_path: Path) -> None:
-    managers = [manage(run, address, "-mtc", "1", "--worker-manager-id", "same") for _ in range(2)]
-    for each in managers:
-        each.read_until("1 workers serve")
-    gates = []
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-        gates.append(Gate(tmp_path / name))
-    with Client(address, timeout_seconds=PATIENCE) as client:
-        held = [client.submit(Gate.hold, *gate.names) for gate in gates]
-        for gate in gates:
-            gate.wait()
-        for gate in gates:
-            gate.release()
-        assert [each.result(PATIENCE) for each in held] == ["held"] * 2
 
 
 def test_amounts_of_capabilities_count(start: Starter) -> None:

@@ -31,7 +31,42 @@ MIB = 1 << 20
 HERE = "tests/system/test_wounds.py::"
 FAULTS = "tests/faults/"
 
+FLEET = "core_rs/engine/src/scheduler/tests/wounds.rs::"
+DYNAMIC = "tests/system/test_dynamic_manager.py::"
+
 ROWS: Rows = {
+    "1 scales up and down at once": [
+        FLEET + "wound_01_what_is_as_it_should_be_is_left_alone",
+        "tests/system/test_scaling.py::test_wound_1_a_load_that_comes_and_goes_starts_each_worker_once",
+    ],
+    "2 demand is counted twice while nodes boot": [FLEET + "wound_02_what_starts_is_not_started_once_more"],
+    "3 stopping one worker kills its siblings": [FLEET + "wound_03_only_whole_groups_are_ended"],
+    "4 what just got a task is stopped": [
+        FLEET + "wound_04_what_just_got_a_task_is_not_ended",
+        DYNAMIC + "test_the_worker_of_a_task_that_still_runs_is_the_last_to_go",
+    ],
+    "5 units that never registered are abandoned": [
+        FLEET + "wound_05_what_never_connects_is_ended_and_replaced_with_a_hint"
+    ],
+    "6 a failed or timed-out create leaks": [
+        FLEET + "wound_06_what_failed_to_start_is_ended_all_the_same",
+        "tests/unit/test_manager_host.py::test_a_full_disk_holds_records_back_in_order_until_there_is_room",
+        FAULTS + "test_manager_kills.py::test_a_manager_that_is_killed_while_it_scales_leaves_just_what_is_wanted",
+    ],
+    "7 the manager dies and the bill runs on": [
+        DYNAMIC + "test_the_groups_of_a_manager_that_is_gone_for_good_end",
+        DYNAMIC + "test_agents_end_by_themselves_when_manager_and_scheduler_are_gone",
+        DYNAMIC + "test_cleanup_ends_what_a_killed_manager_has_left",
+    ],
+    "8 the lifetime is set too late": [
+        "tests/unit/test_launching.py::test_every_option_of_workers_arrives_by_the_command",
+    ],
+    "9 workers cannot start, and nobody says so": [
+        FLEET + "wound_09_failed_starts_are_tried_again_later_and_waiting_tasks_say_why",
+        FLEET + "wound_09_groups_that_leave_as_soon_as_they_came_are_failed_starts",
+        FLEET + "wound_09_trouble_of_a_manager_stands_on_the_waiting_tasks",
+        "tests/unit/test_manager_host.py::test_workers_that_fail_are_told_once_with_the_reason",
+    ],
     "10 state machines deadlock, both sides disagree who has a task": [
         "core_rs/sim/tests/seeds.rs::fresh_histories_keep_all_promises",
         "core_rs/sim/tests/planted.rs::a_skipped_give_back_is_found",
@@ -40,6 +75,8 @@ ROWS: Rows = {
     "11 who holds the interpreter lock is declared dead": [
         HERE + "test_wound_11_a_task_that_holds_the_interpreter_lock_is_not_declared_dead",
         HERE + "test_wound_11_a_client_that_holds_the_interpreter_lock_is_not_declared_dead",
+        FLEET + "wound_11_a_manager_in_a_slow_call_is_not_taken_for_dead",
+        "tests/unit/test_manager_host.py::test_calls_run_at_once_and_a_slow_one_holds_nobody_up",
     ],
     "12 a death blames hundreds of queued tasks": [
         FAULTS + "test_agent_and_scheduler_deaths.py::test_a_killed_agents_only_started_elements_count_an_attempt",
@@ -49,11 +86,17 @@ ROWS: Rows = {
     ],
     "14 why is it pending?": [
         HERE + "test_wound_14_a_pending_task_says_why",
+        FLEET + "wound_14_a_task_that_waits_for_workers_says_what_they_do",
+        DYNAMIC + "test_without_a_policy_a_task_waits_and_says_how_to_switch_scaling_on",
         HERE + "test_wound_14_a_task_that_waits_for_its_turn_to_be_sent_says_so",
         "core_rs/engine/src/scheduler/tests/explaining.rs::a_queued_task_knows_how_many_come_before_it",
         "core_rs/engine/src/scheduler/tests/explaining.rs::the_python_that_is_missing_is_named",
     ],
+    "15 workers are bought for tasks that wait on others": [
+        FLEET + "wound_15_nothing_is_bought_for_tasks_that_wait_on_others"
+    ],
     "16 a demand that nobody can ever serve hangs": [
+        FLEET + "wound_16_a_demand_that_nobody_can_serve_is_told_with_what_lacks",
         HERE + "test_wound_16_a_demand_that_nobody_serves_is_told_at_once_and_logged_once",
         "core_rs/engine/src/scheduler/tests/explaining.rs::what_cannot_be_placed_is_logged_once_a_class",
     ],

@@ -1,9 +1,11 @@
 //! Bytes that a driver stores or sends by itself, compressed by the same codecs as frames and with the same caution.
 //!
-//!     0   u8   codec: 0 raw, 1 lz4, 2 zstd
-//!     1   3 bytes, zero
-//!     4   u64  length before compression
-//!     …   body
+//! ```text
+//! 0   u8   codec: 0 raw, 1 lz4, 2 zstd
+//! 1   3 bytes, zero
+//! 4   u64  length before compression
+//! …   body
+//! ```
 
 use crate::codec::fail;
 use crate::compress::{compress, decompress, Codec, RAW};

@@ -32,7 +32,8 @@ from scaler.testing.contract.rule import RULES, Broken, NotApplicable, Rule
 
 __all__ = ["MODULES", "RULES", "Broken", "DriverCase", "DriverContract", "NotApplicable", "Rule", "Seen"]
 
-_SKIPPED = pytest.StashKey[dict[str, list[str]]]()
+# By test class, by reason: names of rules.
+_SKIPPED = pytest.StashKey[dict[str, dict[str, list[str]]]]()
 _REPORTER = "scaler-driver-contract"
 
 
@@ -49,7 +50,7 @@ def _test_of(rule: Rule) -> Callable[[DriverContract, DriverCase, pytest.Fixture
         try:
             rule.apply(driver_case)
         except NotApplicable as reason:
-            _note(request.config, rule, str(reason))
+            _note(request, rule, str(reason))
             pytest.skip(f"{rule.name}: {reason}")
         except Broken as error:
             pytest.fail(str(error), pytrace=error.__cause__ is not None)
@@ -68,9 +69,10 @@ for _rule in sorted(RULES.values(), key=lambda rule: _ORDER.index(rule.check.__m
     setattr(DriverContract, f"test_{_rule.name}", _test_of(_rule))
 
 
-def _note(config: pytest.Config, rule: Rule, reason: str) -> None:
-    skipped = config.stash.setdefault(_SKIPPED, {})
-    names = skipped.setdefault(reason, [])
+def _note(request: pytest.FixtureRequest, rule: Rule, reason: str) -> None:
+    config = request.config
+    of_class = config.stash.setdefault(_SKIPPED, {}).setdefault(request.node.parent.nodeid, {})
+    names = of_class.setdefault(reason, [])
     if rule.name not in names:
         names.append(rule.name)
     if not config.pluginmanager.has_plugin(_REPORTER):
@@ -82,7 +84,9 @@ class _Reporter:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
         terminalreporter.section("driver contract: rules that were not tried")
-        for reason, names in config.stash[_SKIPPED].items():
-            terminalreporter.line(f"{reason}:")
-            for name in names:
-                terminalreporter.line(f"    {name}")
+        for tests, reasons in config.stash[_SKIPPED].items():
+            terminalreporter.line(tests)
+            for reason, names in reasons.items():
+                terminalreporter.line(f"  {reason}:")
+                for name in names:
+                    terminalreporter.line(f"    {name}")

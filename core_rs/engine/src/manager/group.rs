@@ -115,9 +115,9 @@ impl Group {
         let (wish, phase, seen) = match entry.state {
             EntryState::Intended => (Wish::There, Phase::Unsure, None),
             EntryState::Started => (Wish::There, Phase::There, Some(UnitState::Pending)),
-            EntryState::Ending | EntryState::Forgotten => {
-                (Wish::Over, Phase::Doomed { at: now }, None)
-            }
+            // Whoever wanted its end may be gone, and its node have work: it is not ended before that is said again.
+            EntryState::Ending => (Wish::Left, Phase::There, Some(UnitState::Pending)),
+            EntryState::Forgotten => (Wish::Over, Phase::Doomed { at: now }, None),
         };
         Group {
             wish,
@@ -125,7 +125,8 @@ impl Group {
             seen,
             called: true,
             inherited: true,
-            confirmed: entry.state == EntryState::Started,
+            // What was to end is never started again either.
+            confirmed: entry.state != EntryState::Intended,
             infrastructure: clipped(entry.infrastructure, MOST_INFRASTRUCTURE),
             settles_at,
             shown_at: now,

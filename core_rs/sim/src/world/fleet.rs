@@ -10,7 +10,7 @@ use crate::fleet::unit::{Phase, Unit};
 use crate::fleet::FleetEvent;
 use crate::network::Part;
 use crate::node_host::LAST_WORDS;
-use crate::queue::{Time, MILLISECOND, SECOND};
+use crate::queue::{MILLISECOND, SECOND};
 use crate::story::About;
 
 use super::{Event, Stage, World};

@@ -36,6 +36,7 @@ MEANINGS = {
     "refusing": "a context manager in which the infrastructure refuses to make units of these ids",
     "losing_answers": "a context manager in which what is created is there, and its answer is lost",
     "throttling": "a context manager in which the infrastructure answers that there are too many requests",
+    "throttling_some": "a context manager in which there are too many requests when a unit of these ids is made",
     "expiring": "a context manager in which the credentials have expired",
     "hanging": "a context manager in which the infrastructure does not answer",
     "wrong_options": "options that `validate` or the model must refuse, by the name of the one that is wrong",
@@ -65,6 +66,7 @@ class DriverCase:
     refusing: Callable[[Sequence[str]], AbstractContextManager[object]] | None = None
     losing_answers: Trouble | None = None
     throttling: Trouble | None = None
+    throttling_some: Callable[[Sequence[str]], AbstractContextManager[object]] | None = None
     expiring: Trouble | None = None
     hanging: Trouble | None = None
     wrong_options: Mapping[str, Mapping[str, Any]] | None = None

@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Callable
 
-from scaler.managers.api import Context, CredentialsExpired, Scope, Throttled
+from scaler.managers.api import Context, CredentialsExpired, Scope, TemporaryError, Throttled, UnitState
 from scaler.testing.contract.case import Trouble
-from scaler.testing.contract.rule import Broken, expect, rule
+from scaler.testing.contract.rule import Broken, NotApplicable, expect, rule
 from scaler.testing.contract.trial import Trial
 
 
@@ -42,6 +42,35 @@ def throttling_is_raised_wound_29(trial: Trial) -> None:
     failed, and is not replaced. (Rate exceeded: the start-up fails.)"""
     assert trial.case.throttling is not None
     _raises(trial, trial.case.throttling, Throttled)
+
+
+@rule(
+    "Once a part of the call was done raise any other exception (the next heartbeat tells), or offer batches of one.",
+    needs=("throttling_some",),
+)
+def throttled_call_has_started_nothing_wound_29(trial: Trial) -> None:
+    """`Throttled` and `TemporaryError` say that nothing of the call was done. In a call of three the second is too
+    much: where `start` says so, none of them is there; and whatever it says, another call makes one of each."""
+    context = trial.context()
+    if trial.offer(context).batch < 2:
+        raise NotApplicable("it starts one unit a call")
+    names = trial.ids(3)
+    assert trial.case.throttling_some is not None
+    with trial.case.throttling_some(names[1:2]):
+        try:
+            units = trial.start(context, names)
+        except (Throttled, TemporaryError) as error:
+            found = [each.unit for each in trial.units_seen(*names)]
+            expect(not found, f"start raised {type(error).__name__} and has started {found}")
+        except Broken:
+            raise
+        except Exception:
+            pass  # the outcome is unknown, which is true
+        else:
+            failed = [unit.id for unit in units if unit.state is UnitState.FAILED]
+            expect(not failed, f"start says that {failed} failed, which was only too early")
+    trial.start(trial.context(), names)
+    trial.no_more_than_one_each(names)
 
 
 @rule(

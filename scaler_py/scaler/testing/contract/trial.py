@@ -194,9 +194,13 @@ class Trial:
         expect(all(isinstance(unit, Unit) for unit in units), f"start gave {units!r}")
         return units
 
+    def offer(self, context: Context) -> Offer:
+        offer: Offer = self._call("offer", context=context) or Offer()
+        return offer
+
     def start_many(self, context: Context, ids: Sequence[str]) -> None:
         """In calls of the size that the driver offers, as many at a time as it offers, as the host does."""
-        offer = self._call("offer", context=context) or Offer()
+        offer = self.offer(context)
         with ThreadPoolExecutor(offer.calls) as pool:
             calls = [pool.submit(self.start, context, batch) for batch in batches(ids, offer.batch)]
             units = [unit for call in calls for unit in call.result()]
@@ -204,7 +208,7 @@ class Trial:
         expect(not failed, f"{len(failed)} of {len(units)} did not start: {failed[:1]!r}")
 
     def shutdown_many(self, context: Context, ids: Sequence[str]) -> None:
-        offer = self._call("offer", context=context) or Offer()
+        offer = self.offer(context)
         with ThreadPoolExecutor(offer.calls) as pool:
             calls = [pool.submit(self.shutdown, context, batch) for batch in batches(ids, offer.batch)]
             for call in calls:

@@ -128,6 +128,6 @@ fn a_ledger_may_have_anything_in_it() {
     let mut rig = Rig::unconnected(super::rig::config(), entries);
     rig.connect();
     rig.look(&["a", "b"]);
-    assert_eq!(rig.state("a"), Some(GroupState::Ending));
+    assert_eq!(rig.state("a"), Some(GroupState::Running));
     assert_eq!(rig.state("b"), Some(GroupState::Running));
 }

@@ -65,14 +65,26 @@ fn a_unit_that_ended_meanwhile_is_gone_and_not_started() {
 }
 
 #[test]
-fn an_end_goes_on() {
+fn an_end_goes_on_when_it_is_said_again() {
     let mut rig = found(EntryState::Ending, 0);
     rig.look(&["a"]);
+    assert_eq!(rig.state("a"), Some(GroupState::Running));
+    assert!(rig.ending("a").is_none());
+    rig.end("a");
     let end = rig.ending("a").expect("it is ended");
     rig.answer(end, Answer::Done);
     rig.look(&[]);
     assert_eq!(rig.state("a"), None);
     assert!(rig.ledger.is_empty());
+}
+
+#[test]
+fn what_was_to_end_and_is_not_there_is_gone_and_never_started() {
+    let mut rig = found(EntryState::Ending, 0);
+    rig.look(&[]);
+    rig.run_for(20 * SECOND, &[]);
+    assert_eq!(rig.state("a"), Some(GroupState::Gone));
+    assert_eq!(rig.starts, 0);
 }
 
 #[test]
