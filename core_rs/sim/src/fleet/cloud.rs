@@ -73,7 +73,7 @@ pub struct Cloud {
     outage_until: Time,
     /// Managers whose ledger was lost: nobody knows what they have called.
     forgetful: Vec<bool>,
-    /// How many units of whom nobody named were made.
+    /// Units that nobody named.
     strays: u64,
 }
 
@@ -108,6 +108,12 @@ impl Cloud {
 
     pub fn units(&self) -> &[Unit] {
         &self.units
+    }
+
+    /// Units that calls have made.
+    pub fn started(&self) -> u64 {
+        let owned = self.units.iter().filter(|unit| unit.owner.is_some());
+        owned.count() as u64 - self.strays
     }
 
     pub fn living(&self, manager: usize) -> impl Iterator<Item = &Unit> {
