@@ -145,7 +145,7 @@ class Rig:
             ledger=self.disk,
             hook=self.hook,
             contexts=contexts,
-            make_group=lambda wanted: WorkerGroup(wanted[0], wanted[1], dict(wanted[2]), Launch({})),
+            make_request=lambda wanted: WorkerGroup(wanted[0], wanted[1], dict(wanted[2]), Launch({})),
             on_ready=lambda: self.ready.put(None),
             fixed=fixed,
             cleanup_command="scaler_worker_manager x cleanup",
