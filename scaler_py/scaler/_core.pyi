@@ -368,7 +368,16 @@ class Loop:
         retry_after: seconds that the infrastructure wants to be left alone. Each call is answered once, if late."""
 
     def manager_leave(self) -> None:
-        """The manager ends its units, cleans up, then a request ("exit", failed, reason). Again: at once."""
+        """The manager ends its units, cleans up, then a request ("exit", failed, reason). Again: at once.
+
+        With jobs: these may end before, for `patience` seconds."""
+
+    def jobs_collected(self, call: int, outcomes: list[tuple[str, str, bytes]]) -> None:
+        """Answers a request ("collect", call, ids): (id, kind, payload) of each that has an outcome: "value" packed,
+        "exception" packed, or "lost" and why. Of others the driver's last word counts. ValueError: another kind."""
+
+    def jobs_not_collected(self, call: int, text: str, retry_after: float = 0.0) -> None:
+        """It failed, and is asked again. retry_after: seconds."""
 
     def positions(self) -> list[tuple[int, int, int, int]]:
         """(slot, pid, session, sequence) of what runs now, from the shared lines; for tagging output."""

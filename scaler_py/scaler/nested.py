@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 _nest: Nest | None = None
 _process = 0
+_jobs = 0
 
 
 def enter(nest: Nest) -> None:
@@ -21,3 +22,19 @@ def enter(nest: Nest) -> None:
 def nest() -> Nest | None:
     """The executor's, where a task runs here; None elsewhere, also in what a task has forked."""
     return _nest if _nest is not None and _process == os.getpid() else None
+
+
+class Job:
+    """What runs meanwhile is a job of an infrastructure, from where no worker's connections lead back."""
+
+    def __enter__(self) -> None:
+        global _jobs
+        _jobs += 1
+
+    def __exit__(self, *_: object) -> None:
+        global _jobs
+        _jobs -= 1
+
+
+def in_job() -> bool:
+    return _jobs > 0

@@ -12,6 +12,7 @@ import pytest
 from commands import PATIENCE, Run
 from dynamic import all_end, ends_of, kill, scaled
 from scaler import Client
+from stacks import Stack, all_gone
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -135,6 +136,10 @@ def test_a_manager_that_is_killed_and_comes_back_goes_on_with_its_workers(run: R
         second = cluster.manager("--mode", "fixed", most=2, until="2 workers serve")
         assert client.map(double, range(100)).results(PATIENCE) == [2 * n for n in range(100)]
         assert cluster.agents() == [agent]
+        # What says that a process is an agent, its tasks' processes do not inherit.
+        assert [client.submit(os.environ.get, name).result(PATIENCE) for name in ("SCALER_UNIT", "SCALER_KEY")] == [
+            None
+        ] * 2
     ends = ends_of([agent])
     code, output = second.end(signal.SIGINT)
     assert code == 0, output
@@ -238,6 +243,31 @@ def heartbeat(context):
         time.sleep(3600)
     return []""",
 )
+
+
+@pytest.mark.slow
+def test_a_hook_that_hangs_starts_the_manager_of_a_stack_anew_and_nobody_notices(
+    run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_plugins.install(home / "site", "hangs", f"FLAG = {str(home / 'flag')!r}\n" + HANGS)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(home / "site"), os.environ["PYTHONPATH"]]))
+    (home / "run").mkdir(mode=0o700)
+    (home / "config.toml").write_text(
+        f'[scheduler]\nbind_address = "ipc://{home}/run/s"\n'
+        '[[worker_manager]]\ntype = "hangs"\nheartbeat_interval_seconds = 0.2\n'
+    )
+    stack = Stack(run("stack", str(home / "config.toml")), "")
+    stack.command.read_until("as tasks need them")
+    manager = stack.part("scaler.managers").pid
+    stack.command.read_until("starting anew: ")
+    # The scheduler sees it come back.
+    while stack.command.output.decode().count("joined from") < 2:
+        assert stack.command.read_more(PATIENCE), stack.command.output.decode()
+    assert stack.part("scaler.managers").pid == manager
+    with all_gone(stack, home):
+        code, output = stack.command.end(signal.SIGINT)
+    assert code == 0, output
+    assert "died" not in output
 
 
 @pytest.mark.slow

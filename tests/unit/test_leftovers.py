@@ -222,3 +222,25 @@ def test_help_names_what_it_takes(plugin: Callable[..., int], capsys: pytest.Cap
     told: Any = [flag for flag in ("--dry-run", "--scope", "--size", "--worker-manager-id") if flag in text]
     assert told == ["--dry-run", "--scope", "--size", "--worker-manager-id"]
     assert "--preload" not in text
+
+
+def test_secrets_among_a_drivers_options_are_in_no_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = "from pydantic import SecretStr\n" + fake_plugins.WHOLE.replace(
+        'option(3, "how large", short="-sz", gt=0)',
+        "3\n    pass_word: SecretStr | None = option(None, 'key', secret=True)",
+    ).replace(
+        "def cleanup(context, scope, dry_run):\n",
+        "def cleanup(context, scope, dry_run):\n"
+        "    context.log.error('with %s', context.options.pass_word.get_secret_value())\n",
+    )
+    fake_plugins.install(tmp_path / "site", "discreet", source)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setenv("SCALER_PASS_WORD", "open sesame")
+    arguments = ["discreet", "cleanup", "tcp://127.0.0.1:1", "--insecure"]
+    assert command.run_command(worker_manager._main, arguments) == 0
+    text = "".join(capsys.readouterr())
+    logging.getLogger("scaler").handlers.clear()
+    assert "with ***" in text
+    assert "sesame" not in text

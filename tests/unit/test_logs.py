@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scaler.config import logs
 from scaler.config.logs import set_up_logging
 from scaler.transport.errors import ConfigurationError
 
@@ -71,3 +72,22 @@ def test_what_cannot_be_used_is_said(
     assert caught.value.what.startswith(told)
     assert Path(caught.value.where).name == Path(config or paths[-1]).name
     assert logging.getLogger("scaler").handlers == handlers
+
+
+def test_a_secret_is_in_no_log_whoever_logs_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_secrets", set())
+    set_up_logging("INFO", ["-"])
+    logs.hide_in_logs("open sesame")
+    logs.hide_in_logs("e")
+    logger = logging.getLogger("scaler.drivers.x")
+    logger.info("connecting with %s", {"key": "open sesame"})
+    try:
+        raise ValueError("open sesame is no key")
+    except ValueError:
+        logger.exception("it failed")
+    text = capsys.readouterr().out
+    assert "sesame" not in text
+    assert "connecting with {'key': '***'}" in text
+    assert "ValueError: *** is no key" in text

@@ -18,6 +18,7 @@ pub mod node_part;
 pub mod object_channel;
 mod object_file;
 mod object_folder;
+pub mod offload_part;
 pub mod output;
 pub mod outward;
 pub mod parts;

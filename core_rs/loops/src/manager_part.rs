@@ -9,6 +9,7 @@ use scaler_engine::manager::{Entry, Level, Manager, ManagerConfig, ManagerOutput
 use scaler_wire::{Hello, ManagerInfo, Message, RefusalCode, Role, PROTOCOL};
 
 use crate::connections::Connections;
+use crate::offload_part::OffloadSettings;
 use crate::outward::OutwardLink;
 use crate::shared::{Outward, Request, Shared};
 
@@ -21,6 +22,8 @@ pub struct ManagerSettings {
     pub info: ManagerInfo,
     /// What the ledger has.
     pub entries: Vec<Entry>,
+    /// Where its units are jobs of the node in this loop.
+    pub offload: Option<OffloadSettings>,
     pub ticket: Vec<u8>,
     pub properties: Vec<(String, String)>,
 }
@@ -45,18 +48,23 @@ impl ManagerSettings {
 pub struct ManagerPart {
     pub engine: Manager<Bytes>,
     outputs: Vec<ManagerOutput<Bytes>>,
-    pub scheduler: OutwardLink,
+    /// `None`: whom it serves is in this loop.
+    pub scheduler: Option<OutwardLink>,
     /// It ends so, at the latest at that time.
     exiting: Option<(bool, String, u64)>,
     shared: Arc<Shared>,
 }
 
 impl ManagerPart {
-    pub fn new(settings: &ManagerSettings, now: u64, shared: &Arc<Shared>) -> Self {
+    /// `local`: it serves the node of this loop, and has no scheduler of its own.
+    pub fn new(settings: &ManagerSettings, now: u64, local: bool, shared: &Arc<Shared>) -> Self {
         // Its signs of life are the link's own, however often or seldom the infrastructure is looked at.
-        let mut scheduler =
-            OutwardLink::new(Outward::Scheduler, settings.hello(), Arc::clone(shared));
-        scheduler.want();
+        let scheduler = (!local).then(|| {
+            let hello = settings.hello();
+            let mut link = OutwardLink::new(Outward::Scheduler, hello, Arc::clone(shared));
+            link.want();
+            link
+        });
         ManagerPart {
             engine: Manager::new(settings.config.clone(), settings.entries.clone(), now),
             outputs: Vec::new(),
@@ -67,7 +75,9 @@ impl ManagerPart {
     }
 
     pub fn tick(&mut self, now: u64) {
-        self.scheduler.tick(now);
+        if let Some(scheduler) = &mut self.scheduler {
+            scheduler.tick(now);
+        }
         // After what arrived was handed in: it may be what was waited for.
         if self.engine.next_wakeup().is_some_and(|at| at <= now) {
             self.engine.tick(now);
@@ -77,7 +87,7 @@ impl ManagerPart {
     pub fn next_wakeup(&self) -> Option<u64> {
         let exit = self.exiting.as_ref().map(|(.., at)| *at);
         let wakeups = [
-            self.scheduler.next_wakeup(),
+            self.scheduler.as_ref().and_then(OutwardLink::next_wakeup),
             self.engine.next_wakeup(),
             exit,
         ];
@@ -86,7 +96,7 @@ impl ManagerPart {
 
     /// What the link brought.
     pub fn on_links(&mut self, now: u64) {
-        while let Some(event) = self.scheduler.poll_event() {
+        while let Some(event) = self.scheduler.as_mut().and_then(OutwardLink::poll_event) {
             match event {
                 DialerEvent::Message(message) => self.engine.handle(now, message),
                 DialerEvent::Welcomed { .. } => self.engine.connected(now, true),
@@ -106,19 +116,27 @@ impl ManagerPart {
 
     /// The connection may be gone: what it brought last is heard first.
     pub fn on_link_changed(&mut self, now: u64) {
-        if self.scheduler.lacks_connection() {
+        if self
+            .scheduler
+            .as_ref()
+            .is_some_and(OutwardLink::lacks_connection)
+        {
             self.on_links(now);
             self.engine.connected(now, false);
         }
     }
 
-    /// Does what the engine wants. False when there was nothing.
-    pub fn drain(&mut self, now: u64) -> bool {
+    /// Does what the engine wants. What it says goes to `local` where it has no scheduler. False when there was nothing.
+    pub fn drain(&mut self, now: u64, mut local: impl FnMut(Message<Bytes>)) -> bool {
         let mut outputs = std::mem::take(&mut self.outputs);
         self.engine.drain(&mut outputs);
         let moved = !outputs.is_empty();
         for output in outputs.drain(..) {
-            self.act(now, output);
+            match (output, &mut self.scheduler) {
+                (ManagerOutput::ToScheduler(message), Some(scheduler)) => scheduler.send(message),
+                (ManagerOutput::ToScheduler(message), None) => local(message),
+                (output, _) => self.act(now, output),
+            }
         }
         self.outputs = outputs;
         moved
@@ -126,7 +144,7 @@ impl ManagerPart {
 
     fn act(&mut self, now: u64, output: ManagerOutput<Bytes>) {
         match output {
-            ManagerOutput::ToScheduler(message) => self.scheduler.send(message),
+            ManagerOutput::ToScheduler(_) => {}
             ManagerOutput::Record { number, entries } => {
                 self.shared.ask(Request::Record { number, entries });
             }
@@ -150,16 +168,21 @@ impl ManagerPart {
         connections: &mut Connections<O>,
         registry: &Registry,
     ) -> bool {
-        let closed = self.scheduler.transmit(now, connections, registry);
+        let scheduler = self.scheduler.as_mut();
+        let closed = scheduler.is_some_and(|it| it.transmit(now, connections, registry));
         if closed {
             self.on_link_changed(now);
         }
         closed
     }
 
-    /// Tells the host that the manager is done, once the scheduler has heard everything, if it is there.
-    pub fn end_if_done(&mut self, now: u64) {
-        let told = !self.scheduler.is_open() || self.scheduler.is_idle();
+    /// Tells the host that the manager is done, once the scheduler has heard everything, if it is there. `node`: that of
+    /// the node in this loop.
+    pub fn end_if_done(&mut self, now: u64, node: Option<&OutwardLink>) {
+        let told = match self.scheduler.as_ref().or(node) {
+            Some(link) => !link.is_open() || link.is_idle(),
+            None => true,
+        };
         let due = |(_, _, at): &mut (bool, String, u64)| told || *at <= now;
         if let Some((failed, reason, _)) = self.exiting.take_if(due) {
             self.shared.ask(Request::ManagerExit { failed, reason });

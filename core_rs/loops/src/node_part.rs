@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mio::{Registry, Token};
 use scaler_engine::dialer::{DialerEvent, HEARTBEAT_US};
 use scaler_engine::node::{Level, Node, NodeConfig, NodeOutput};
-use scaler_wire::{Hello, Message, NodeInfo, Role, PROTOCOL};
+use scaler_wire::{Hello, Message, NodeInfo, RefusalCode, Role, PROTOCOL};
 
 use crate::connections::{Arrival, Connections, Key};
 use crate::executors::{Ended, Executors};
@@ -55,6 +55,9 @@ impl NodeSettings {
 pub struct NodePart {
     pub engine: Node<Bytes>,
     outputs: Vec<NodeOutput<Bytes>>,
+    /// What is about executors, where these are jobs, and the end.
+    pub for_jobs: Vec<NodeOutput<Bytes>>,
+    offloads: bool,
     pub executors: Executors,
     /// `None`: the scheduler is in this loop.
     pub scheduler: Option<OutwardLink>,
@@ -90,6 +93,8 @@ impl NodePart {
         NodePart {
             engine: Node::new(config, now),
             outputs: Vec::new(),
+            for_jobs: Vec::new(),
+            offloads: settings.config.offload,
             executors: Executors::new(Arc::clone(shared), token),
             scheduler,
             store: outward(Outward::Store, settings.hello_of(Role::Objects)),
@@ -128,7 +133,8 @@ impl NodePart {
     }
 
     pub fn tick(&mut self, now: u64) {
-        if now >= self.memory_at {
+        // Of jobs the memory is elsewhere.
+        if now >= self.memory_at && !self.offloads {
             self.memory_at = now + MEMORY_PERIOD_US;
             for (slot, bytes) in self.executors.resident() {
                 self.engine.memory(now, slot, bytes);
@@ -157,7 +163,7 @@ impl NodePart {
         let own = [
             self.engine.next_wakeup(),
             self.executors.next_wakeup(),
-            Some(self.memory_at),
+            (!self.offloads).then_some(self.memory_at),
         ];
         let exit = self.exiting.as_ref().map(|(_, at)| *at);
         links.into_iter().chain(own).chain([exit]).flatten().min()
@@ -173,6 +179,10 @@ impl NodePart {
                     self.engine.connected(now, true);
                     self.engine.reset(now, unacknowledged);
                 }
+                DialerEvent::Refused {
+                    code: RefusalCode::Closing,
+                    reason,
+                } if self.offloads => self.for_jobs.push(NodeOutput::Exit { reason }),
                 DialerEvent::Refused { .. } => {}
             }
         }
@@ -199,6 +209,7 @@ impl NodePart {
             match (output, &mut self.scheduler) {
                 (NodeOutput::ToScheduler(message), Some(scheduler)) => scheduler.send(message),
                 (NodeOutput::ToScheduler(message), None) => direct(message),
+                (output, _) if self.offloads && is_for_jobs(&output) => self.for_jobs.push(output),
                 (output, _) => self.act(now, output, connections),
             }
         }
@@ -213,7 +224,7 @@ impl NodePart {
         connections: &mut Connections<O>,
     ) {
         match output {
-            NodeOutput::ToScheduler(_) => {}
+            NodeOutput::ToScheduler(_) | NodeOutput::Describe { .. } => {}
             NodeOutput::ToExecutor { slot, message } => {
                 self.executors.send(slot, message, connections)
             }
@@ -276,6 +287,14 @@ impl NodePart {
     fn log(&self, level: &'static str, text: String) {
         self.shared.ask(Request::Log { level, text });
     }
+}
+
+/// Nothing else is done for those whose executors are jobs.
+fn is_for_jobs(output: &NodeOutput<Bytes>) -> bool {
+    !matches!(
+        output,
+        NodeOutput::ToStore(_) | NodeOutput::Log { .. } | NodeOutput::Listen { .. }
+    )
 }
 
 pub fn level_name(level: Level) -> &'static str {

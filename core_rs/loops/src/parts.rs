@@ -13,6 +13,7 @@ use crate::connections::{Arrival, Connections, Key};
 use crate::manager_part::ManagerPart;
 use crate::node_part::NodePart;
 use crate::object_folder::ObjectFolder;
+use crate::offload_part::OffloadPart;
 use crate::outward::OutwardLink;
 use crate::reactor::Settings;
 use crate::scheduler_part::{SchedulerPart, NODE_HERE};
@@ -47,6 +48,7 @@ pub struct Parts {
     pub node: Option<NodePart>,
     pub store: Option<StorePart>,
     pub manager: Option<ManagerPart>,
+    pub offload: Option<OffloadPart>,
 }
 
 impl Parts {
@@ -85,11 +87,14 @@ impl Parts {
             .map(|one| StorePart::new(one, objects, shared))
             .transpose()?;
         let manager = settings.manager.as_ref();
+        let offload = manager.and_then(|one| one.offload.as_ref());
+        let local = offload.is_some();
         Ok(Parts {
             scheduler,
             node,
             store,
-            manager: manager.map(|one| ManagerPart::new(one, now, shared)),
+            manager: manager.map(|one| ManagerPart::new(one, now, local, shared)),
+            offload: offload.map(|one| OffloadPart::new(one, now, shared)),
         })
     }
 
@@ -128,7 +133,8 @@ impl Parts {
         links.extend(
             manager
                 .as_mut()
-                .map(|part| (Owner::ManagerToScheduler, &mut part.scheduler)),
+                .and_then(|part| part.scheduler.as_mut())
+                .map(|link| (Owner::ManagerToScheduler, link)),
         );
         let mut lacking = links
             .into_iter()
@@ -145,7 +151,7 @@ impl Parts {
             Owner::NodeToScheduler => self.node.as_mut()?.scheduler.as_mut(),
             Owner::NodeToStore => self.node.as_mut().map(|node| &mut node.store),
             Owner::SchedulerToStore => self.scheduler.as_mut().map(|part| &mut part.store),
-            Owner::ManagerToScheduler => self.manager.as_mut().map(|part| &mut part.scheduler),
+            Owner::ManagerToScheduler => self.manager.as_mut()?.scheduler.as_mut(),
             Owner::Scheduler | Owner::Store | Owner::Executor(_) => None,
         }
     }
@@ -207,6 +213,19 @@ impl Parts {
         }
     }
 
+    /// Where the manager's units are the node's jobs.
+    pub fn with_offload(
+        &mut self,
+        act: impl FnOnce(&mut OffloadPart, &mut NodePart, &mut ManagerPart),
+    ) -> bool {
+        let parts = (&mut self.offload, &mut self.node, &mut self.manager);
+        let (Some(offload), Some(node), Some(manager)) = parts else {
+            return false;
+        };
+        act(offload, node, manager);
+        true
+    }
+
     pub fn on_file(&mut self, now: u64, done: FileDone<Bytes>) {
         if let Some(store) = &mut self.store {
             store.on_file(now, done);
@@ -226,6 +245,7 @@ impl Parts {
         if let Some(manager) = &mut self.manager {
             manager.tick(now);
         }
+        self.with_offload(|offload, node, _| offload.tick(now, node));
     }
 
     pub fn next_wakeup(&self) -> Option<u64> {
@@ -233,7 +253,8 @@ impl Parts {
         let node = self.node.as_ref().and_then(NodePart::next_wakeup);
         let store = self.store.as_ref().and_then(StorePart::next_wakeup);
         let manager = self.manager.as_ref().and_then(ManagerPart::next_wakeup);
-        [scheduler, node, store, manager]
+        let offload = self.offload.as_ref().and_then(OffloadPart::next_wakeup);
+        [scheduler, node, store, manager, offload]
             .into_iter()
             .flatten()
             .min()
@@ -265,9 +286,12 @@ impl Parts {
                 store.on_links(now);
                 moved |= store.drain();
             }
-            if let Some(manager) = &mut self.manager {
+            let offloads = self.with_offload(|offload, node, manager| {
+                moved |= offload.settle(now, node, manager);
+            });
+            if let Some(manager) = self.manager.as_mut().filter(|_| !offloads) {
                 manager.on_links(now);
-                moved |= manager.drain(now);
+                moved |= manager.drain(now, |_| {});
             }
             if !moved {
                 return;
@@ -307,7 +331,8 @@ impl Parts {
             node.end_if_done(now);
         }
         if let Some(manager) = &mut self.manager {
-            manager.end_if_done(now);
+            let node = self.node.as_ref().and_then(|node| node.scheduler.as_ref());
+            manager.end_if_done(now, node);
         }
     }
 }

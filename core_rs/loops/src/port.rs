@@ -421,7 +421,7 @@ pub fn local_frame(messages: Vec<Message<Bytes>>) -> Frame<Bytes> {
 }
 
 /// A name that no other object has.
-fn own_name() -> [u8; 16] {
+pub(crate) fn own_name() -> [u8; 16] {
     let mut name = [0; 16];
     name[..8].copy_from_slice(&linux::random().to_le_bytes());
     name[8..].copy_from_slice(&linux::random().to_le_bytes());

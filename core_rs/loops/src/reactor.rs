@@ -17,6 +17,7 @@ use crate::listeners::{Arrived, Listeners};
 use crate::manager_part::ManagerSettings;
 use crate::node_part::NodeSettings;
 use crate::object_folder::ObjectFolder;
+use crate::offload_part::OffloadPart;
 use crate::parts::{Owner, Parts};
 use crate::scheduler_part::SchedulerSettings;
 use crate::shared::{lock, Listening, Order, Outward, Request, Shared};
@@ -328,7 +329,26 @@ impl Running {
             Order::ManagerAnswered { call, answer } => {
                 self.parts.with_manager(|it| it.answered(now, call, answer));
             }
-            Order::ManagerLeave => self.parts.with_manager(|it| it.leave(now)),
+            Order::ManagerLeave => {
+                let leave = |offload: &mut OffloadPart, node: &mut _, manager: &mut _| {
+                    offload.leave(now, node, manager);
+                };
+                if !self.parts.with_offload(leave) {
+                    self.parts.with_manager(|it| it.leave(now));
+                }
+            }
+            Order::JobsCollected { call, outcomes } => {
+                self.parts
+                    .with_offload(|it, _, _| it.collected(now, call, outcomes));
+            }
+            Order::JobsNotCollected {
+                call,
+                text,
+                retry_after_us,
+            } => {
+                self.parts
+                    .with_offload(|it, _, _| it.not_collected(now, call, &text, retry_after_us));
+            }
             Order::StoreFile(done) => self.parts.on_file(now, done),
         }
     }

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mio::Waker;
+use scaler_engine::jobs::{CollectId, JobOutcome, JobParts};
 use scaler_engine::manager::{Answer, Call, CallId, Entry, RecordNumber};
 use scaler_engine::store::FileDone;
-use scaler_wire::{RefusalCode, Sequence, SessionId};
+use scaler_wire::{ObjectKey, RefusalCode, Sequence, SessionId};
 
 use crate::line::Line;
 use crate::linux::Child;
@@ -86,12 +87,22 @@ pub enum Order {
         answer: Answer,
     },
     ManagerLeave,
+    /// What came of a request for outcomes.
+    JobsCollected {
+        call: CollectId,
+        outcomes: Vec<(String, JobOutcome<Bytes>)>,
+    },
+    JobsNotCollected {
+        call: CollectId,
+        text: String,
+        retry_after_us: u64,
+    },
     StoreFile(FileDone<Bytes>),
     Stop,
 }
 
 /// What the loop asks of its host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     StartExecutor {
         slot: u32,
@@ -125,6 +136,27 @@ pub enum Request {
     /// The manager's process is to start itself anew.
     Restart {
         reason: String,
+    },
+    /// What the manager will want to start under that id, until it is forgotten.
+    Job {
+        id: String,
+        parts: Box<JobParts<Bytes>>,
+    },
+    ForgetJob {
+        id: String,
+    },
+    /// An object that jobs refer to, until it is forgotten.
+    JobObject {
+        key: ObjectKey,
+        parts: Vec<Bytes>,
+    },
+    ForgetJobObject {
+        key: ObjectKey,
+    },
+    /// Outcomes of ended jobs; then `JobsCollected` or `JobsNotCollected`.
+    Collect {
+        call: CollectId,
+        ids: Vec<String>,
     },
     /// The manager is done.
     ManagerExit {

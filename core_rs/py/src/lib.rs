@@ -6,6 +6,7 @@ mod codec;
 mod descriptor;
 mod dialed;
 mod executor_port;
+mod jobs;
 mod loop_;
 mod manager;
 mod object_channel;

@@ -15,6 +15,7 @@ use scaler_loops::shared::{Listening, Order, Outward, Request, Shared};
 
 use crate::bytes::Borrowed;
 use crate::descriptor::owned;
+use crate::jobs::{self, PlainOutcome};
 use crate::manager::{self, PlainUnit};
 use crate::settings;
 
@@ -53,7 +54,15 @@ impl Loop {
             settings.store.is_some(),
             settings.manager.is_some(),
         );
-        let others = has_scheduler || has_node || has_store;
+        let offloads = settings
+            .manager
+            .as_ref()
+            .is_some_and(|it| it.offload.is_some());
+        if offloads != settings.node.as_ref().is_some_and(|it| it.config.offload) {
+            let text = "jobs want a worker manager, and a node that offloads";
+            return Err(PyValueError::new_err(text));
+        }
+        let others = has_scheduler || has_store || (has_node && !offloads);
         if !(others || has_manager) {
             return Err(PyValueError::new_err("a loop without parts"));
         }
@@ -220,6 +229,25 @@ impl Loop {
         self.tell(Order::ManagerLeave)
     }
 
+    fn jobs_collected(&self, call: u64, outcomes: Vec<PlainOutcome<'_>>) -> PyResult<()> {
+        self.need_manager()?;
+        let outcomes: PyResult<Vec<_>> = outcomes.into_iter().map(jobs::outcome).collect();
+        self.tell(Order::JobsCollected {
+            call,
+            outcomes: outcomes?,
+        })
+    }
+
+    #[pyo3(signature = (call, text, retry_after=0.0))]
+    fn jobs_not_collected(&self, call: u64, text: String, retry_after: f64) -> PyResult<()> {
+        self.need_manager()?;
+        self.tell(Order::JobsNotCollected {
+            call,
+            text,
+            retry_after_us: (retry_after.max(0.0) * 1e6) as u64,
+        })
+    }
+
     fn positions(&self) -> Vec<(u32, u32, u64, u64)> {
         let running = self.shared.positions().into_iter();
         running
@@ -283,6 +311,11 @@ fn request_tuple(py: Python<'_>, request: Request) -> PyResult<Bound<'_, PyTuple
         Request::Exit { reason } => ("exit", reason).into_pyobject(py),
         Request::Record { number, entries } => manager::record_tuple(py, number, entries),
         Request::Call { id, call } => manager::call_tuple(py, id, call),
+        Request::Job { id, parts } => jobs::job_tuple(py, id, *parts),
+        Request::ForgetJob { id } => ("forget_job", id).into_pyobject(py),
+        Request::JobObject { key, parts } => jobs::object_tuple(py, key, parts),
+        Request::ForgetJobObject { key } => jobs::forget_object_tuple(py, key),
+        Request::Collect { call, ids } => ("collect", call, ids).into_pyobject(py),
         Request::Restart { reason } => ("restart", reason).into_pyobject(py),
         Request::ManagerExit { failed, reason } => ("exit", failed, reason).into_pyobject(py),
         Request::Refused { link, code, text } => {

@@ -4,12 +4,14 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use scaler_loops::engine::acceptor::{AcceptorSettings, TicketKey};
+use scaler_loops::engine::jobs::JobsConfig;
 use scaler_loops::engine::manager::{Entry, ManagerConfig};
 use scaler_loops::engine::node::NodeConfig;
 use scaler_loops::engine::scaling::{Rule, Scaling, ScalingConfig};
 use scaler_loops::linux;
 use scaler_loops::manager_part::ManagerSettings;
 use scaler_loops::node_part::NodeSettings;
+use scaler_loops::offload_part::OffloadSettings;
 use scaler_loops::scheduler_part::{Allocate, SchedulerConfig, SchedulerSettings};
 use scaler_loops::store_part::StoreSettings;
 use scaler_loops::wire::{ManagerInfo, NodeInfo};
@@ -55,6 +57,7 @@ const NODE: &[&str] = &[
     "grace",
     "most_waiting",
     "heartbeat",
+    "offload",
 ];
 const STORE: &[&str] = &[
     "incarnation",
@@ -87,12 +90,18 @@ const MANAGER: &[&str] = &[
     "shutdown",
     "seed",
     "entries",
+    "run",
+    "adopt",
+    "patience",
     "ticket",
     "properties",
 ];
 
 /// A node says how it is with each: more often would keep both ends busy with that.
 const SHORTEST_HEARTBEAT_US: u64 = 1_000;
+
+/// How soon a job that does not run yet is looked at again.
+const OFFLOAD_LOOK_US: u64 = 500_000;
 
 /// Settings of one part, under its name in errors.
 struct Part<'a, 'py> {
@@ -259,6 +268,7 @@ pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
     let mut capabilities: Vec<(String, i64)> = part.get("capabilities", Vec::new())?;
     capabilities.sort();
     let defaults = NodeConfig::default();
+    let offload: bool = part.get("offload", false)?;
     let config = NodeConfig {
         name: name.clone(),
         slots,
@@ -269,6 +279,12 @@ pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
         recycle: part.get("recycle", 0)?,
         grace_us: part.time("grace", 3.0)?,
         heartbeat_us: part.time("heartbeat", 2.0)?.max(SHORTEST_HEARTBEAT_US),
+        offload,
+        look_us: if offload {
+            OFFLOAD_LOOK_US
+        } else {
+            defaults.look_us
+        },
         most_waiting: part.get("most_waiting", defaults.most_waiting)?,
         ..defaults
     };
@@ -280,7 +296,7 @@ pub fn node(dict: &Bound<'_, PyDict>) -> PyResult<NodeSettings> {
         capabilities,
         python_minor: part.get("python_minor", 0)?,
         queue_size: part.get("queue_size", 1_000)?,
-        offload: false,
+        offload,
     };
     Ok(NodeSettings {
         config,
@@ -330,6 +346,7 @@ pub fn manager(dict: &Bound<'_, PyDict>) -> PyResult<ManagerSettings> {
         settle_us: part.time("settle", 0.0)?,
         shutdown_us: part.time("shutdown", 120.0)?,
         lease_us,
+        keeps_ended: part.optional::<u64>("run")?.is_some(),
         seed: part.get("seed", linux::random())?,
     };
     let info = ManagerInfo {
@@ -344,12 +361,25 @@ pub fn manager(dict: &Bound<'_, PyDict>) -> PyResult<ManagerSettings> {
         lease_us,
         cooldown_us: part.maybe_time("cooldown")?,
     };
+    let run: Option<u64> = part.optional("run")?;
+    let patience_us = part.time("patience", 10.0)?;
+    let adopt_us = part.time("adopt", 15.0)?;
+    let offload = run.map(|run| OffloadSettings {
+        jobs: JobsConfig {
+            run,
+            adopt_us,
+            batch: config.batch,
+            deadline_us: config.deadline_us,
+        },
+        patience_us,
+    });
     let entries: Vec<PlainEntry> = part.get("entries", Vec::new())?;
     let entries: PyResult<Vec<Entry>> = entries.into_iter().map(manager::entry).collect();
     Ok(ManagerSettings {
         config,
         info,
         entries: entries?,
+        offload,
         ticket: part.get("ticket", Vec::new())?,
         properties: part.properties()?,
     })

@@ -318,7 +318,7 @@ impl Agent {
                 executor.flush(context);
             }),
             // Simulated tasks write nothing.
-            NodeOutput::Listen { .. } => {}
+            NodeOutput::Listen { .. } | NodeOutput::Describe { .. } => {}
             NodeOutput::Log { level, text } => {
                 context.tell(self.part, About::Part, || format!("log {level:?}: {text}"));
             }

@@ -638,6 +638,8 @@ pub enum Message<P> {
         sequence: Sequence,
         cause: LossCause,
         status: i32,
+        /// What is known besides, for people.
+        detail: String,
     },
     /// 43: to a scheduler that forgot: these run here now. Outcomes that it never acknowledged follow as `Done`.
     Holding { ranges: Vec<Range> },

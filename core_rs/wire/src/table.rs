@@ -205,7 +205,7 @@ messages! {
 
     40 Done { session: u64, segment: record };
     41 GaveBack { ranges: records };
-    42 Lost { session: u64, sequence: u64, cause: code, status: i32 };
+    42 Lost { session: u64, sequence: u64, cause: code, status: i32, detail: text };
     43 Holding { ranges: records };
     44 NodeStatus(status);
     45 Drained;

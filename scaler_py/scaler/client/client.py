@@ -20,6 +20,7 @@ from scaler.client.connection import Endpoint
 from scaler.client.conversation import Conversation
 from scaler.client.functions import Function, FunctionCache
 from scaler.client.futures import UNSENT, ScalerFuture
+from scaler.client.in_job import job_address
 from scaler.client.map_futures import MapFutures
 from scaler.client.mapping import MapSubmission, lazy_results, length_of
 from scaler.client.needing import Packer, TaskPlace, submit_needing
@@ -113,7 +114,9 @@ class Client:
         self._begin()
 
     def _make_endpoint(self, address: str | None, key: Any, insecure: bool | None, compression: str) -> Endpoint:
-        return Endpoint(_embedded_address() if address is None else address, "client", key, insecure, compression)
+        if address is None:
+            address = job_address(key, insecure) if nested.in_job() else _embedded_address()
+        return Endpoint(address, "client", key, insecure, compression)
 
     def _begin(self) -> None:
         _, profiling, timeout, heartbeat, _, stream_output = self._given

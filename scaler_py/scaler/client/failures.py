@@ -41,6 +41,9 @@ _WHAT = (
     "Object storage could not be reached, or did not take an object.",
 )
 
+# Of jobs no exit code is told, but what the infrastructure says.
+_JOB_ENDED = "The job that ran the task ended without an outcome, in {attempts}."
+
 _MEND = (
     "run the function here with the same arguments; os._exit, a crash in C code or the kernel's memory killer do this",
     "look at the nodes' logs; `retries=` or more nodes help when machines come and go",
@@ -62,7 +65,8 @@ def failure_error(failure: Failure) -> errors.TaskError:
     if failure.code == NESTING_LIMIT:
         return _nesting_limit(failure)
     code = failure.code if 0 <= failure.code < len(_CLASSES) else 6
-    what = _WHAT[code].format(status=status_text(failure.status), attempts=_attempts(failure.attempts))
+    what = _WHAT[code] if code or failure.status or not failure.detail else _JOB_ENDED
+    what = what.format(status=status_text(failure.status), attempts=_attempts(failure.attempts))
     lines = [f"{what.removesuffix('.')}: {failure.detail}" if failure.detail else what]
     if failure.nodes:
         lines.append(f"  where: {_nodes(failure.nodes)}")

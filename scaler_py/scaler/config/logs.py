@@ -13,6 +13,26 @@ _FORMAT = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
 _STDOUT = ("-", "/dev/stdout")
 
 
+# Values that must not be in a log, whoever logs them.
+_secrets: set[str] = set()
+# Shorter ones would be found in everything.
+_SHORTEST_SECRET = 4
+
+
+def hide_in_logs(secret: str) -> None:
+    """From now on, in the logs that `set_up_logging` has set up by level and paths."""
+    if len(secret) >= _SHORTEST_SECRET:
+        _secrets.add(secret)
+
+
+class _Discreet(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        for secret in _secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
 def set_up_logging(level: str, paths: Sequence[str], config_file: str | None = None) -> None:
     """level: a name of `logging`. paths: "-" for stdout, or files ("~" and variables expanded; new at midnight).
 
@@ -30,7 +50,7 @@ def set_up_logging(level: str, paths: Sequence[str], config_file: str | None = N
         logger.removeHandler(handler)
         handler.close()
     for handler in handlers:
-        handler.setFormatter(logging.Formatter(_FORMAT))
+        handler.setFormatter(_Discreet(_FORMAT))
         logger.addHandler(handler)
 
 

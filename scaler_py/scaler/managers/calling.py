@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from scaler.managers.api import (
     ConfigurationError,
     Context,
     CredentialsExpired,
+    Job,
     Resource,
     Scope,
     TemporaryError,
@@ -25,8 +26,15 @@ from scaler.managers.api import (
 
 log = logging.getLogger("scaler.managers")
 
+# Whatever an infrastructure says, in seconds.
+_LONGEST_WAIT = 86_400.0
+
 # (group, the infrastructure's name for it, state, detail)
 UnitRow = tuple[str, str, str, str]
+
+
+# Is told of a call that has failed: (call, kind, text, seconds to wait at least).
+Failed = Callable[[int, str, str, float], None]
 
 
 class Answers(Protocol):
@@ -79,7 +87,7 @@ class Calls:
         self._answers = answers
         self._watcher = watcher
 
-    def start(self, call: int, requests: Sequence[WorkerGroup]) -> None:
+    def start(self, call: int, requests: Sequence[WorkerGroup | Job]) -> None:
         def start(context: Context) -> None:
             units = units_of("start", self._hook.start(context=context, requests=requests))
             asked = {each.id for each in requests}
@@ -113,22 +121,34 @@ class Calls:
 
         self._begin("cleanup", call, cleanup)
 
+    def collect(
+        self,
+        call: int,
+        ids: Sequence[str],
+        told: Callable[[Mapping[str, bytes]], None],
+        failed: Failed,
+    ) -> None:
+        def collect(context: Context) -> None:
+            told(outcomes_of(self._hook.collect(context=context, ids=list(ids))))
+
+        self._begin("collect", call, collect, failed)
+
     def _tell_units(self, call: int, units: Sequence[Unit]) -> None:
         rows = [(each.id, each.infrastructure_id, each.state.value, each.detail) for each in units]
         self._answers.manager_units(call, rows)
 
-    def _begin(self, name: str, call: int, work: Callable[[Context], None]) -> None:
-        arguments = (name, call, work)
+    def _begin(self, name: str, call: int, work: Callable[[Context], None], failed: Failed | None = None) -> None:
+        arguments = (name, call, work, failed or self._answers.manager_failed)
         threading.Thread(target=self._run, args=arguments, name=f"{name} {call}", daemon=True).start()
 
-    def _run(self, name: str, call: int, work: Callable[[Context], None]) -> None:
+    def _run(self, name: str, call: int, work: Callable[[Context], None], failed: Failed) -> None:
         context = self._contexts.current
         try:
             work(context)
         except BaseException as error:
             if isinstance(error, CredentialsExpired):
                 error = self._renewed(context, error)
-            self._answers.manager_failed(call, *failure(name, error))
+            failed(call, *failure(name, error))
 
     def _renewed(self, context: Context, error: CredentialsExpired) -> BaseException:
         """What is to be said of the call: it failed for its credentials, or for what keeps us from newer ones."""
@@ -145,7 +165,7 @@ def failure(name: str, error: BaseException) -> tuple[str, str, float]:
     """(kind, text, seconds to wait at least) of what a hook has raised, as the core takes it."""
     match error:
         case Throttled():
-            return "throttled", _text(error), max(0.0, error.retry_after or 0.0)
+            return "throttled", _text(error), min(max(0.0, error.retry_after or 0.0), _LONGEST_WAIT)
         case CredentialsExpired():
             return "credentials", _text(error), 0.0
         case TemporaryError():
@@ -173,6 +193,16 @@ def units_of(name: str, found: Any) -> list[Unit]:
         if not isinstance(each, Unit) or not isinstance(each.state, UnitState) or not isinstance(each.id, str):
             raise TypeError(f"the driver's {name} returns {found!r:.200}, which is no list of Unit")
     return list(listed)
+
+
+def outcomes_of(found: Any) -> Mapping[str, bytes]:
+    """What `collect` has returned. TypeError: something else."""
+    if not isinstance(found, Mapping):
+        raise TypeError(f"the driver's collect returns {found!r:.200}, which is no dict of outcomes")
+    wrong = [each for each in found.values() if not isinstance(each, (bytes, bytearray, memoryview))]
+    if wrong:
+        raise TypeError(f"the driver's collect returns {wrong[0]!r:.200} for an outcome, which is no bytes")
+    return {str(id): bytes(outcome) for id, outcome in found.items()}
 
 
 def _text(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from scaler.managers.api import Unit, UnitState, WorkerGroup
+from scaler.managers.api import Job, Unit, UnitState, WorkerGroup
 from scaler.managers.calling import Answers, Calls, OpenContexts
 from scaler.managers.ledger import LedgerError
 from scaler.part import Ending, StartAnew
@@ -59,10 +59,18 @@ class Dialling(Protocol):
     def connect(self, attempt: int) -> None: ...
 
 
+class Requests(Protocol):
+    """What is needed of `Offloading`."""
+
+    def handlers(self) -> Handlers: ...
+    def welcome(self, storage: str) -> None: ...
+
+
 @dataclass
 class Manager:
-    """make_group: a group as a driver starts it. on_ready: called once, at the welcome, or, of a fixed manager, when
-    its workers are up. cleanup_command: for people, where something may be left.
+    """make_request: a group or job as a driver starts it; None: nobody knows any more what it was. on_ready: called
+    once, at the welcome, or, of a fixed manager, when its workers are up. cleanup_command: for people, where something
+    may be left.
     """
 
     loop: ManagerLoop
@@ -70,13 +78,16 @@ class Manager:
     ledger: Records
     hook: Any
     contexts: OpenContexts
-    make_group: Callable[[Wanted], WorkerGroup]
+    make_request: Callable[[Wanted], WorkerGroup | Job | None]
     on_ready: Callable[[], None]
     fixed: bool
     cleanup_command: str
     scheduler: str
     name: str
+    # Of an offload driver: its units are jobs, and the loop has requests that are about them.
+    jobs: Callable[[Calls, Callable[[str], Unit | None]], Requests] | None = None
     _calls: Calls = field(init=False)
+    _requests: Requests | None = field(init=False)
     _status: int = 0
     _error: Exception | None = None
     # Records that could not be written yet, in order.
@@ -89,6 +100,7 @@ class Manager:
 
     def __post_init__(self) -> None:
         self._calls = Calls(self.hook, self.contexts, self.loop, self)
+        self._requests = None if self.jobs is None else self.jobs(self._calls, self.unit)
 
     def run(self, ending: Ending, running: Serving, end_seconds: float) -> int:
         """Until the core says that it is over; the exit status.
@@ -117,6 +129,7 @@ class Manager:
             "cleanup": self._calls.cleanup,
             "restart": self._restart,
             "exit": self._exit,
+            **({} if self._requests is None else self._requests.handlers()),
         }
 
     def leave(self) -> None:
@@ -126,13 +139,17 @@ class Manager:
                 return
             self._leaving = True
             self._told_at = time.monotonic()
-        logger.info("the workers finish what they run, in %g s at most", self.contexts.current.shutdown_seconds)
+        seconds = self.contexts.current.shutdown_seconds
+        logger.info("%s finish what they run, in %g s at most", "the workers" if self.jobs is None else "jobs", seconds)
         self.loop.manager_leave()
 
     def hurry(self) -> None:
         """As `leave`, and running tasks get little time."""
         self.contexts.hurry(HURRIED_SECONDS)
         self.leave()
+        if self.jobs is not None:
+            # Nobody waits for what runs.
+            self.loop.manager_leave()
 
     def look(self) -> None:
         """Now and then: writes what could not be written, and says what is waited for."""
@@ -143,7 +160,11 @@ class Manager:
             logger.info("waiting for %s to end; Ctrl-C leaves at once", _few(live))
 
     def _start(self, call: int, wanted: Sequence[Wanted]) -> None:
-        self._calls.start(call, [self.make_group(each) for each in wanted])
+        requests = [request for each in wanted if (request := self.make_request(each)) is not None]
+        if requests:
+            self._calls.start(call, requests)
+        else:
+            self.loop.manager_units(call, [])
 
     def _record(self, number: int, entries: Sequence[Recorded]) -> None:
         self._unwritten.append((number, entries))
@@ -179,9 +200,15 @@ class Manager:
         for each in units:
             failed_before = each.id in before and before[each.id].state is UnitState.FAILED
             if each.state is UnitState.FAILED and not failed_before:
-                logger.error("the workers of %s have ended: %s", each.id, each.detail or "the driver does not say why")
+                what = "the workers of %s have ended: %s" if self.jobs is None else "job %s has failed: %s"
+                logger.error(what, each.id, each.detail or "the driver does not say why")
         if self.fixed and any(each.state is UnitState.RUNNING for each in units):
             self._say_ready()
+
+    def unit(self, id: str) -> Unit | None:
+        """What the driver told last of it."""
+        with self._lock:
+            return self._states.get(id)
 
     def _live(self) -> list[str]:
         with self._lock:
@@ -189,6 +216,10 @@ class Manager:
             return sorted(name for name, unit in self._states.items() if unit.state in live)
 
     def _welcome(self, link: str, cluster: str, storage: str) -> None:
+        if link != "scheduler":
+            return
+        if self._requests is not None:
+            self._requests.welcome(storage)
         if not self.fixed:
             self._say_ready()
 
@@ -200,6 +231,9 @@ class Manager:
 
     def _refused(self, link: str, code: int, text: str) -> None:
         if code == _CLOSING:
+            return
+        if link != "scheduler":
+            logger.error("the %s does not want this worker manager: %s", link, text)
             return
         if code == _DUPLICATE:
             self._error = ConfigurationError(

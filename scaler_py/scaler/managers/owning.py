@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from scaler._core import blake3
+from scaler.config.logs import hide_in_logs
 from scaler.config.models import WorkerManagerOptions
 from scaler.managers.api import Context, Offer, OptionModel, Owner
+from scaler.managers.api.context import NoObjects, Objects
 from scaler.managers.ledger import Ledger, state_directory
 from scaler.managers.loading import Driver
 from scaler.transport.keys import ANY_ROLE, ClusterKey, Key, find_key
@@ -16,11 +20,14 @@ from scaler.transport.keys import ANY_ROLE, ClusterKey, Key, find_key
 class Ownership:
     """To be closed: until then no other process has this manager's ledger.
 
-    shutdown_seconds: of contexts that are made from now on.
+    shutdown_seconds, objects: of contexts that are made from now on.
     """
 
     def __init__(self, driver: Driver, options: WorkerManagerOptions, own: OptionModel) -> None:
         """ConfigurationError: another process has the ledger. LedgerError: it cannot be written."""
+        for value in dict(own).values():
+            if isinstance(value, SecretStr):
+                hide_in_logs(value.get_secret_value())
         self.key = None if options.insecure else find_key(None, options.key_file)
         self.name = options.worker_manager_id or driver.info.name
         self.cluster = cluster_of(self.key, options.scheduler_address)
@@ -29,6 +36,7 @@ class Ownership:
         self.ledger = Ledger(self.folder)
         given = options.shutdown_timeout_seconds
         self.shutdown_seconds = Offer().shutdown_seconds if given is None else given
+        self.objects: Objects = NoObjects()
         self._driver = driver
         self._own = own
 
@@ -44,6 +52,7 @@ class Ownership:
             shutdown_seconds=self.shutdown_seconds,
             state_directory=self.folder,
             make_token=self.join_token,
+            objects=self.objects,
         )
 
     def join_token(self, group: str) -> str:

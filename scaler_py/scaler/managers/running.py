@@ -7,26 +7,36 @@ import random
 import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from scaler._core import VERSION, Loop
 from scaler.config.models import WorkerManagerOptions
 from scaler.config.process_list import Hidden
-from scaler.managers.api import Family, OptionModel, WorkerGroup
+from scaler.managers.api import Family, Job, OptionModel, WorkerGroup
 from scaler.managers.asking import asked
 from scaler.managers.calling import OpenContexts
-from scaler.managers.host import Manager, Wanted
+from scaler.managers.host import Dialling, Manager, Wanted
+from scaler.managers.kept_jobs import KeptJobs, KeptObjects
 from scaler.managers.launching import Names, launch
 from scaler.managers.loading import Driver
 from scaler.managers.offering import checked_offer, python_minor
+from scaler.managers.offloading import (
+    ENDING_SECONDS,
+    JobLinks,
+    Offloading,
+    job_slots,
+    manager_settings,
+    node_settings,
+)
 from scaler.managers.owning import Ownership
+from scaler.node.agent import node_ticket
 from scaler.node.settings import available_cpus
 from scaler.outward import OutwardLink
 from scaler.part import END_SECONDS, Ending
 from scaler.running_loop import RunningLoop
 from scaler.transport.addresses import IpcAddress, parse_address
 from scaler.transport.connect import dial
-from scaler.transport.errors import ConfigurationError
 from scaler.transport.keys import Key
 
 log = logging.getLogger("scaler.managers")
@@ -49,19 +59,15 @@ def run_manager(
     options: those of all managers; own: the driver's. make_ending: called before there are threads.
     ThreeLineError: it cannot run. StartAnew: this process is to.
     """
-    if driver.info.family is not Family.CAPACITY:
-        raise ConfigurationError(
-            f"The driver {driver.info.name!r} runs each task as a job, which version {VERSION} does not do yet.",
-            "",
-            "use a driver that starts workers: scaler_worker_manager --list",
-        )
+    offload = driver.info.family is Family.OFFLOAD
     ending = make_ending()
-    link = _Link(options)
+    link = _Link(options, "node" if offload else "manager")
     try:
         ownership = Ownership(driver, options, own)
         try:
             ownership.ledger.begin()
-            return _Running(driver, options, ownership).run(ending, link, on_ready)
+            running = (_Jobs if offload else _Groups)(_Offered(driver, options, ownership))
+            return running.run(ending, link, on_ready)
         finally:
             ownership.close()
     finally:
@@ -71,10 +77,11 @@ def run_manager(
 class _Link:
     """The link to the scheduler, the first time by a connection that is made at once."""
 
-    def __init__(self, options: WorkerManagerOptions) -> None:
+    def __init__(self, options: WorkerManagerOptions, role: str) -> None:
         """Fails here, with what to do, when there is no such address or no key, which may be made here."""
         self._address = options.scheduler_address
-        self._access: dict[str, Any] = {
+        self._role = role
+        self.access: dict[str, Any] = {
             "key_file": options.key_file,
             "insecure": options.insecure or None,
             "compression": options.compression,
@@ -84,12 +91,12 @@ class _Link:
         # One that has started itself anew has workers, and waits for its scheduler as long as they do.
         if not os.environ.pop(AGAIN, ""):
             timeout = options.connect_timeout_seconds
-            self._first = dial(self._address, "manager", timeout=timeout, **self._access).fd
+            self._first = dial(self._address, role, timeout=timeout, **self.access).fd
 
     def serve(self, loop: Loop) -> None:
         """Before the loop asks for a connection."""
         self._loop = loop
-        self._outward = OutwardLink(loop, "scheduler", "manager", self._address, **self._access)
+        self._outward = OutwardLink(loop, "scheduler", self._role, self._address, **self.access)
 
     def connect(self, attempt: int) -> None:
         if self._first is not None:
@@ -106,80 +113,133 @@ class _Link:
             self._first = None
 
 
-class _Running:
+class _Offered:
+    """A driver that was opened and asked, and what all managers tell the core. It has no units yet."""
+
     def __init__(self, driver: Driver, options: WorkerManagerOptions, ownership: Ownership) -> None:
-        self._driver = driver
-        self._options = options
-        self._ownership = ownership
+        self.driver = driver
+        self.options = options
+        self.ownership = ownership
+        self.objects = KeptObjects()
+        if driver.info.family is Family.OFFLOAD:
+            ownership.objects = self.objects
         hook = driver.hook
-        self._contexts = asked(
+        self.contexts = asked(
             "open", lambda: OpenContexts(ownership.make_context, lambda context: hook.open(context=context))
         )
-        context = self._contexts.current
+        context = self.contexts.current
         asked("validate", lambda: hook.validate(context=context))
-        self._offer = checked_offer(driver.info.name, asked("offer", lambda: hook.offer(context=context)))
+        self.offer = checked_offer(driver.info.name, asked("offer", lambda: hook.offer(context=context)))
         if options.shutdown_timeout_seconds is None:
-            ownership.shutdown_seconds = context.shutdown_seconds = self._offer.shutdown_seconds
-        self._shutdown = ownership.shutdown_seconds
-        self._workers = options.max_task_concurrency or self._offer.most_workers or available_cpus()
+            ownership.shutdown_seconds = context.shutdown_seconds = self.offer.shutdown_seconds
+        self.shutdown = ownership.shutdown_seconds
 
-    def run(self, ending: Ending, link: _Link, on_ready: Callable[[str], None]) -> int:
-        loop = Loop(manager=self._settings())
-        link.serve(loop)
-        manager = Manager(
-            loop=loop,
-            link=link,
-            ledger=self._ownership.ledger,
-            hook=self._driver.hook,
-            contexts=self._contexts,
-            make_group=self._group,
-            on_ready=lambda: on_ready(self._greeting()),
-            fixed=self._offer.fixed,
-            cleanup_command=cleanup_command(self._driver.info.name, self._options),
-            scheduler=self._options.scheduler_address,
-            name=self._ownership.name,
-        )
-        seconds = max(END_SECONDS, self._shutdown + _MARGIN)
-        return manager.run(ending, RunningLoop(loop, "manager"), seconds)
-
-    def _greeting(self) -> str:
-        most = f"{self._workers} workers serve {self._options.scheduler_address}"
-        return most if self._offer.fixed else f"up to {most}, as tasks need them"
-
-    def _settings(self) -> dict[str, Any]:
-        """As `scaler._core.Loop` takes them."""
-        offer, options = self._offer, self._options
-        slots = self._workers if offer.fixed else min(offer.slots, self._workers)
-        capabilities = {**offer.capabilities, **dict(options.per_worker_capabilities)}
+    def settings(self) -> dict[str, Any]:
+        """Of the manager, as `scaler._core.Loop` takes them, but for how many groups of how many slots."""
+        offer, options = self.offer, self.options
         return {
-            "id": self._ownership.name,
-            "driver": self._driver.info.name,
-            "least_groups": 1 if offer.fixed else 0,
-            "most_groups": 1 if offer.fixed else math.ceil(self._workers / slots),
-            "slots": slots,
-            "capabilities": sorted(capabilities.items()),
+            "id": self.ownership.name,
+            "driver": self.driver.info.name,
+            "capabilities": sorted({**offer.capabilities, **dict(options.per_worker_capabilities)}.items()),
             "python_minor": python_minor(offer),
             "startup": offer.startup_seconds,
             "lease": options.death_timeout_seconds,
             "cooldown": options.scale_down_cooldown_seconds,
             "heartbeat": options.heartbeat_interval_seconds,
             # `shutdown` may wait for as long as tasks may go on.
-            "deadline": max(offer.deadline_seconds, self._shutdown + _MARGIN),
+            "deadline": max(offer.deadline_seconds, self.shutdown + _MARGIN),
             "batch": offer.batch,
             "calls": offer.calls,
             "settle": offer.settle_seconds,
-            "shutdown": self._shutdown + _MARGIN,
+            "shutdown": self.shutdown + _MARGIN,
             "seed": random.getrandbits(64),
-            "entries": [tuple(each) for each in self._ownership.ledger.entries()],
-            "ticket": _ticket(self._ownership.key, options),
+            "entries": [tuple(each) for each in self.ownership.ledger.entries()],
+            "ticket": _ticket(self.ownership.key, options),
             "properties": {"version": VERSION, "pid": str(os.getpid())},
         }
 
+    def manager(self, loop: Loop, link: Dialling, on_ready: Callable[[], None], **others: Any) -> Manager:
+        """others: what of a Manager depends on what its units are."""
+        return Manager(
+            loop=loop,
+            link=link,
+            ledger=self.ownership.ledger,
+            hook=self.driver.hook,
+            contexts=self.contexts,
+            on_ready=on_ready,
+            fixed=self.offer.fixed,
+            cleanup_command=cleanup_command(self.driver.info.name, self.options),
+            scheduler=self.options.scheduler_address,
+            name=self.ownership.name,
+            **others,
+        )
+
+
+class _Groups:
+    """Of a capacity driver: its units are groups of workers, which the scheduler asks for."""
+
+    def __init__(self, offered: _Offered) -> None:
+        self._offered = offered
+        self._offer = offered.offer
+        self._workers = offered.options.max_task_concurrency or offered.offer.most_workers or available_cpus()
+
+    def run(self, ending: Ending, link: _Link, on_ready: Callable[[str], None]) -> int:
+        fixed = self._offer.fixed
+        slots = self._workers if fixed else min(self._offer.slots, self._workers)
+        numbers = {
+            "least_groups": 1 if fixed else 0,
+            "most_groups": 1 if fixed else math.ceil(self._workers / slots),
+            "slots": slots,
+        }
+        loop = Loop(manager={**self._offered.settings(), **numbers})
+        link.serve(loop)
+        ready = partial(on_ready, self._greeting())
+        manager = self._offered.manager(loop, link, ready, make_request=self._group)
+        seconds = max(END_SECONDS, self._offered.shutdown + _MARGIN)
+        return manager.run(ending, RunningLoop(loop, "manager"), seconds)
+
+    def _greeting(self) -> str:
+        most = f"{self._workers} workers serve {self._offered.options.scheduler_address}"
+        return most if self._offer.fixed else f"up to {most}, as tasks need them"
+
     def _group(self, wanted: Wanted) -> WorkerGroup:
         group, slots, capabilities = wanted[0], wanted[1], dict(wanted[2])
-        names = Names(manager=self._ownership.name, group=group)
-        token = self._ownership.join_token(group)
-        return WorkerGroup(group, slots, capabilities, launch(self._options, slots, capabilities, names, token))
+        ownership = self._offered.ownership
+        names = Names(manager=ownership.name, group=group)
+        token = ownership.join_token(group)
+        return WorkerGroup(group, slots, capabilities, launch(self._offered.options, slots, capabilities, names, token))
+
+
+class _Jobs:
+    """Of an offload driver: its units are jobs, one a task, of the node that this process is to the scheduler."""
+
+    def __init__(self, offered: _Offered) -> None:
+        self._offered = offered
+        self._slots = job_slots(offered.options, offered.offer)
+        self._jobs = KeptJobs(f"3.{python_minor(offered.offer)}")
+
+    def run(self, ending: Ending, link: _Link, on_ready: Callable[[str], None]) -> int:
+        offered, options = self._offered, self._offered.options
+        name = offered.ownership.name
+        settings = manager_settings(offered.settings(), offered.offer, self._slots, offered.shutdown)
+        node = node_settings(options, offered.offer, name, _ticket(offered.ownership.key, options, node_ticket))
+        loop = Loop(node=node, manager=settings)
+        link.serve(loop)
+        address = options.object_storage_address or ""
+        store = OutwardLink(loop, "store", "objects", address, **link.access)
+        links = JobLinks(link.connect, store, options.scheduler_address)
+        ready = partial(on_ready, f"up to {self._slots} jobs at a time serve {options.scheduler_address}")
+        handlers = partial(Offloading, loop, self._jobs, offered.objects, links)
+        manager = offered.manager(loop, link, ready, make_request=self._job, jobs=handlers)
+        ending_seconds = ENDING_SECONDS + offered.offer.settle_seconds
+        seconds = max(END_SECONDS, offered.shutdown + ending_seconds + _MARGIN)
+        try:
+            return manager.run(ending, RunningLoop(loop, "manager"), seconds)
+        finally:
+            store.close()
+
+    def _job(self, wanted: Wanted) -> Job | None:
+        return self._jobs.get(wanted[0])
 
 
 def cleanup_command(driver: str, options: WorkerManagerOptions) -> str:
@@ -203,8 +263,12 @@ def start_anew(reason: object, hidden: Hidden) -> None:
     os.execv(sys.executable, [sys.executable, *hidden.command])
 
 
-def _ticket(key: Key | None, options: WorkerManagerOptions) -> bytes:
+def _manager_ticket(key: Key) -> bytes:
+    return key.ticket("manager")
+
+
+def _ticket(key: Key | None, options: WorkerManagerOptions, make: Callable[[Key], bytes] = _manager_ticket) -> bytes:
     """None is asked for on a local path."""
     if options.insecure or key is None or isinstance(parse_address(options.scheduler_address), IpcAddress):
         return b""
-    return key.ticket("manager")
+    return make(key)

@@ -169,13 +169,13 @@ impl<P: Payload> Manager<P> {
                 format!("shutdown of {count} groups failed: {text}"),
             );
         }
-        let since = self.last_call;
+        let (since, keeps_ended) = (self.last_call, self.config.keeps_ended);
         for number in numbers {
             self.groups.change(number, |group| {
                 if group.phase != (Phase::Ending { call: id }) {
                     return;
                 }
-                group.told = true;
+                group.told |= failure.is_none() || !keeps_ended;
                 group.since = since;
                 match &failure {
                     None => {

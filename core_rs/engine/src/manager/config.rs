@@ -33,6 +33,8 @@ pub struct ManagerConfig {
     pub shutdown_us: u64,
     /// Without a scheduler for so long, it ends all units and itself; 0 = never.
     pub lease_us: u64,
+    /// Units that have ended are kept by the infrastructure until a shutdown of them has succeeded.
+    pub keeps_ended: bool,
     /// Of the chance in its patience.
     pub seed: u64,
 }
@@ -51,6 +53,7 @@ impl Default for ManagerConfig {
             settle_us: 0,
             shutdown_us: 120 * SECOND,
             lease_us: 300 * SECOND,
+            keeps_ended: false,
             seed: 0,
         }
     }

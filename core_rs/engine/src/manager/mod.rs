@@ -206,6 +206,19 @@ impl<P: Payload> Manager<P> {
         out.append(&mut self.out);
     }
 
+    /// Forgets a group, if no call that starts it has left. Whether it did.
+    pub fn take_back(&mut self, name: &str) -> bool {
+        let number = self.groups.number_of(name);
+        let uncalled = |number: &Number| self.groups.get(*number).is_some_and(|it| !it.called);
+        match number.filter(uncalled) {
+            Some(number) => {
+                self.groups.forget(number);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Groups that it knows.
     pub fn len(&self) -> usize {
         self.groups.len()

@@ -195,7 +195,9 @@ impl<P: Payload> Manager<P> {
         let Some(group) = self.groups.get(number) else {
             return;
         };
-        if id <= group.since || began < group.settles_at {
+        // What has ended does not come to be any more.
+        let ended = group.seen.is_some_and(|state| !state.is_live());
+        if id <= group.since || (began < group.settles_at && !ended) {
             return;
         }
         let settled = began >= group.shown_at.saturating_add(self.config.settle_us);

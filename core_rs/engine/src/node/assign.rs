@@ -71,6 +71,7 @@ impl<P: Payload> Node<P> {
             self.arrivals,
             self.config.task_timeout_us,
             inputs,
+            self.config.offload,
         ));
         let blocks: Vec<_> = assign
             .blocks

@@ -1,6 +1,6 @@
 //! What a node is told at its start, and what it asks of its loop.
 
-use crate::wire::{Message, Payload, SessionId};
+use crate::wire::{Capabilities, Message, ObjectKey, Payload, SessionId};
 
 use super::slot::Position;
 
@@ -28,6 +28,10 @@ pub struct NodeConfig {
     pub object_bytes: u64,
     /// Elements that may wait for others, each with its executor.
     pub most_waiting: u32,
+    /// Its executors are jobs of an infrastructure, which have one element at a time and are told more of it.
+    pub offload: bool,
+    /// An executor that has said nothing for so long is looked at.
+    pub look_us: u64,
     /// With more resident memory of all executors no other is started for one that waits; 0 = no limit.
     pub nesting_bytes: u64,
 }
@@ -47,6 +51,8 @@ impl Default for NodeConfig {
             object_bytes: 512 << 20,
             most_waiting: 256,
             nesting_bytes: 0,
+            offload: false,
+            look_us: 5_000,
         }
     }
 }
@@ -58,6 +64,17 @@ pub enum Level {
     Error,
 }
 
+/// What was asked for with an element, where it becomes a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobOptions {
+    /// For people.
+    pub name: String,
+    /// 0 = none.
+    pub timeout_us: u64,
+    pub priority: i32,
+    pub capabilities: Capabilities,
+}
+
 /// What the loop does for a node. In this order; nothing here fails silently: what did not work comes back as a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NodeOutput<P: Payload> {
@@ -65,6 +82,13 @@ pub enum NodeOutput<P: Payload> {
     ToExecutor {
         slot: u32,
         message: Message<P>,
+    },
+    /// Of the chunk that is sent next there. Only where it offloads.
+    Describe {
+        slot: u32,
+        options: Box<JobOptions>,
+        /// That its element needs.
+        objects: Vec<ObjectKey>,
     },
     ToStore(Message<P>),
     /// Answered by the executor's `Ready`, or by `executor_failed`.
@@ -113,6 +137,7 @@ impl<P: Payload> NodeOutput<P> {
     pub(super) fn executor(&self) -> Option<u32> {
         match *self {
             NodeOutput::ToExecutor { slot, .. }
+            | NodeOutput::Describe { slot, .. }
             | NodeOutput::Kill { slot }
             | NodeOutput::Stop { slot, .. }
             | NodeOutput::Interrupt { slot, .. }

@@ -15,6 +15,14 @@ const MOST_BARREN: u32 = 3;
 const FIRST_PAUSE_US: u64 = 100_000;
 const LONGEST_PAUSE_US: u64 = 10_000_000;
 
+/// How an executor has ended.
+pub(super) struct Death {
+    status: i32,
+    position: Position,
+    /// For people.
+    detail: String,
+}
+
 impl<P: Payload> Node<P> {
     pub(super) fn start_executors(&mut self) {
         if !self.takes_work() {
@@ -131,6 +139,46 @@ impl<P: Payload> Node<P> {
     /// line's last word.
     pub fn executor_ended(&mut self, now: u64, slot: u32, status: i32, position: Position) {
         self.now = now;
+        let detail = String::new();
+        self.ended(
+            slot,
+            &Death {
+                status,
+                position,
+                detail,
+            },
+        );
+    }
+
+    /// The job in a slot has ended without an outcome. `detail`: what the infrastructure says of it.
+    pub fn job_ended(&mut self, now: u64, slot: u32, position: Position, detail: String) {
+        self.now = now;
+        let status = 0;
+        self.ended(
+            slot,
+            &Death {
+                status,
+                position,
+                detail,
+            },
+        );
+    }
+
+    /// The time of what still runs is over: it goes back, and that is no attempt.
+    pub fn give_up_slots(&mut self, now: u64) {
+        self.now = now;
+        for slot in 0..self.slots.len() as u32 {
+            if !self.slots[slot as usize].chunks.is_empty() {
+                self.kill(slot, Kill::Cancel);
+            }
+        }
+        self.settle();
+    }
+
+    fn ended(&mut self, slot: u32, death: &Death) {
+        let &Death {
+            status, position, ..
+        } = death;
         let Some(state) = self.slots.get(slot as usize) else {
             return;
         };
@@ -149,7 +197,7 @@ impl<P: Payload> Node<P> {
                 slot,
                 format!("it ended with status {status} while it was idle"),
             ),
-            Life::Ready | Life::Recycling | Life::Killed(_) => now,
+            Life::Ready | Life::Recycling | Life::Killed(_) => self.now,
         };
         let next = self.next_life(slot, next);
         let chunks = self.slots[slot as usize].emptied(next);
@@ -158,7 +206,7 @@ impl<P: Payload> Node<P> {
             _ if position > furthest => Some(Kill::Nonsense),
             _ => None,
         };
-        self.settle_chunks(slot, chunks, (status, position), cause, unsent);
+        self.settle_chunks(slot, chunks, death, cause, unsent);
         self.start_executors();
         self.reclaimed_from(slot);
         self.settle();
@@ -182,10 +230,11 @@ impl<P: Payload> Node<P> {
         &mut self,
         slot: u32,
         chunks: VecDeque<Running<P>>,
-        (status, position): (i32, Position),
+        death: &Death,
         cause: Option<Kill>,
         unsent: bool,
     ) {
+        let position = death.position;
         let running = chunks.iter().find_map(|chunk| running_at(chunk, position));
         if running.is_some() {
             // A death in an element is counted against that element.
@@ -209,7 +258,7 @@ impl<P: Payload> Node<P> {
                 let piece = chunk
                     .piece
                     .part(chunk.sequence(index), chunk.sequence(index) + 1);
-                self.victim_ended(&piece, chunk, index, status, cause.as_ref());
+                self.victim_ended(&piece, chunk, index, death, cause.as_ref());
             }
             // Finished ones whose values never came run again, and so do those that never started.
             self.take_back(split(chunk, &open));
@@ -253,7 +302,7 @@ impl<P: Payload> Node<P> {
         piece: &Piece<P>,
         chunk: &Running<P>,
         index: u32,
-        status: i32,
+        death: &Death,
         cause: Option<&Kill>,
     ) {
         let (code, detail) = match cause {
@@ -270,17 +319,17 @@ impl<P: Payload> Node<P> {
                 "its executor used too much memory".into(),
             ),
             Some(Kill::Timeout(_) | Kill::Cancel) => {
-                return self.lost(piece, LossCause::Collateral, 0)
+                return self.lost(piece, LossCause::Collateral, 0, "")
             }
             Some(Kill::Nonsense) | None => {
-                return self.lost(piece, LossCause::ExecutorDied, status)
+                return self.lost(piece, LossCause::ExecutorDied, death.status, &death.detail)
             }
         };
-        let failure = self.failure(code, 1, status, detail);
+        let failure = self.failure(code, 1, death.status, detail);
         self.done_failed(piece, failure);
     }
 
-    fn lost(&mut self, piece: &Piece<P>, cause: LossCause, status: i32) {
+    fn lost(&mut self, piece: &Piece<P>, cause: LossCause, status: i32, detail: &str) {
         self.leave(piece);
         let (session, sequence) = (piece.session(), piece.first);
         self.out.push(NodeOutput::ToScheduler(Message::Lost {
@@ -288,6 +337,7 @@ impl<P: Payload> Node<P> {
             sequence,
             cause,
             status,
+            detail: detail.to_owned(),
         }));
     }
 }

@@ -1,9 +1,8 @@
 //! Handing out chunks.
 
-use super::looks::LOOK_US;
 use super::slot::{position, Life, Running};
 use super::work::Piece;
-use super::Node;
+use super::{Node, NodeOutput};
 use crate::wire::{Chunk, Message, Payload};
 
 /// Work that one helping aims at.
@@ -59,8 +58,11 @@ impl<P: Payload> Node<P> {
         let (Some(running), Some(next)) = (state.chunks.front(), self.queue.first()) else {
             return true;
         };
+        if self.config.offload {
+            return false;
+        }
         let short = |piece: &Piece<P>| self.element_ns(piece).is_some_and(|ns| ns <= LONG_NS);
-        if self.now.saturating_sub(state.heard_at) >= 2 * LOOK_US {
+        if self.now.saturating_sub(state.heard_at) >= 2 * self.config.look_us {
             // What runs is long: nothing is to wait behind it.
             return false;
         }
@@ -101,7 +103,7 @@ impl<P: Payload> Node<P> {
                 break;
             }
             let element_ns = self.element_ns(next);
-            let alone = element_ns.is_none() || next.work.timeout_us > 0;
+            let alone = element_ns.is_none() || next.work.timeout_us > 0 || self.config.offload;
             if chunks > 0 && (alone || bytes + next.block.payload.len() > MOST_BYTES) {
                 break;
             }
@@ -160,12 +162,21 @@ impl<P: Payload> Node<P> {
             priority: piece.work.priority,
             inputs,
         };
+        let described = piece.work.job.clone();
+        let objects = piece.objects.iter().map(|(key, _)| *key).collect();
         if state.chunks.is_empty() {
             state.heard_at = self.now;
         }
         state
             .chunks
             .push_back(Running::new(state.last_chunk, helping, piece));
+        if let Some(options) = described {
+            self.out.push(NodeOutput::Describe {
+                slot,
+                options,
+                objects,
+            });
+        }
         self.send(slot, Message::Chunk(chunk));
         self.forget_values(slot, dropped);
     }

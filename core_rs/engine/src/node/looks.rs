@@ -4,9 +4,6 @@ use super::slot::{Ask, Kill, Position, Running};
 use super::{Node, NodeOutput};
 use crate::wire::Payload;
 
-/// An executor that has said nothing for so long is looked at.
-pub(super) const LOOK_US: u64 = 5_000;
-
 impl<P: Payload> Node<P> {
     /// Decides when a slot that has just been heard of, or handed something, is to be looked at.
     pub(super) fn look_later(&mut self, slot: u32) {
@@ -18,7 +15,7 @@ impl<P: Payload> Node<P> {
         let timeout_us = front.piece.work.timeout_us;
         let others = state.chunks.iter().map(Running::left).sum::<u64>() > 1 || front.cut > 1;
         let after = match timeout_us {
-            0 if others => Some(LOOK_US),
+            0 if others => Some(self.config.look_us),
             0 => None,
             limit => Some(limit),
         };
@@ -59,11 +56,11 @@ impl<P: Payload> Node<P> {
             .iter()
             .find(|chunk| chunk.index_of(position).is_some())
         else {
-            return self.look_at(slot, now + LOOK_US);
+            return self.look_at(slot, now + self.config.look_us);
         };
         let index = chunk.index_of(position).unwrap_or(0);
         if chunk.is_reported(index) || index >= chunk.cut {
-            return self.look_at(slot, now + LOOK_US);
+            return self.look_at(slot, now + self.config.look_us);
         }
         let elapsed = now.saturating_sub(started_us);
         let due = |after: u64| now.saturating_add(after.saturating_sub(elapsed));
@@ -72,8 +69,8 @@ impl<P: Payload> Node<P> {
             limit if elapsed >= limit => return self.kill(slot, Kill::Timeout(position)),
             limit => return self.look_at(slot, due(limit)),
         }
-        if elapsed < LOOK_US {
-            return self.look_at(slot, due(LOOK_US));
+        if elapsed < self.config.look_us {
+            return self.look_at(slot, due(self.config.look_us));
         }
         // Values of this chunk, or the ends of those before it.
         let behind = state
@@ -84,7 +81,7 @@ impl<P: Payload> Node<P> {
         let later = state.chunks.iter().filter(|later| later.id > chunk.id);
         let waits = index + 1 < chunk.cut || later.map(Running::left).sum::<u64>() > 0;
         let usual_us = self.element_ns(&chunk.piece).unwrap_or(0) / 1_000;
-        let long = (2 * usual_us).max(2 * LOOK_US);
+        let long = (2 * usual_us).max(2 * self.config.look_us);
         if unsent {
             self.out.push(NodeOutput::Flush { slot });
         }

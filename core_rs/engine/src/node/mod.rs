@@ -33,7 +33,7 @@ mod work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use config::{Level, NodeConfig, NodeOutput};
+pub use config::{JobOptions, Level, NodeConfig, NodeOutput};
 
 use crate::ranges::RangeSet;
 use crate::wire::{
@@ -257,6 +257,12 @@ impl<P: Payload> Node<P> {
 
     pub fn drain(&mut self, out: &mut Vec<NodeOutput<P>>) {
         out.append(&mut self.out);
+    }
+
+    /// Whether it has yet to answer for an element.
+    pub fn has(&self, session: SessionId, sequence: Sequence) -> bool {
+        let here = self.here.get(&session);
+        here.is_some_and(|here| here.contains(sequence))
     }
 
     /// Elements here, wherever.

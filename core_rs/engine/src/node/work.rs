@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::config::JobOptions;
 use super::inputs::Inputs;
 use crate::wire::{Assign, CallStyle, Form, FunctionId, ObjectKey, Sequence, SessionId};
 
@@ -22,6 +23,8 @@ pub(super) struct Work<P> {
     /// Its first element.
     pub first: Sequence,
     pub inputs: Inputs<P>,
+    /// Where it becomes a job.
+    pub job: Option<Box<JobOptions>>,
 }
 
 impl<P> Work<P> {
@@ -31,6 +34,7 @@ impl<P> Work<P> {
         arrival: u64,
         default_timeout_us: u64,
         inputs: Inputs<P>,
+        offload: bool,
     ) -> Self {
         let timeout_us = match assign.options.timeout_us {
             0 => default_timeout_us,
@@ -47,6 +51,14 @@ impl<P> Work<P> {
             arrival,
             first: assign.first,
             inputs,
+            job: offload.then(|| {
+                Box::new(JobOptions {
+                    name: assign.options.name.clone(),
+                    timeout_us,
+                    priority: assign.options.priority,
+                    capabilities: assign.options.capabilities.clone(),
+                })
+            }),
         }
     }
 }

@@ -62,6 +62,8 @@ pub(super) struct Trial {
     pub uncertain: u32,
     /// Of the last executor that died.
     pub status: i32,
+    /// And what its node said of it, for people.
+    pub detail: String,
     /// Link of the node whose death was counted last, and whether as a death: if it lives after all, that is undone.
     pub blamed: Option<(LinkId, bool)>,
     /// Where these deaths were.

@@ -82,3 +82,13 @@ pub(super) fn ranges(ranges: &[Range]) -> Result<(), String> {
         Err("elements past the last number, or none".into())
     }
 }
+
+/// A text for people that an element keeps: no longer than anybody reads.
+pub(super) fn clipped(mut text: String) -> String {
+    const MOST: usize = 2_000;
+    if text.len() > MOST {
+        let end = (0..=MOST).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+    }
+    text
+}

@@ -136,7 +136,7 @@ impl<P: Payload> Scheduler<P> {
         id: SessionId,
         sequence: Sequence,
         cause: LossCause,
-        status: i32,
+        (status, detail): (i32, String),
     ) -> Result<(), String> {
         let end = sequence
             .checked_add(1)
@@ -165,6 +165,7 @@ impl<P: Payload> Scheduler<P> {
                     .or_default();
                 trial.deaths += 1;
                 trial.status = status;
+                trial.detail = check::clipped(detail);
                 trial.nodes.push(name);
                 self.arrays[index]
                     .extras()
@@ -193,6 +194,8 @@ impl<P: Payload> Scheduler<P> {
                 "{} nodes died with it alone in a slot, before they could say whether it had begun",
                 trial.uncertain
             )
+        } else if code == FailureCode::ProcessorDied {
+            trial.detail
         } else {
             String::new()
         };
@@ -267,6 +270,10 @@ impl<P: Payload> Scheduler<P> {
         index: ArrayIndex,
         span: Span,
     ) {
+        if self.nodes.get(node).offload {
+            // What ran ran elsewhere: it neither ended the node nor ended with it.
+            return self.return_elements(index, span.start, span.end);
+        }
         let mut at = span.start;
         while at < span.end {
             let (verdict, stop) = self.verdict(started, index, at, span.end);

@@ -90,6 +90,9 @@ impl<P: Payload> Scheduler<P> {
             );
             return Err((RefusalCode::Limit, text));
         }
+        if info.offload {
+            self.offload_joined(info)?;
+        }
         let mut capabilities = info.capabilities.clone();
         capabilities.sort();
         capabilities.dedup_by(|a, b| a.0 == b.0);
@@ -120,6 +123,33 @@ impl<P: Payload> Scheduler<P> {
             info.name, info.slots
         );
         self.log(Level::Info, text);
+        Ok(())
+    }
+
+    /// A node that offloads is called like its manager, of which there is one. One that was started again takes the place
+    /// of the one before at once: what that had is for others, and first of all for this one, which may find it running.
+    fn offload_joined(&mut self, info: &NodeInfo) -> Result<(), (RefusalCode, String)> {
+        let before = {
+            let mut nodes = self.nodes.iter();
+            let before = nodes.find(|(_, node)| node.offload && *node.name == *info.name);
+            before.map(|(index, node)| (index, node.connected, node.link))
+        };
+        let Some((index, connected, link)) = before else {
+            return Ok(());
+        };
+        if connected {
+            let text = format!(
+                "a worker manager {} is connected already: give this one another --worker-manager-id, or end the other one",
+                info.name
+            );
+            return Err((RefusalCode::Duplicate, text));
+        }
+        self.out.push(SchedulerOutput::End {
+            link,
+            code: RefusalCode::Duplicate,
+            reason: "its worker manager goes on by another link".into(),
+        });
+        self.node_left(index);
         Ok(())
     }
 

@@ -481,6 +481,7 @@ pub fn sample(kind: u8, draw: &mut impl Draw) -> Message<Bytes> {
             sequence: draw.u64(),
             cause: draw.pick(LOSSES),
             status: draw.i32(),
+            detail: draw.text(),
         },
         43 => Holding {
             ranges: draw.list(range),

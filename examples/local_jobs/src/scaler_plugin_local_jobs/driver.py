@@ -25,6 +25,7 @@ from scaler.managers.api import (
     DriverInfo,
     Family,
     Job,
+    Offer,
     OptionModel,
     Resource,
     Scope,
@@ -68,6 +69,11 @@ def open(context: Context) -> None:
     folder = context.state_directory / "jobs"
     folder.mkdir(exist_ok=True)
     context.state = State(folder)
+
+
+def offer(context: Context) -> Offer:
+    # What was started is in its folder at once.
+    return Offer(settle_seconds=0, batch=50)
 
 
 def start(context: Context, requests: Sequence[Job]) -> list[Unit]:
@@ -176,7 +182,8 @@ def _unit(context: Context, folder: Path) -> Unit | None:
             return Unit(about["id"], folder.name, UnitState.SUCCEEDED)
         if not _process_of(folder):
             return None
-        return Unit(about["id"], folder.name, UnitState.FAILED, _reason(folder, about["timeout"]))
+        reason, timed_out = _reason(folder, about["timeout"])
+        return Unit(about["id"], folder.name, UnitState.FAILED, reason, timed_out=timed_out)
     except FileNotFoundError:
         return None  # forgotten meanwhile
 
@@ -198,18 +205,18 @@ def _ended(context: Context, folder: Path) -> bool:
     return reaped != 0
 
 
-def _reason(folder: Path, timeout: float) -> str:
-    """Why it ended without an outcome."""
+def _reason(folder: Path, timeout: float) -> tuple[str, bool]:
+    """Why it ended without an outcome, and whether its time was up."""
     status = folder / "status"
     code = int(status.read_text()) if status.exists() else None
     late = timeout and time.time() - (folder / "lock").stat().st_mtime >= timeout
     if code == -signal.SIGALRM or (code is None and late):
-        return f"it ran out of its time of {timeout:g} s"
+        return f"it ran out of its time of {timeout:g} s", True
     how = "while no manager looked" if code is None else f"with exit code {code}"
     if code is not None and code < 0:
         how = f"by {signal.Signals(-code).name}"
     output = (folder / "output").read_bytes()[-_OUTPUT_BYTES:].decode(errors="replace").strip()
-    return f"the process ended {how}" + (f": {output}" if output else "")
+    return f"the process ended {how}" + (f": {output}" if output else ""), False
 
 
 def shutdown(context: Context, ids: Sequence[str]) -> None:

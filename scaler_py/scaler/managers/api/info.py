@@ -37,7 +37,8 @@ class DriverInfo:
 class Offer:
     """What a manager can start with these options: what the host announces to the scheduler, and how it calls.
 
-    slots: workers of one group. most_workers: where the user gave no number, or -1; 0 for the CPUs of this machine.
+    slots: workers of one group. most_workers: where the user gave no number, or -1; 0 for the CPUs of this machine; of
+    offload drivers jobs at a time, 0 for 100.
     fixed: one group of all workers, from the start to the end, whatever scaling says.
     startup_seconds: from the command until the workers have connected; one that takes longer is replaced.
     settle_seconds: how long the infrastructure may not yet show what it started.

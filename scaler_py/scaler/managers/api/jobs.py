@@ -7,19 +7,18 @@ scaler-outcome-1\\n    u8 kind    packed value or exception
 import json
 import struct
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from scaler.errors import DeserializeObjectError, MissingObjects
+from scaler import nested
+from scaler.errors import DeserializeObjectError, TaskError
 from scaler.managers.api.requests import Job
+from scaler.managers.arguments import ReadObject, read_object, reading
 from scaler.packing import ObjectReference, dumps, loads, pack_exception
 
 _JOB = b"scaler-job-1\n"
 _OUTCOME = b"scaler-outcome-1\n"
 VALUE, EXCEPTION = 0, 1
-
-# Gives the bytes of an object by its reference (`Job.references`).
-ReadObject = Callable[[str], bytes]
 
 
 def pack_job(job: Job) -> bytes:
@@ -63,7 +62,8 @@ def run_job(packed: bytes, read_object: ReadObject | None = None) -> bytes:
     read_object: for jobs with references. A time-out is the infrastructure's to keep.
     """
     try:
-        return _OUTCOME + bytes([VALUE]) + dumps(_run(unpack_job(packed), read_object))
+        with nested.Job(), reading(read_object):
+            return _OUTCOME + bytes([VALUE]) + dumps(_run(unpack_job(packed)))
     except BaseException as error:  # SystemExit and KeyboardInterrupt are a task's outcome as any other
         return _OUTCOME + bytes([EXCEPTION]) + pack_exception(error)
 
@@ -76,29 +76,27 @@ def unpack_outcome(outcome: bytes) -> tuple[int, bytes]:
     return outcome[start], outcome[start + 1 :]
 
 
-def _run(job: Job, read_object: ReadObject | None) -> Any:
+def _run(job: Job) -> Any:
     function = _unpacked("function", job.function, job)
     args, kwargs = _unpacked("arguments", job.arguments, job)
-    return function(*_in_place_of_references(args, job, read_object), **kwargs)
+    return function(*_in_place_of_references(args, job), **kwargs)
 
 
-def _in_place_of_references(args: Sequence[Any], job: Job, read_object: ReadObject | None) -> list[Any]:
+def _in_place_of_references(args: Sequence[Any], job: Job) -> list[Any]:
     """As executors do it: only references that stand alone among the positional arguments are replaced."""
     return [
-        _unpacked(f"object {each.name!r}", _read(each, read_object), job) if type(each) is ObjectReference else each
+        _unpacked(f"object {each.name!r}", read_object(each.object_id.hex(), each.name), job)
+        if type(each) is ObjectReference
+        else each
         for each in args
     ]
-
-
-def _read(reference: ObjectReference, read_object: ReadObject | None) -> bytes:
-    if read_object is None:
-        raise MissingObjects(f"The object {reference.name!r} did not come with the job.")
-    return read_object(reference.object_id.hex())
 
 
 def _unpacked(what: str, packed: bytes, job: Job) -> Any:
     try:
         return loads(packed)
+    except TaskError:
+        raise
     except Exception as error:
         here = f"{sys.version_info.major}.{sys.version_info.minor}"
         versions = f" (it was packed by Python {job.python}; this is {here})" if job.python not in ("", here) else ""

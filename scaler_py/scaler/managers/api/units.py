@@ -23,12 +23,14 @@ class Unit:
     """A worker group or a job as the infrastructure sees it. `detail` is for people: why it failed or waits.
 
     id: the group's or job's. infrastructure_id: the infrastructure's own name for it, empty while it has none.
+    timed_out: of a job that FAILED because it ran out of its time.
     """
 
     id: str
     infrastructure_id: str
     state: UnitState
     detail: str = ""
+    timed_out: bool = False
 
 
 class Scope(StrEnum):

@@ -17,6 +17,7 @@ fn a_dead_executor_loses_the_element_that_ran_and_no_other() {
         sequence: 2,
         cause: LossCause::ExecutorDied,
         status: -9,
+        detail: String::new(),
     };
     assert_eq!(rig.lost(), vec![&lost]);
     rig.run_dry();

@@ -5,6 +5,7 @@ mod epochs;
 mod histories;
 mod nesting;
 mod nonsense;
+mod offloading;
 mod rig;
 mod storage;
 mod streaming;

@@ -254,6 +254,7 @@ impl Rig {
                 }
                 executor.messages.push(message);
             }
+            NodeOutput::Describe { .. } => {}
             NodeOutput::StartExecutor { slot } => self.starts.push(slot),
             NodeOutput::Kill { slot } => self.kills.push(slot),
             NodeOutput::Stop { slot, at } => {

@@ -98,6 +98,7 @@ fn a_loss_that_was_not_the_elements_fault_is_no_attempt() {
                 sequence,
                 cause,
                 status,
+                detail: String::new(),
             },
         );
         assert_eq!(rig.assigned(10), [(0, 1)]);
@@ -209,6 +210,7 @@ fn what_cannot_be_ends_its_link() {
             sequence: u64::MAX,
             cause: LossCause::ExecutorDied,
             status: 0,
+            detail: String::new(),
         },
         Message::Clear,
         Message::Holding { ranges: Vec::new() },

@@ -292,6 +292,7 @@ impl World {
                     sequence: start,
                     cause: LossCause::Collateral,
                     status: 0,
+                    detail: String::new(),
                 };
                 self.rig.say(node, message);
             }

@@ -390,6 +390,7 @@ impl Rig {
                 sequence,
                 cause,
                 status,
+                detail: String::new(),
             },
         );
     }
