@@ -22,8 +22,6 @@ pub struct Groups {
     nodes: BTreeMap<String, Vec<usize>>,
     /// Managers that said last that they end all that they have.
     leaving: BTreeSet<usize>,
-    /// Groups that a manager which ends all that it has began to end: whatever runs there.
-    given_up: BTreeSet<String>,
 }
 
 impl Groups {
@@ -33,14 +31,6 @@ impl Groups {
 
     pub fn is_ended(&self, group: &str) -> bool {
         self.ended.contains(group)
-    }
-
-    pub fn give_up(&mut self, group: &str) {
-        self.given_up.insert(group.into());
-    }
-
-    pub fn is_given_up(&self, group: &str) -> bool {
-        self.given_up.contains(group)
     }
 
     pub fn came_up(&mut self, group: &str, node: usize) {
@@ -101,23 +91,24 @@ pub fn commanded(context: &mut Context, manager: usize, message: &Message<Data>)
                 context.broken(format!("group {group} is named after it was told to end"));
             }
         }
-        Message::ShutdownWorkerGroup { group } => {
-            // It is said again until its effect shows: the first time counts.
-            if context.groups.ended_now.insert(group.clone()) {
-                context.groups.ended.insert(group.clone());
-                let wanted = context.groups.wanted.entry(manager).or_default();
-                wanted.remove(group);
-                let leaves = context.groups.leaving.contains(&manager);
-                if leaves || context.groups.is_given_up(group) {
-                    return;
-                }
-                let nodes = context.groups.nodes.get(group).cloned();
-                for node in nodes.unwrap_or_default() {
-                    is_idle(context, node, "the scheduler ends its group");
-                }
-            }
-        }
+        Message::ShutdownWorkerGroup { group } => told_to_end(context, manager, group),
         _ => {}
+    }
+}
+
+fn told_to_end(context: &mut Context, manager: usize, group: &str) {
+    let groups = &mut context.groups;
+    // It is said again until its effect shows: the first time counts.
+    if !groups.ended_now.insert(group.into()) {
+        return;
+    }
+    groups.ended.insert(group.into());
+    groups.wanted.entry(manager).or_default().remove(group);
+    if groups.leaving.contains(&manager) {
+        return;
+    }
+    for node in groups.nodes.get(group).cloned().unwrap_or_default() {
+        is_idle(context, node, "the scheduler ends its group");
     }
 }
 
