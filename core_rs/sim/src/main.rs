@@ -102,7 +102,7 @@ fn one(seed: u64, arguments: &Arguments) -> ExitCode {
     match runner::run(arguments.kind, seed, arguments.bug) {
         Ok(end) => {
             let seconds = end.virtual_time as f64 / 1e6;
-            println!("seed {seed}: kept all promises in {seconds:.3} s, {} turns, {} outcomes, hash {:016x}", end.turns, end.delivered, end.hash);
+            println!("seed {seed}: kept all promises in {seconds:.3} s, {} turns, {} outcomes, {} units started, hash {:016x}", end.turns, end.delivered, end.units, end.hash);
             ExitCode::SUCCESS
         }
         Err(failure) => {
@@ -120,13 +120,14 @@ fn many(arguments: &Arguments) -> ExitCode {
     println!("seeds {start}..{end}");
     let began = Instant::now();
     let (mut failures, mut ran) = (Vec::new(), 0);
-    let (mut turns, mut outcomes, mut virtual_time) = (0, 0, 0);
+    let (mut turns, mut outcomes, mut virtual_time, mut units) = (0, 0, 0, 0);
     for seed in start..end {
         ran += 1;
         match runner::run(arguments.kind, seed, arguments.bug) {
             Ok(end) => {
                 turns += end.turns;
                 outcomes += end.delivered;
+                units += end.units;
                 virtual_time += end.virtual_time;
             }
             Err(failure) => {
@@ -146,7 +147,7 @@ fn many(arguments: &Arguments) -> ExitCode {
     }
     let seconds = began.elapsed().as_secs_f64();
     println!(
-        "{ran} histories in {seconds:.1} s ({:.1} ms each): {:.0} h of virtual time, {turns} turns, {outcomes} outcomes, {} failures",
+        "{ran} histories in {seconds:.1} s ({:.1} ms each): {:.0} h of virtual time, {turns} turns, {outcomes} outcomes, {units} units started, {} failures",
         seconds * 1e3 / ran.max(1) as f64,
         virtual_time as f64 / 3.6e9,
         failures.len()

@@ -58,6 +58,8 @@ pub struct End {
     pub turns: u64,
     pub story: Story,
     pub delivered: u64,
+    /// Units that managers started.
+    pub units: u64,
     pub shape: String,
     /// What the oracle knows of the element that shows the violation.
     pub element: String,
@@ -162,6 +164,7 @@ impl World {
             virtual_time: self.context.now(),
             turns: self.turn_count,
             delivered: self.context.oracle.delivered,
+            units: self.fleet.cloud.started(),
             element: element.unwrap_or_default(),
             shape: format!("{:?}", self.context.profile),
             story: self.context.story,

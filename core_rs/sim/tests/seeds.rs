@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use scaler_sim::profile::Kind;
 use scaler_sim::runner;
 
-const KINDS: [Kind; 1] = [Kind::Nodes];
+const KINDS: [Kind; 2] = [Kind::Nodes, Kind::Managers];
 
 /// Tells what broke, with the story of the element that shows it.
 fn keeps_its_promises(kind: Kind, seed: u64) {
@@ -64,6 +64,14 @@ fn fresh_histories_keep_all_promises() {
     let seeds = base..base + 200;
     println!("seeds {seeds:?} (SCALER_SIM_SEED={base} runs them again)");
     seeds.for_each(|seed| keeps_its_promises(Kind::Nodes, seed));
+}
+
+#[test]
+fn fresh_histories_with_managers_keep_all_promises() {
+    let base = base();
+    let seeds = base..base + 200;
+    println!("seeds {seeds:?} (SCALER_SIM_SEED={base} runs them again)");
+    seeds.for_each(|seed| keeps_its_promises(Kind::Managers, seed));
 }
 
 /// Seeds that once failed. What a seed means changes with the world's draws, so each mistake that was found this way has

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use scaler_engine::wire::{GroupReport, GroupState, Message};
+use scaler_engine::wire::{GroupReport, GroupState, ManagerStatus, Message};
 
 use crate::context::Context;
 use crate::data::Data;
@@ -16,12 +16,12 @@ pub struct Groups {
     ended_now: BTreeSet<String>,
     /// By manager: groups that it said last are there or come, and those named since; without those that are to end.
     wanted: BTreeMap<usize, BTreeSet<String>>,
+    /// Groups that were reported to be over, or to end: a manager that starts again may take them for living at first.
+    over: BTreeSet<String>,
     /// Nodes that came from a group's unit.
     nodes: BTreeMap<String, Vec<usize>>,
     /// Managers that said last that they end all that they have.
     leaving: BTreeSet<usize>,
-    /// Groups that a manager which ends all that it has began to end: whatever runs there.
-    given_up: BTreeSet<String>,
 }
 
 impl Groups {
@@ -33,22 +33,41 @@ impl Groups {
         self.ended.contains(group)
     }
 
-    pub fn give_up(&mut self, group: &str) {
-        self.given_up.insert(group.into());
-    }
-
-    pub fn is_given_up(&self, group: &str) -> bool {
-        self.given_up.contains(group)
-    }
-
     pub fn came_up(&mut self, group: &str, node: usize) {
         self.nodes.entry(group.into()).or_default().push(node);
+    }
+
+    fn note_status(&mut self, manager: usize, status: &ManagerStatus) {
+        let (living, over): (Vec<_>, Vec<_>) = status.groups.iter().partition(|it| is_live(it));
+        let names = |reports: Vec<&GroupReport>| {
+            let names = reports.into_iter().map(|report| report.group.clone());
+            names.collect::<BTreeSet<_>>()
+        };
+        self.over.extend(names(over));
+        let mut wanted = names(living);
+        wanted.retain(|group| {
+            let over = self.over.contains(group) || self.ended_now.contains(group);
+            self.is_named(manager, group) && !over
+        });
+        self.wanted.insert(manager, wanted);
+        if status.leaving {
+            self.leaving.insert(manager);
+        } else {
+            self.leaving.remove(&manager);
+        }
     }
 
     pub fn scheduler_died(&mut self) {
         self.ended_now.clear();
         self.wanted.clear();
     }
+}
+
+fn is_live(report: &GroupReport) -> bool {
+    matches!(
+        report.state,
+        GroupState::Wanted | GroupState::Pending | GroupState::Running
+    )
 }
 
 /// The scheduler tells a manager something.
@@ -72,47 +91,31 @@ pub fn commanded(context: &mut Context, manager: usize, message: &Message<Data>)
                 context.broken(format!("group {group} is named after it was told to end"));
             }
         }
-        Message::ShutdownWorkerGroup { group } => {
-            // It is said again until its effect shows: the first time counts.
-            if context.groups.ended_now.insert(group.clone()) {
-                context.groups.ended.insert(group.clone());
-                let wanted = context.groups.wanted.entry(manager).or_default();
-                wanted.remove(group);
-                let leaves = context.groups.leaving.contains(&manager);
-                if leaves || context.groups.is_given_up(group) {
-                    return;
-                }
-                let nodes = context.groups.nodes.get(group).cloned();
-                for node in nodes.unwrap_or_default() {
-                    is_idle(context, node, "the scheduler ends its group");
-                }
-            }
-        }
+        Message::ShutdownWorkerGroup { group } => told_to_end(context, manager, group),
         _ => {}
+    }
+}
+
+fn told_to_end(context: &mut Context, manager: usize, group: &str) {
+    let groups = &mut context.groups;
+    // It is said again until its effect shows: the first time counts.
+    if !groups.ended_now.insert(group.into()) {
+        return;
+    }
+    groups.ended.insert(group.into());
+    groups.wanted.entry(manager).or_default().remove(group);
+    if groups.leaving.contains(&manager) {
+        return;
+    }
+    for node in groups.nodes.get(group).cloned().unwrap_or_default() {
+        is_idle(context, node, "the scheduler ends its group");
     }
 }
 
 /// A manager tells the scheduler something.
 pub fn reported(context: &mut Context, manager: usize, message: &Message<Data>) {
     if let Message::ManagerStatus(status) = message {
-        let groups = &mut context.groups;
-        let live = |report: &&GroupReport| {
-            matches!(
-                report.state,
-                GroupState::Wanted | GroupState::Pending | GroupState::Running
-            )
-        };
-        let live = status.groups.iter().filter(live);
-        let wanted = live.map(|report| report.group.clone());
-        let wanted = wanted
-            .filter(|group| groups.is_named(manager, group) && !groups.ended_now.contains(group));
-        let wanted = wanted.collect();
-        groups.wanted.insert(manager, wanted);
-        if status.leaving {
-            context.groups.leaving.insert(manager);
-        } else {
-            context.groups.leaving.remove(&manager);
-        }
+        context.groups.note_status(manager, status);
     }
 }
 

@@ -72,6 +72,13 @@ pub struct ManagerShape {
     pub barren: bool,
 }
 
+impl ManagerShape {
+    /// How long its end may take when all goes well.
+    pub fn leaving_takes(&self) -> Time {
+        self.shutdown + 2 * self.settle + 6 * self.deadline + 4 * self.heartbeat + 10 * SECOND
+    }
+}
+
 /// What calls of hooks come to while there are faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {

@@ -5,12 +5,12 @@ use std::ops::RangeInclusive;
 use crate::fleet::cloud::{CloudEffect, CloudEvent};
 use crate::fleet::manager_host::{ManagerHost, Over};
 use crate::fleet::promises;
-use crate::fleet::shape::{Ending, FleetFault, FLEET_FAULTS};
+use crate::fleet::shape::{Ending, FleetFault, ManagerShape, FLEET_FAULTS};
 use crate::fleet::unit::{Phase, Unit};
 use crate::fleet::FleetEvent;
 use crate::network::Part;
 use crate::node_host::LAST_WORDS;
-use crate::queue::{Time, MILLISECOND, SECOND};
+use crate::queue::{MILLISECOND, SECOND};
 use crate::story::About;
 
 use super::{Event, Stage, World};
@@ -262,33 +262,31 @@ impl World {
     /// All managers end, each world in its way.
     pub(super) fn begin_ending(&mut self) {
         self.stage = Stage::Ending;
-        let now = self.context.now();
-        let (fleet, profile) = (
-            self.context.profile.fleet.clone(),
-            self.context.profile.clone(),
-        );
-        let longest = |of: fn(&crate::fleet::shape::ManagerShape) -> Time| {
-            fleet.managers.iter().map(of).max()
-        };
-        let patience =
-            longest(|it| it.shutdown + 2 * it.settle + 6 * it.deadline + 4 * it.heartbeat);
         self.fleet.gone.iter_mut().for_each(|gone| *gone = true);
+        // Who stands still begins to count when that is over.
+        let still = self.paused.values().copied().max().unwrap_or_default();
+        let now = self.context.now().max(still);
+        let profile = self.context.profile.clone();
+        let (fleet, managers) = (&profile.fleet, 0..self.fleet.hosts.len());
         let agents = profile.death_timeout + profile.grace + LAST_WORDS + 3 * SECOND;
-        self.deadline = match fleet.ending {
+        let notices = profile.resync + 2 * profile.worker_timeout;
+        let takes = match fleet.ending {
             Ending::Leave => {
-                (0..self.fleet.hosts.len()).for_each(|index| self.tell_to_leave(index));
-                now + patience.unwrap_or_default() + 10 * SECOND
+                managers.for_each(|index| self.tell_to_leave(index));
+                let takes = fleet.managers.iter().map(ManagerShape::leaving_takes);
+                takes.max().unwrap_or_default()
             }
             Ending::ManagersGone => {
-                (0..self.fleet.hosts.len()).for_each(|index| self.kill(Part::Manager(index), None));
-                now + fleet.lease() + profile.resync + 2 * profile.worker_timeout + agents
+                managers.for_each(|index| self.kill(Part::Manager(index), None));
+                fleet.lease() + notices + agents
             }
             Ending::AllGone => {
-                (0..self.fleet.hosts.len()).for_each(|index| self.kill(Part::Manager(index), None));
+                managers.for_each(|index| self.kill(Part::Manager(index), None));
                 self.kill(Part::Scheduler, None);
-                now + fleet.cloud.boot + agents
+                fleet.cloud.boot + agents
             }
         };
+        self.deadline = now + takes;
     }
 
     /// What is there of managers that have ended.

@@ -129,6 +129,9 @@ class Agents:
                 del self._started[group]
                 if group not in there:
                     self._ended[group] = _ended(group, started.process.pid, status, started.why)
+            elif group not in there:
+                # It is just ending: its environment is gone already, and its exit code not there yet.
+                there[group] = Found(started.process.pid, self._tag.cluster, self._tag.manager, group)
         for group, found in list(self._found.items()):
             if group not in there:
                 del self._found[group]
@@ -179,6 +182,13 @@ class Agents:
             # It is readable when the agent has said its word, and when it has ended.
             select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
             os.close(descriptor)
+        for each in started:
+            with self._lock:
+                each.listen()
+            if each.why:
+                # It is about to end, by itself.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    each.process.wait(max(0.0, deadline - time.monotonic()))
 
 
 def _ended(group: str, pid: int, status: int, why: str = "") -> Unit:
