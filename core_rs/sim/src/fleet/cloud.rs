@@ -193,7 +193,12 @@ impl Cloud {
         let it = &mut self.units[unit];
         it.phase = Phase::Over(state);
         it.since = now;
-        it.listed_until = now + listed;
+        let keeps = |owner: usize| context.profile.fleet.managers[owner].keeps_ended;
+        it.listed_until = if it.owner.is_some_and(keeps) {
+            Time::MAX
+        } else {
+            now + listed
+        };
         it.detail = detail.into();
         let text = format!("{it}");
         let owner = it.owner.unwrap_or_default();

@@ -101,7 +101,7 @@ impl ManagerHost {
             shutdown_us: shape.shutdown,
             lease_us: shape.lease,
             seed: context.random.number(),
-            ..ManagerConfig::default()
+            keeps_ended: shape.keeps_ended,
         };
         let now = context.now();
         #[allow(unused_mut)]

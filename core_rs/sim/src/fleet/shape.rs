@@ -70,6 +70,8 @@ pub struct ManagerShape {
     pub gone_at: Option<Time>,
     /// Its infrastructure never has room for anything.
     pub barren: bool,
+    /// What has ended stays listed until it was shut down.
+    pub keeps_ended: bool,
 }
 
 impl ManagerShape {
@@ -183,7 +185,7 @@ impl FleetShape {
             };
         }
         weights[0] += 1;
-        FleetShape {
+        let mut shape = FleetShape {
             scaling: scaling(&managers, random),
             managers,
             cooldown: *random.pick(&[0, 500 * MILLISECOND, 2 * SECOND, 5 * SECOND]),
@@ -191,7 +193,11 @@ impl FleetShape {
             fault_gap: random.spread(100 * MILLISECOND, 4 * SECOND),
             weights,
             ending: *random.pick(&[Ending::Leave, Ending::ManagersGone, Ending::AllGone]),
+        };
+        for manager in &mut shape.managers {
+            manager.keeps_ended = random.chance(250);
         }
+        shape
     }
 
     /// The longest lease; what the scheduler takes for that of a manager that has not come.
@@ -259,6 +265,7 @@ fn manager(index: usize, faults_until: Time, random: &mut Random) -> ManagerShap
         cooldown: random.chance(300).then(|| random.below(3 * SECOND)),
         gone_at: gone.then(|| random.below(faults_until)),
         barren: random.chance(40),
+        keeps_ended: false,
     }
 }
 

@@ -323,6 +323,12 @@ impl Cloud {
         let of_group = |unit: &Unit| {
             unit.owner == Some(flight.manager) && unit.request.group == group && !unit.is_over()
         };
+        let ended = |unit: &&mut Unit| {
+            unit.owner == Some(flight.manager) && unit.request.group == group && unit.is_over()
+        };
+        for unit in self.units.iter_mut().filter(ended) {
+            unit.listed_until = unit.listed_until.min(now);
+        }
         let units: Vec<_> = (0..self.units.len())
             .filter(|unit| of_group(&self.units[*unit]))
             .collect();
