@@ -333,6 +333,8 @@ class Loop:
         A worker manager's: ("record", number, [(group, slots, capabilities, state, infrastructure)])
         | ("start", call, [(group, slots, capabilities)]) | ("heartbeat", call) | ("shutdown", call, [group])
         | ("cleanup", call) | ("restart", reason) | ("exit", failed, reason)
+        With jobs: ("job", id, {…}) | ("forget_job", id) | ("job_object", session, hash, bytes)
+        | ("forget_job_object", session, hash) | ("collect", call, [id])
         State of an entry: "intended", "started", "ending", or "forgotten": the ledger need not keep it.
         After "refused" because the cluster ends ("exit", …) follows; other refusals are final.
 

@@ -95,3 +95,15 @@ def test_a_manager_has_a_loop_of_its_own() -> None:
         _core.Loop(store={}).manager_leave()
     with pytest.raises(ValueError, match='no setting "most_group"; the nearest is "most_groups"'):
         _core.Loop(manager={"most_group": 1})
+
+
+def test_jobs_want_a_manager_and_a_node_that_offloads() -> None:
+    jobs, node = {"run": 1}, {"name": "jobs", "offload": True}
+    for parts in ({"manager": jobs}, {"node": node}, {"manager": jobs, "node": {}}, {"manager": {}, "node": node}):
+        with pytest.raises(ValueError, match="a node that offloads"):
+            _core.Loop(**parts)
+    loop = _core.Loop(manager=jobs, node=node)
+    loop.jobs_collected(1, [("a", "value", b""), ("b", "exception", b""), ("c", "lost", b"why")])
+    loop.jobs_not_collected(1, "slow down", 0.5)
+    with pytest.raises(ValueError, match='an exception or lost, not "odd"'):
+        loop.jobs_collected(1, [("a", "odd", b"")])

@@ -268,3 +268,30 @@ fn a_shutdown_that_fails_is_repeated_until_the_unit_is_gone() {
     rig.look(&[]);
     assert_eq!(rig.state("a"), None, "gone is gone, whatever the call said");
 }
+
+#[test]
+fn an_ended_unit_that_is_kept_is_shut_down_until_that_succeeds() {
+    let ended = || Answer::Units(vec![unit("a", UnitState::Succeeded)]);
+    for keeps_ended in [false, true] {
+        let mut rig = Rig::with(ManagerConfig {
+            keeps_ended,
+            ..config()
+        });
+        rig.up("a", &[]);
+        rig.look_at(ended());
+        rig.end("a");
+        let call = rig.ending("a").expect("it is ended");
+        rig.answer(call, failed(FailureKind::Temporary));
+        rig.look_at(ended());
+        assert_eq!(rig.state("a").is_some(), keeps_ended);
+        if keeps_ended {
+            while rig.ending("a").is_none() {
+                rig.look_at(ended());
+            }
+            let again = rig.ending("a").unwrap();
+            rig.answer(again, Answer::Done);
+            rig.look_at(Answer::Units(Vec::new()));
+            assert_eq!(rig.state("a"), None);
+        }
+    }
+}

@@ -233,3 +233,36 @@ fn a_unit_that_is_found_and_then_named_is_not_started() {
     assert_eq!(rig.starts, 0);
     assert_eq!(rig.report("a").unwrap().slots, 2);
 }
+
+#[test]
+fn what_was_seen_to_have_ended_need_not_settle() {
+    let mut rig = Rig::with(ManagerConfig {
+        settle_us: 600 * SECOND,
+        ..config()
+    });
+    rig.up("a", &[]);
+    rig.look_at(Answer::Units(vec![unit("a", UnitState::Succeeded)]));
+    rig.end("a");
+    let call = rig.ending("a").expect("it is ended");
+    rig.answer(call, Answer::Done);
+    rig.look(&[]);
+    assert_eq!(rig.state("a"), None);
+}
+
+#[test]
+fn what_no_call_has_started_is_taken_back_and_nothing_else() {
+    let mut rig = Rig::with(ManagerConfig {
+        most_groups: 1,
+        ..config()
+    });
+    rig.up("a", &[]);
+    rig.name("b");
+    assert!(!rig.manager.take_back("a"));
+    assert!(rig.manager.take_back("b"));
+    assert!(!rig.manager.take_back("b"));
+    rig.end("a");
+    let call = rig.ending("a").expect("it is ended");
+    rig.answer(call, Answer::Done);
+    rig.look(&[]);
+    assert_eq!(rig.starting("b"), None);
+}
