@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,11 @@ class Jobs:
 
 
 @pytest.fixture
-def jobs(home: Path, run: Run) -> Jobs:
-    return Jobs(home, run)
+def jobs(home: Path, run: Run) -> Iterator[Jobs]:
+    jobs = Jobs(home, run)
+    yield jobs
+    for each in jobs.running():  # of a test that has failed: jobs outlive their managers
+        each.kill()
 
 
 @pytest.fixture
