@@ -51,6 +51,7 @@ class Cloud:
 
     before: Callable[[str, Any], None] = lambda name, asked: None
     held: bool = False
+    settle_seconds: float = 0.0
     started: list[Job] = field(default_factory=list)
     units: dict[str, Unit] = field(default_factory=dict)
     outcomes: dict[str, bytes] = field(default_factory=dict)
@@ -64,7 +65,7 @@ class Cloud:
     def validate(self, context: Any) -> None: ...
 
     def offer(self, context: Any) -> Offer:
-        return Offer(most_workers=3, settle_seconds=0.0, batch=10)
+        return Offer(most_workers=3, settle_seconds=self.settle_seconds, batch=10)
 
     def start(self, context: Any, requests: Sequence[Job]) -> list[Unit]:
         self.before("start", requests)
@@ -120,11 +121,18 @@ class Failing:
             raise self.errors.pop(0)
 
 
+@pytest.fixture(autouse=True)
+def nothing_logged_is_kept(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Tracebacks in records would keep managers alive."""
+    yield
+    caplog.get_records("call").clear()
+
+
 @pytest.fixture
 def address(home: Path, run: Run) -> str:
     (home / "run").mkdir(mode=0o700)
     address = f"ipc://{home}/run/scheduler"
-    run("scheduler", address).read_until("scheduler listens at")
+    run("scheduler", address, "--resync-seconds", "0.1").read_until("scheduler listens at")
     return address
 
 
@@ -231,6 +239,45 @@ def test_a_job_that_is_gone_is_tried_again(manager: Any) -> None:
         cloud.tell(cloud.started[0].id, UnitState.GONE, "reclaimed")
         assert future.result() == 16
     assert [job.attempt for job in cloud.started] == [1, 2]
+
+
+def test_a_heartbeat_that_does_not_show_a_job_for_a_while_loses_nothing(manager: Any) -> None:
+    class Forgetful(Cloud):
+        empty = 0
+
+        def heartbeat(self, context: Any) -> list[Unit]:
+            found = super().heartbeat(context)
+            if found and self.empty < 3:
+                with self.changed:
+                    self.empty += 1
+                    self.changed.notify_all()
+                return []
+            return found
+
+    cloud = Forgetful(held=True, settle_seconds=60.0)
+    with manager(cloud) as client:
+        future = client.submit(square, 4)
+        cloud.wait(lambda: cloud.empty == 3)
+        cloud.held = False
+        assert future.result() == 16
+    assert len(cloud.started) == 1
+
+
+def test_cancelling_a_task_whose_job_cannot_be_started_yet_starts_nothing(manager: Any) -> None:
+    asked = threading.Event()
+
+    def before(name: str, wanted: Any) -> None:
+        if name == "start":
+            asked.set()
+            raise Throttled("slowly", 0.5)
+
+    cloud = Cloud(before=before)
+    with manager(cloud) as client:
+        future = client.submit(square, 4)
+        assert asked.wait(PATIENCE)
+        future.cancel()
+        assert future.cancelled()
+    assert cloud.started == []
 
 
 def test_an_outcome_that_cannot_be_read_is_none(manager: Any) -> None:

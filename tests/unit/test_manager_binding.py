@@ -25,12 +25,15 @@ def running(**settings: Any) -> Iterator[_core.Loop]:
         thread.join()
 
 
-def request(loop: _core.Loop, kind: str) -> tuple[Any, ...]:
+def request(loop: _core.Loop, kind: str, units: list[tuple[str, str, str, str]] | None = None) -> tuple[Any, ...]:
+    """The next of that kind. units: what heartbeats that come before it are told."""
     while True:
         found = loop.next_request(30)
         assert found is not None, f"no request {kind!r} in time"
         if found[0] == kind:
             return found
+        if found[0] == "heartbeat" and units is not None:
+            loop.manager_units(found[1], units)
 
 
 def test_a_manager_asks_for_a_connection_and_looks_at_the_infrastructure() -> None:
@@ -41,20 +44,16 @@ def test_a_manager_asks_for_a_connection_and_looks_at_the_infrastructure() -> No
 
 def test_a_unit_that_is_found_is_recorded_and_ended_when_the_manager_leaves() -> None:
     with running(slots=3) as loop:
-        _, call = request(loop, "heartbeat")
-        loop.manager_units(call, [("stranger", "pid 9", "running", "")])
-        _, number, entries = request(loop, "record")
+        there = [("stranger", "pid 9", "running", "")]
+        _, number, entries = request(loop, "record", there)
         assert entries == [("stranger", 3, [], "started", "pid 9")]
         loop.manager_recorded(number)
         loop.manager_leave()
-        _, call, groups = request(loop, "shutdown")
+        _, call, groups = request(loop, "shutdown", there)
         assert groups == ["stranger"]
         loop.manager_done(call)
-        while (found := loop.next_request(30)) is not None and found[0] != "cleanup":
-            if found[0] == "heartbeat":
-                loop.manager_units(found[1], [])
-        assert found is not None
-        loop.manager_failed(found[1], "temporary", "busy")
+        _, call = request(loop, "cleanup", [])
+        loop.manager_failed(call, "temporary", "busy")
         exit_request = request(loop, "exit")
         assert exit_request[1] is True
         assert "cleaning up failed: busy" in exit_request[2]
@@ -62,9 +61,7 @@ def test_a_unit_that_is_found_is_recorded_and_ended_when_the_manager_leaves() ->
 
 def test_entries_of_the_ledger_are_taken_up() -> None:
     with running(entries=[ENTRY]) as loop:
-        _, call = request(loop, "heartbeat")
-        loop.manager_units(call, [("m-0-1", "pid 8", "running", "")])
-        _, _, entries = request(loop, "record")
+        _, _, entries = request(loop, "record", [("m-0-1", "pid 8", "running", "")])
         assert entries == [("m-0-1", 2, [("gpu", 1)], "started", "pid 8")]
 
 

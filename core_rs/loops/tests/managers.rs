@@ -158,6 +158,7 @@ fn settings(entries: Vec<Entry>) -> Settings {
         },
         info,
         entries,
+        offload: None,
         ticket: Vec::new(),
         properties: Vec::new(),
     };

@@ -71,7 +71,7 @@ impl<P: Payload> Jobs<P> {
         // Without a scheduler no element can come.
         for group in self.strays.over(self.now, self.connected) {
             self.log(format!("{group}: nobody waits for this job, and it ends"));
-            self.to_manager(Message::ShutdownWorkerGroup { group });
+            self.tell_manager(Message::ShutdownWorkerGroup { group });
         }
     }
 }

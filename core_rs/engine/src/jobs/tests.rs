@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::wire::{CallStyle, Form, GroupReport, Input};
+use crate::wire::{CallStyle, Chunk, Form, GroupReport, Input, OutcomeKind};
 
 const SECOND: u64 = 1_000_000;
 const SESSION: SessionId = 9;
