@@ -84,6 +84,12 @@ ROWS: Rows = {
         FAULTS + "test_executor_deaths.py::test_two_hundred_kills_name_the_right_element",
         "core_rs/sim/tests/planted.rs::a_counted_attempt_that_never_started_is_found",
     ],
+    "13 spot loss burns retries": [
+        "core_rs/engine/src/scheduler/tests/dying.rs::a_loss_that_was_not_the_elements_fault_is_no_attempt",
+        "core_rs/engine/src/node/tests/chunks.rs::a_machine_that_goes_drains_and_exits",
+        "tests/system/test_agent.py::test_drain_finishes_what_runs_and_gives_the_rest_back",
+        Later("a notice of the infrastructure, and on-demand instead, come with the drivers that have them"),
+    ],
     "14 why is it pending?": [
         HERE + "test_wound_14_a_pending_task_says_why",
         FLEET + "wound_14_a_task_that_waits_for_workers_says_what_they_do",
@@ -151,6 +157,7 @@ ROWS: Rows = {
         "tests/system/test_cli_commands.py::test_scheduler_that_can_make_no_key_does_not_start",
         "tests/system/test_cluster.py::test_takes_a_tcp_address_with_a_key_made_on_first_use",
     ],
+    "27 no cap on what it costs": [Later("prices come with the drivers that know them")],
     "30 options that do nothing": [
         "tests/unit/test_config.py::test_options_without_meaning_are_answered_and_have_no_effect",
         "tests/unit/test_interface_rows.py::test_row",

@@ -364,6 +364,10 @@ impl Client {
                         self.session.cancel_unstarted(first, count);
                     }
                 }
+                Action::CancelAll { first, count } => {
+                    context.oracle.cancel_asked(self.id, first, count);
+                    self.session.cancel(first, count);
+                }
                 Action::Query { first } => {
                     self.session.query(QueryKind::Explain, first);
                     self.session.query(QueryKind::State, first);

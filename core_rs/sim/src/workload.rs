@@ -68,6 +68,11 @@ pub enum Action {
         first: Sequence,
         count: u64,
     },
+    /// Also what runs.
+    CancelAll {
+        first: Sequence,
+        count: u64,
+    },
     Query {
         first: Sequence,
     },
@@ -356,6 +361,9 @@ impl SessionPlan {
             array.hopeless |= !profile.can_serve(&array.options.capabilities);
         }
         plan.cancel_the_hopeless(span);
+        if !profile.fleet.managers.is_empty() {
+            plan.cancel_what_ran(span);
+        }
         if profile.nesting {
             plan.nest(&mut Random::stream(seed, &format!("nesting {client}")));
         }
@@ -453,10 +461,22 @@ impl SessionPlan {
                 known = arrays.last().map_or(0, |array| array.first + array.count());
                 true
             }
-            Action::Cancel { first, count } => first + count <= known,
+            Action::Cancel { first, count } | Action::CancelAll { first, count } => {
+                first + count <= known
+            }
             Action::Query { first } => *first < known,
             Action::Clear => true,
         });
+    }
+
+    /// What ran when the hopeless was cancelled, and was spared, may have to run again where nobody can any more.
+    fn cancel_what_ran(&mut self, span: Time) {
+        let last = self.actions.last().map_or(0, |(at, _)| *at).max(span);
+        for array in self.arrays.iter().filter(|array| array.hopeless) {
+            let (first, count) = (array.first, array.count());
+            let action = Action::CancelAll { first, count };
+            self.actions.push((last + 30 * SECOND, action));
+        }
     }
 
     fn cancel_the_hopeless(&mut self, span: Time) {
