@@ -416,8 +416,11 @@ impl World {
     /// Everybody takes what he was told.
     fn hear(&mut self) {
         for (link, code, reason) in std::mem::take(&mut self.rig.ended) {
-            let peer = self.peers.remove(&link);
-            let peer = peer.unwrap_or_else(|| panic!("{link} was ended: {code:?} {reason}"));
+            // It may have been given up in the same step.
+            assert!(link <= self.links, "{link} was ended: {code:?} {reason}");
+            let Some(peer) = self.peers.remove(&link) else {
+                continue;
+            };
             assert!(!peer.connected, "{link} was ended: {code:?} {reason}");
             let unit = self.managers[peer.manager].units.get(&peer.group);
             let lives =
