@@ -208,9 +208,25 @@ impl<P: Payload> Scheduler<P> {
             Allowance::One => 1,
             Allowance::Later(_) | Allowance::Probing => 0,
         };
-        for _ in 0..wanted.min(room).min(allowed) {
+        let starting = wanted.min(room).min(allowed);
+        for _ in 0..starting {
             self.start_group(index);
         }
+        if starting > 0 {
+            self.tell_of_groups(index, starting, "start");
+        }
+    }
+
+    fn tell_of_groups(&mut self, index: ManagerIndex, groups: u32, verb: &str) {
+        let manager = self.fleet.manager(index);
+        let most = manager.info.as_ref().map_or(0, |info| info.most_groups);
+        let noun = if groups == 1 { "group" } else { "groups" };
+        let text = format!(
+            "worker manager {} is to {verb} {groups} {noun}, which makes {} of {most} at most",
+            manager.id,
+            manager.counted()
+        );
+        self.log(Level::Info, text);
     }
 
     /// Of those that start the newest, then those that are idle longest; none with anything at it, or whose node may have
@@ -231,6 +247,7 @@ impl<P: Payload> Scheduler<P> {
             }
             false => idle,
         };
+        let ending = (starting.len() + idle.len()) as u32;
         for group in starting {
             self.end_group(group);
         }
@@ -241,6 +258,9 @@ impl<P: Payload> Scheduler<P> {
                 continue;
             }
             self.retire(group, Why::Policy);
+        }
+        if ending > 0 {
+            self.tell_of_groups(index, ending, "end");
         }
         self.settle_groups();
     }
