@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +117,15 @@ def test_what_a_killed_process_has_recorded_is_there_and_its_lock_is_not(folder:
         assert names[: last + 1] == [f"g-{number}" for number in range(last + 1)]
         assert len(names) <= last + 2
         assert ledger.generation == 1
+
+
+def test_a_process_that_is_ending_is_waited_for(folder: Path) -> None:
+    first = Ledger(folder)
+    ending = threading.Timer(0.1, first.close)
+    ending.start()
+    with contextlib.closing(Ledger(folder, patience=60.0)) as second:
+        assert second.entries() == []
+    ending.join()
 
 
 def _corrupt_middle(path: Path) -> None:

@@ -27,6 +27,8 @@ log = logging.getLogger("scaler.managers")
 _FILE = "ledger.sqlite"
 _LOCK = "lock"
 _FORM = 1
+# Between two looks at whether another process has ended: nobody says so.
+_LOOK_SECONDS = 0.05
 FORGOTTEN = "forgotten"
 
 _TABLES = """
@@ -75,14 +77,16 @@ def _state_home() -> Path:
 class Ledger:
     """Locked from the start to `close`, or the process's end. generation: how often this manager was started."""
 
-    def __init__(self, folder: Path) -> None:
-        """ConfigurationError: another process has it. LedgerError: it cannot be written."""
+    def __init__(self, folder: Path, patience: float = 0.0) -> None:
+        """patience: seconds that another process which has it may still take to end.
+
+        ConfigurationError: another process has it. LedgerError: it cannot be written."""
         self.folder = folder
         self.path = folder / _FILE
         self._lock = threading.Lock()
         with self._guarded("make"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._locked = _lock(folder)
+            self._locked = _lock(folder, patience)
         try:
             self._connection = self._open()
             with self._guarded("read"):
@@ -222,19 +226,32 @@ def _capabilities(text: str) -> list[tuple[str, int]]:
     return [(str(name), int(amount)) for name, amount in json.loads(text)]
 
 
-def _lock(folder: Path) -> int:
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _lock(folder: Path, patience: float) -> int:
     """The kernel lets go of it with the process, and no child has it."""
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + patience
+    told = False
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-            raise ConfigurationError(
-                f"This worker manager runs already, as process {owner or '?'}.",
-                str(folder),
-                "give this one a name of its own: --worker-manager-id NAME; or end the other one",
-            ) from None
+        while not _is_locked(descriptor):
+            owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "?"
+            if time.monotonic() >= deadline:
+                raise ConfigurationError(
+                    f"This worker manager runs already, as process {owner}.",
+                    str(folder),
+                    "give this one a name of its own: --worker-manager-id NAME; or end the other one",
+                )
+            if not told:
+                log.info("process %s is this worker manager; should it be ending, that is waited for", owner)
+                told = True
+            time.sleep(_LOOK_SECONDS)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     except BaseException:

@@ -23,8 +23,10 @@ class Ownership:
     shutdown_seconds, objects: of contexts that are made from now on.
     """
 
-    def __init__(self, driver: Driver, options: WorkerManagerOptions, own: OptionModel) -> None:
-        """ConfigurationError: another process has the ledger. LedgerError: it cannot be written."""
+    def __init__(self, driver: Driver, options: WorkerManagerOptions, own: OptionModel, patience: float = 0.0) -> None:
+        """patience: seconds that a former process of this manager may still take to end.
+
+        ConfigurationError: another process has the ledger. LedgerError: it cannot be written."""
         for value in dict(own).values():
             if isinstance(value, SecretStr):
                 hide_in_logs(value.get_secret_value())
@@ -33,7 +35,7 @@ class Ownership:
         self.cluster = cluster_of(self.key, options.scheduler_address)
         chosen = Path(options.state_directory).expanduser() if options.state_directory else None
         self.folder = (chosen or state_directory(self.cluster, self.name)).absolute()
-        self.ledger = Ledger(self.folder)
+        self.ledger = Ledger(self.folder, patience)
         given = options.shutdown_timeout_seconds
         self.shutdown_seconds = Offer().shutdown_seconds if given is None else given
         self.objects: Objects = NoObjects()

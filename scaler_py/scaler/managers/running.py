@@ -41,6 +41,9 @@ from scaler.transport.keys import Key
 
 log = logging.getLogger("scaler.managers")
 
+# A process whose starter was killed is gone after so long, whatever hangs.
+PREDECESSOR_SECONDS = END_SECONDS + 1.0
+
 # What the core's end may take longer than that of the workers, in seconds.
 _MARGIN = 5.0
 # Set in the environment of a process that has started itself anew.
@@ -63,7 +66,7 @@ def run_manager(
     ending = make_ending()
     link = _Link(options, "node" if offload else "manager")
     try:
-        ownership = Ownership(driver, options, own)
+        ownership = Ownership(driver, options, own, PREDECESSOR_SECONDS)
         try:
             ownership.ledger.begin()
             running = (_Jobs if offload else _Groups)(_Offered(driver, options, ownership))
