@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mio::Registry;
 use scaler_engine::dialer::DialerEvent;
-use scaler_engine::manager::{Entry, Level, Manager, ManagerConfig, ManagerOutput};
+use scaler_engine::manager::{Entry, Manager, ManagerConfig, ManagerOutput};
 use scaler_wire::{Hello, ManagerInfo, Message, RefusalCode, Role, PROTOCOL};
 
 use crate::connections::Connections;
+use crate::node_part::level_name;
 use crate::offload_part::OffloadSettings;
 use crate::outward::OutwardLink;
 use crate::shared::{Outward, Request, Shared};
@@ -187,13 +188,5 @@ impl ManagerPart {
         if let Some((failed, reason, _)) = self.exiting.take_if(due) {
             self.shared.ask(Request::ManagerExit { failed, reason });
         }
-    }
-}
-
-fn level_name(level: Level) -> &'static str {
-    match level {
-        Level::Info => "info",
-        Level::Warning => "warning",
-        Level::Error => "error",
     }
 }

@@ -195,6 +195,15 @@ impl NodePart {
         }
     }
 
+    /// The connection to the scheduler may be gone: what it brought last is heard first.
+    pub fn on_link_changed(&mut self, now: u64) {
+        let link = self.scheduler.as_ref();
+        if link.is_some_and(OutwardLink::lacks_connection) {
+            self.on_links(now);
+            self.engine.connected(now, false);
+        }
+    }
+
     /// Does what the engine wants. Messages for a scheduler in this loop go to `direct`. False when there was nothing.
     pub fn drain<O: Copy>(
         &mut self,

@@ -192,14 +192,7 @@ impl Parts {
             Arrival::Closed => link.on_close(now, key),
         }
         if let (Owner::NodeToScheduler, Some(node)) = (owner, &mut self.node) {
-            if node
-                .scheduler
-                .as_ref()
-                .is_some_and(OutwardLink::lacks_connection)
-            {
-                node.on_links(now);
-                node.engine.connected(now, false);
-            }
+            node.on_link_changed(now);
         }
         if let (Owner::ManagerToScheduler, Some(manager)) = (owner, &mut self.manager) {
             manager.on_link_changed(now);

@@ -105,10 +105,10 @@ def job_slots(options: WorkerManagerOptions, offer: Offer) -> int:
     return options.max_task_concurrency or offer.most_workers or USUAL_JOBS
 
 
-def node_settings(options: WorkerManagerOptions, offer: Offer, name: str, ticket: bytes) -> dict[str, Any]:
+def node_settings(options: WorkerManagerOptions, offer: Offer, slots: int, name: str, ticket: bytes) -> dict[str, Any]:
     """Of the node that the scheduler sees, as `scaler._core.Loop` takes them. It is called like its manager."""
     node = NodeSettings(
-        slots=job_slots(options, offer),
+        slots=slots,
         name=name,
         manager=name,
         capabilities={**offer.capabilities, **dict(options.per_worker_capabilities)},
@@ -152,6 +152,3 @@ class JobLinks:
 
     def learn(self, storage: str) -> None:
         self._store.learn(storage, self._address)
-
-    def close(self) -> None:
-        self._store.close()

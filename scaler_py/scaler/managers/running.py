@@ -225,7 +225,8 @@ class _Jobs:
         offered, options = self._offered, self._offered.options
         name = offered.ownership.name
         settings = manager_settings(offered.settings(), offered.offer, self._slots, offered.shutdown)
-        node = node_settings(options, offered.offer, name, _ticket(offered.ownership.key, options, node_ticket))
+        ticket = _ticket(offered.ownership.key, options, node_ticket)
+        node = node_settings(options, offered.offer, self._slots, name, ticket)
         loop = Loop(node=node, manager=settings)
         link.serve(loop)
         address = options.object_storage_address or ""

@@ -2,6 +2,8 @@
 
 use crate::wire::{Capabilities, Message, Payload};
 
+pub use crate::node::Level;
+
 const SECOND: u64 = 1_000_000;
 
 /// Number of a call of a driver's hook; ascending, never used again.
@@ -168,13 +170,6 @@ pub enum Answer {
         /// How long the infrastructure wants to be left alone; 0: it did not say.
         retry_after_us: u64,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    Info,
-    Warning,
-    Error,
 }
 
 /// What the host does for a manager, in this order.
