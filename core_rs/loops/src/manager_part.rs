@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mio::Registry;
 use scaler_engine::dialer::DialerEvent;
 use scaler_engine::manager::{Entry, Manager, ManagerConfig, ManagerOutput};
-use scaler_wire::{Hello, ManagerInfo, Message, RefusalCode, Role, PROTOCOL};
+use scaler_wire::{Hello, ManagerInfo, Message, RefusalCode, Role};
 
 use crate::connections::Connections;
 use crate::node_part::level_name;
@@ -32,16 +32,10 @@ pub struct ManagerSettings {
 impl ManagerSettings {
     pub fn hello(&self) -> Hello {
         Hello {
-            protocol: PROTOCOL,
-            role: Role::Manager,
-            incarnation: 0,
-            received: 0,
-            sent: 0,
             ticket: self.ticket.clone(),
-            session: 0,
-            node: None,
             manager: Some(Box::new(self.info.clone())),
             properties: self.properties.clone(),
+            ..Hello::new(Role::Manager)
         }
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mio::{Registry, Token};
 use scaler_engine::dialer::{DialerEvent, HEARTBEAT_US};
 use scaler_engine::node::{Level, Node, NodeConfig, NodeOutput};
-use scaler_wire::{Hello, Message, NodeInfo, RefusalCode, Role, PROTOCOL};
+use scaler_wire::{Hello, Message, NodeInfo, RefusalCode, Role};
 
 use crate::connections::{Arrival, Connections, Key};
 use crate::executors::{Ended, Executors};
@@ -38,16 +38,9 @@ impl NodeSettings {
 
     fn hello_of(&self, role: Role) -> Hello {
         Hello {
-            protocol: PROTOCOL,
-            role,
-            incarnation: 0,
-            received: 0,
-            sent: 0,
             ticket: self.ticket.clone(),
-            session: 0,
-            node: None,
-            manager: None,
             properties: self.properties.clone(),
+            ..Hello::new(role)
         }
     }
 }

@@ -8,7 +8,7 @@ use scaler_engine::acceptor::{ticket, AcceptorEvent, AcceptorSettings, Origin, T
 use scaler_engine::dialer::DialerEvent;
 pub use scaler_engine::scheduler::{Allocate, SchedulerConfig};
 use scaler_engine::scheduler::{Scheduler, SchedulerOutput};
-use scaler_wire::{Hello, LinkId, Message, Role, PROTOCOL};
+use scaler_wire::{Hello, LinkId, Message, Role};
 
 use crate::accepting::Accepting;
 use crate::connections::{Connections, Key};
@@ -39,19 +39,12 @@ pub struct SchedulerPart {
 impl SchedulerPart {
     pub fn new(settings: &SchedulerSettings, now: u64, shared: &Arc<Shared>) -> Self {
         let hello = Hello {
-            protocol: PROTOCOL,
-            role: Role::Scheduler,
-            incarnation: 0,
-            received: 0,
-            sent: 0,
             ticket: settings
                 .ticket_key
                 .map(|key| ticket::make(&key, ticket::ANY_ROLE, "", 0))
                 .unwrap_or_default(),
-            session: 0,
-            node: None,
-            manager: None,
             properties: settings.acceptor.properties.clone(),
+            ..Hello::new(Role::Scheduler)
         };
         let incarnation = settings.incarnation;
         SchedulerPart {

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use scaler_loops::dialed::{Waited, Waiting};
 use scaler_loops::linux::monotonic_us;
-use scaler_loops::wire::{Hello, RefusalCode, Role, SessionId, Welcome, PROTOCOL};
+use scaler_loops::wire::{Hello, RefusalCode, Role, SessionId, Welcome};
 
 pub const EVENTS: [(&str, u8); 11] = [
     ("EVENT_RESULTS", RESULTS),
@@ -44,16 +44,10 @@ pub fn hello(
     }
     let properties = pairs;
     Ok(Hello {
-        protocol: PROTOCOL,
-        role,
-        incarnation: 0,
-        received: 0,
-        sent: 0,
         ticket,
         session,
-        node: None,
-        manager: None,
         properties,
+        ..Hello::new(role)
     })
 }
 

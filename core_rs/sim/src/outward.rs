@@ -18,16 +18,8 @@ pub struct Outward {
 
 pub fn hello(role: scaler_engine::wire::Role, session: u64) -> Hello {
     Hello {
-        protocol: scaler_engine::wire::PROTOCOL,
-        role,
-        incarnation: 0,
-        received: 0,
-        sent: 0,
-        ticket: Vec::new(),
         session,
-        node: None,
-        manager: None,
-        properties: Vec::new(),
+        ..Hello::new(role)
     }
 }
 

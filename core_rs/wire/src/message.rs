@@ -105,6 +105,24 @@ pub struct Hello {
     pub properties: Vec<(String, String)>,
 }
 
+impl Hello {
+    /// Of this protocol, by who knows nothing and nobody yet.
+    pub fn new(role: Role) -> Hello {
+        Hello {
+            protocol: crate::PROTOCOL,
+            role,
+            incarnation: 0,
+            received: 0,
+            sent: 0,
+            ticket: Vec::new(),
+            session: 0,
+            node: None,
+            manager: None,
+            properties: Vec::new(),
+        }
+    }
+}
+
 /// What a node offers.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct NodeInfo {

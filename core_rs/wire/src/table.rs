@@ -158,15 +158,7 @@ fn read_hello<P: Payload>(
     input.skip_rest();
     Ok(Message::Hello(Hello {
         protocol,
-        role: Role::Client,
-        incarnation: 0,
-        received: 0,
-        sent: 0,
-        ticket: Vec::new(),
-        session: 0,
-        node: None,
-        manager: None,
-        properties: Vec::new(),
+        ..Hello::new(Role::Client)
     }))
 }
 

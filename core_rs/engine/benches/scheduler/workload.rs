@@ -4,7 +4,6 @@ use bytes::Bytes;
 use scaler_engine::scheduler::{Scheduler, SchedulerConfig, SchedulerOutput};
 use scaler_engine::wire::{
     Block, CallStyle, Form, Hello, Message, NodeInfo, Options, OutcomeKind, Role, Segment, Submit,
-    PROTOCOL,
 };
 
 pub const TASKS: u64 = 1_000_000;
@@ -186,15 +185,8 @@ impl Cluster {
 
 fn hello(role: Role, node: Option<NodeInfo>) -> Hello {
     Hello {
-        protocol: PROTOCOL,
-        role,
-        incarnation: 0,
-        received: 0,
-        sent: 0,
-        ticket: Vec::new(),
         session: SESSION,
         node: node.map(Box::new),
-        manager: None,
-        properties: Vec::new(),
+        ..Hello::new(role)
     }
 }

@@ -70,16 +70,8 @@ pub fn submit(first: u64, count: u32) -> Message {
 pub fn hello(role: Role) -> Hello {
     let node = (role == Role::Node).then(NodeInfo::default);
     Hello {
-        protocol: PROTOCOL,
-        role,
-        incarnation: 0,
-        received: 0,
-        sent: 0,
-        ticket: Vec::new(),
-        session: 0,
         node: node.map(Box::new),
-        manager: None,
-        properties: Vec::new(),
+        ..Hello::new(role)
     }
 }
 

@@ -21,7 +21,7 @@ use scaler_loops::reactor::{Reactor, Settings};
 use scaler_loops::scheduler_part::{SchedulerConfig, SchedulerSettings};
 use scaler_loops::shared::{Listening, Order, Request, Shared};
 use scaler_loops::store_part::StoreSettings;
-use scaler_loops::wire::{Hello, NodeInfo, Role, PROTOCOL};
+use scaler_loops::wire::{Hello, NodeInfo, Role};
 
 /// Nothing in a test takes so long; a wait for that long is a failure.
 pub const LIMIT: Duration = Duration::from_secs(30);
@@ -149,16 +149,8 @@ pub fn node_settings(slots: u32) -> NodeSettings {
 
 pub fn hello(role: Role) -> Hello {
     Hello {
-        protocol: PROTOCOL,
-        role,
-        incarnation: 0,
-        received: 0,
-        sent: 0,
-        ticket: Vec::new(),
         session: random(),
-        node: None,
-        manager: None,
-        properties: Vec::new(),
+        ..Hello::new(role)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::wire::{
     Assign, Block, CallStyle, Capabilities, Failure, Form, FunctionId, GroupReport, GroupState,
     Hello, LinkId, LossCause, ManagerInfo, ManagerStatus, Message, NodeInfo, NodeStatus, ObjectKey,
     ObjectUse, Options, OutcomeKind, Payload, QueryKind, Range, RefusalCode, Role, Segment,
-    Sequence, Submit, PROTOCOL,
+    Sequence, Submit,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -428,16 +428,9 @@ impl Rig {
 
 pub fn hello(role: Role, session: u64, node: Option<NodeInfo>) -> Hello {
     Hello {
-        protocol: PROTOCOL,
-        role,
-        incarnation: 0,
-        received: 0,
-        sent: 0,
-        ticket: Vec::new(),
         session,
         node: node.map(Box::new),
-        manager: None,
-        properties: Vec::new(),
+        ..Hello::new(role)
     }
 }
 
