@@ -184,7 +184,8 @@ class _Groups:
     def __init__(self, offered: _Offered) -> None:
         self._offered = offered
         self._offer = offered.offer
-        self._workers = offered.options.max_task_concurrency or offered.offer.most_workers or available_cpus()
+        most = offered.options.max_task_concurrency or offered.offer.most_workers or available_cpus()
+        self._workers = most * self._offer.slots if self._offer.limits_groups else most
 
     def run(self, ending: Ending, link: _Link, on_ready: Callable[[str], None]) -> int:
         fixed = self._offer.fixed

@@ -39,6 +39,8 @@ class Offer:
 
     slots: workers of one group. most_workers: where the user gave no number, or -1; 0 for the CPUs of this machine; of
     offload drivers jobs at a time, 0 for 100.
+    limits_groups: the user's --max-task-concurrency, and most_workers, count groups: machines or containers that cost
+    the same whatever runs in them.
     fixed: one group of all workers, from the start to the end, whatever scaling says.
     startup_seconds: from the command until the workers have connected; one that takes longer is replaced.
     settle_seconds: how long the infrastructure may not yet show what it started.
@@ -51,6 +53,7 @@ class Offer:
 
     slots: int = 1
     most_workers: int = 0
+    limits_groups: bool = False
     fixed: bool = False
     startup_seconds: float = 300.0
     settle_seconds: float = 60.0

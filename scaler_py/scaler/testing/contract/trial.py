@@ -1,5 +1,6 @@
 """One rule being tried: contexts, requests and hook calls, and the end of all that it started."""
 
+import dataclasses
 import inspect
 import io
 import itertools
@@ -171,7 +172,7 @@ class Trial:
     def _group(self, name: str, slots: int, capabilities: Mapping[str, int]) -> WorkerGroup:
         launch = self.case.launch(name, slots, capabilities)
         environment = {**launch.environment, "SCALER_CONTRACT_SECRET": self.secret}
-        return WorkerGroup(name, slots, capabilities, type(launch)(launch.settings, environment))
+        return WorkerGroup(name, slots, capabilities, dataclasses.replace(launch, environment=environment))
 
     # Hooks.
 
