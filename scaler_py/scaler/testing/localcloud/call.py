@@ -47,7 +47,8 @@ def read_call(environ: dict[str, Any], body: bytes) -> Call:
     scope = _scope(environ)
     access_key, region, signed = scope.get("key", ""), scope.get("region", "us-east-1"), scope.get("service", "s3")
     service = _SIGNED_AS.get(signed, signed)
-    protocol, operation, parameters = "", "", {}
+    protocol, operation = "", ""
+    parameters: dict[str, Any] = {}
     if (model := _model(service)) is not None:
         protocol = str(model.metadata.get("protocol", ""))
         operation, parameters = _read(model, protocol, environ, body)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
@@ -39,7 +38,7 @@ class Application:
         self._control = control
         self._chain: Next = self._handle
         for stage in reversed(stages):
-            self._chain = partial(stage, go_on=self._chain)
+            self._chain = _link(stage, self._chain)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         body = _body(environ)
@@ -63,6 +62,10 @@ class Application:
     def _handle(self, call: Call) -> Answer:
         handler = self._handlers.get(call.name) or self._handlers.get(f"{call.service}:*")
         return handler(call, self._moto) if handler is not None else self._moto(call)
+
+
+def _link(stage: Handler, following: Next) -> Next:
+    return lambda call: stage(call, following)
 
 
 def _body(environ: Mapping[str, Any]) -> bytes:
