@@ -52,7 +52,7 @@ class Aws:
 
     def pages(self, action: str, key: str, **parameters: Any) -> Iterator[Any]:
         """What all pages of a list have under `key`."""
-        token: dict[str, str] = {}
+        token: dict[str, Any] = {}
         while True:
             answer = self.call(action, **parameters, **token)
             yield from answer.get(key, ())

@@ -9,7 +9,13 @@ from scaler.managers.api import ConfigurationError, CredentialsExpired, DriverEr
 
 _THROTTLED = {
     *("Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException"),
-    *("TooManyRequestsException", "RequestLimitExceeded", "BandwidthLimitExceeded", "SlowDown", "PriorRequestNotComplete"),
+    *(
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "BandwidthLimitExceeded",
+        "SlowDown",
+        "PriorRequestNotComplete",
+    ),
 }
 _EXPIRED = {
     *("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired", "AuthFailure"),
@@ -68,7 +74,9 @@ def translated(error: BaseException, action: str, creates: bool, profile: str) -
     if isinstance(error, _lost_logins(exceptions)):
         return CredentialsExpired(f"{_one_line(error)}: {_log_in(error, profile)}")
     if isinstance(error, exceptions.ParamValidationError):
-        return ConfigurationError(f"{action} cannot be asked for: {_one_line(error)}", "the options of this manager", "")
+        return ConfigurationError(
+            f"{action} cannot be asked for: {_one_line(error)}", "the options of this manager", ""
+        )
     if isinstance(error, (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError)):
         return TemporaryError(f"{action}: AWS cannot be reached from here: {_one_line(error)}")
     if isinstance(error, exceptions.BotoCoreError):
@@ -115,7 +123,7 @@ def _lost_logins(exceptions: Any) -> tuple[type[BaseException], ...]:
 def _log_in(error: BaseException, profile: str) -> str:
     kind = type(error).__name__
     named = f" --profile {profile}" if profile else ""
-    if "SSO" in kind or "Token" in kind and "Login" not in kind:
+    if "SSO" in kind or ("Token" in kind and "Login" not in kind):
         return f"run `aws sso login{named}`"
     if "Login" in kind:
         return f"run `aws login{named}`"

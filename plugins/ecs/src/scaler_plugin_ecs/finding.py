@@ -29,8 +29,14 @@ def find_cluster(aws: Aws, name: str, region: str = "") -> Found | None:
     return None
 
 
-def find_definition(aws: Aws, name: str, region: str = "") -> Found | None:
-    """name: a family, for its newest active revision, or an ARN."""
+def find_definition(aws: Aws, family: str, region: str = "") -> Found | None:
+    """Its newest active revision."""
+    found = find_revision(aws, family, region)
+    return found if found is not None and found.about.get("status", "ACTIVE") == "ACTIVE" else None
+
+
+def find_revision(aws: Aws, name: str, region: str = "") -> Found | None:
+    """name: the ARN of a revision, active or not; or a family."""
     try:
         answer = aws.call("ecs:DescribeTaskDefinition", region=region, taskDefinition=name, include=["TAGS"])
     except Refused as error:

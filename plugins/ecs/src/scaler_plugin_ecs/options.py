@@ -63,7 +63,7 @@ class EcsOptions(OptionModel):
         help="VPC subnets that tasks run in, with commas between; each with a route to the scheduler and to the image",
         metavar="SUBNET[,SUBNET]",
     )
-    aws_region: str = option("us-east-1", "AWS region that tasks run in", min_length=1)
+    aws_region: str = option("us-east-1", "AWS region that tasks run in", min_length=1, metavar="REGION")
     aws_access_key_id: str | None = option(
         None, "AWS access key, together with its secret", variable="AWS_ACCESS_KEY_ID", metavar="KEY"
     )
@@ -80,8 +80,10 @@ class EcsOptions(OptionModel):
     ecs_task_image: str = option(
         "public.ecr.aws/v4u8j8r6/scaler:latest", "container image that workers run in", metavar="IMAGE"
     )
-    ecs_task_cpu: float = option(4, "vCPU of a task, and its number of workers: one a vCPU, one at least", gt=0)
-    ecs_task_memory: float = option(30, "memory of a task, in GB", gt=0)
+    ecs_task_cpu: float = option(
+        4, "vCPU of a task, and its number of workers: one a vCPU, one at least", gt=0, metavar="VCPU"
+    )
+    ecs_task_memory: float = option(30, "memory of a task, in GB", gt=0, metavar="GB")
     ecs_python_requirements: Annotated[str, BeforeValidator(_lines)] = option(
         "tomli;pargraph;parfun;pandas",
         "Python packages that a task installs when it starts, with ; or line ends between",
@@ -124,7 +126,9 @@ class EcsOptions(OptionModel):
         metavar="ARN",
     )
     ecs_log_group: str = option(
-        "/ecs/scaler", "CloudWatch log group of the tasks' output, made when it is missing; empty for none"
+        "/ecs/scaler",
+        "CloudWatch log group of the tasks' output, made when it is missing; empty for none",
+        metavar="GROUP",
     )
     ecs_log_retention_days: Annotated[int, BeforeValidator(_retention)] = option(
         30, "days that a log group which is made keeps its logs; 0 for ever", metavar="DAYS"

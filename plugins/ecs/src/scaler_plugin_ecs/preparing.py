@@ -65,14 +65,23 @@ class Preparation:
     def again(self, prepared: Prepared, role: bool = False) -> None:
         """Something of it is not there any more, as far as ECS sees: the next `ready` looks.
 
-        role: the role, which ECS may not see yet.
+        role: it may only be the role, which ECS does not see yet.
         """
         with self._lock:
             if self._prepared is prepared and not (role and time.monotonic() - self._at < _IAM_SECONDS):
                 self._prepared = None
 
-    def known(self) -> Prepared | None:
-        return self._prepared
+    def doubt(self) -> None:
+        """A task could not start, which may be for something that somebody has deleted."""
+        if (found := self._prepared) is not None:
+            self.again(found, role=True)
+
+    def output_place(self) -> tuple[str, str]:
+        """(log group, prefix of its streams) of tasks: as the options say, until it is known."""
+        found = self._prepared
+        if found is not None:
+            return found.log_group, found.stream_prefix
+        return self._options.ecs_log_group, definition.STREAM_PREFIX
 
     def _prepare(self) -> Prepared:
         self._record.use(names_of(self._options), self._owner.generation)
@@ -94,7 +103,9 @@ class Preparation:
         wanted = definition.wanted(self._options, role)
         if found is not None and definition.same(found.about, wanted):
             return found
-        about = self._create("ecs:RegisterTaskDefinition", "task definition", wanted["family"], wanted)["taskDefinition"]
+        about = self._create("ecs:RegisterTaskDefinition", "task definition", wanted["family"], wanted)[
+            "taskDefinition"
+        ]
         self._log.info("made the task definition %s:%s", about["family"], about["revision"])
         return Found(about["taskDefinitionArn"], self._owner.tags(), about)
 
@@ -172,7 +183,9 @@ class Preparation:
         try:
             self._aws.call("logs:PutRetentionPolicy", creates=True, logGroupName=name, retentionInDays=days)
         except Denied:
-            self._log.warning("the log group %s keeps its logs for ever, for logs:PutRetentionPolicy is not allowed", name)
+            self._log.warning(
+                "the log group %s keeps its logs for ever, for logs:PutRetentionPolicy is not allowed", name
+            )
 
 
 def check_foreign(found: Found, options: EcsOptions) -> None:

@@ -99,6 +99,11 @@ def is_interruption(task: Mapping[str, Any]) -> bool:
     return task.get("stopCode") == "SpotInterruption"
 
 
+def could_not_start(task: Mapping[str, Any]) -> bool:
+    """For what it needs besides its image: its role, its log group."""
+    return str(task.get("stoppedReason") or "").startswith("ResourceInitializationError")
+
+
 def exit_code(task: Mapping[str, Any]) -> int | None:
     code = _container(task).get("exitCode")
     return None if code is None else int(code)
@@ -151,7 +156,9 @@ def what_it_waits_for(task: Mapping[str, Any], seconds: float) -> str:
     status = task.get("lastStatus", "")
     waits = f"{status} for {seconds:.0f} s: "
     if status == "PROVISIONING":
-        return waits + "AWS has no place or no network interface for it yet; check that --ecs-subnets have free addresses"
+        return (
+            waits + "AWS has no place or no network interface for it yet; check that --ecs-subnets have free addresses"
+        )
     if status == "PENDING" and not task.get("pullStoppedAt"):
         return f"{waits}its image is being pulled ({_image(task)}); where that takes long, {_ROUTE}"
     return waits + "AWS is about to start its container"

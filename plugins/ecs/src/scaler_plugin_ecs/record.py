@@ -30,9 +30,7 @@ class Names:
 
 def names_of(options: EcsOptions) -> Names:
     role = "" if options.ecs_execution_role_arn else DEFAULT_EXECUTION_ROLE
-    return Names(
-        options.aws_region, options.ecs_cluster, options.ecs_task_definition, role, options.ecs_log_group
-    )
+    return Names(options.aws_region, options.ecs_cluster, options.ecs_task_definition, role, options.ecs_log_group)
 
 
 class Record:

@@ -82,8 +82,8 @@ def software(requirements: str, version: str, package: str | None, installed: st
     own, index = _package(package) if package else ([installed] if installed and not named else [], {})
     if not own and not named:
         warnings.append(
-            f"this software was not installed from an index here, so tasks do not install it: their image must have it; "
-            f"otherwise say how they get it: {_HOW}"
+            "this software was not installed from an index here, so tasks do not install it: their image must have "
+            f"it; otherwise say how they get it: {_HOW}"
         )
     return Software((*own, *wanted), version, index, tuple(warnings))
 

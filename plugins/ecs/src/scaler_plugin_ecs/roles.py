@@ -15,9 +15,7 @@ from scaler_plugin_ecs.tagging import as_list, belongs_to
 POLICY = "service-role/AmazonECSTaskExecutionRolePolicy"
 _TRUST = {
     "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    ],
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
 
 
