@@ -16,6 +16,7 @@ from typing import Any
 from scaler.testing.localcloud.cloud import Cloud, Handler
 from scaler.testing.localcloud.control import Controls
 from scaler.testing.localcloud.faults import Faults
+from scaler.testing.localcloud.iam import Iam
 from scaler.testing.localcloud.moto_part import Moto
 from scaler.testing.localcloud.processes import Processes
 from scaler.testing.localcloud.record import Record
@@ -70,7 +71,7 @@ class RunningCloud:
 
 
 # Made in this order; one that has a `stage` sees all calls, in this order too.
-SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults]
+SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults, Iam]
 
 
 def run(arguments: list[str]) -> int:
