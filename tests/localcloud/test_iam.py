@@ -11,6 +11,9 @@ from botocore.exceptions import ClientError
 from scaler.testing.localcloud import LocalCloud
 from scaler.testing.localcloud.client import REGION
 
+# What is asked here is another question than what is left.
+pytestmark = pytest.mark.leaves
+
 ECS_FULL = "arn:aws:iam::aws:policy/AmazonECS_FullAccess"
 IAM_FULL = "arn:aws:iam::aws:policy/IAMFullAccess"
 TASKS = "ecs-tasks.amazonaws.com"

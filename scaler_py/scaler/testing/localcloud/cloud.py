@@ -12,9 +12,9 @@ from scaler.testing.localcloud.answers import Answer
 from scaler.testing.localcloud.call import Call
 from scaler.testing.localcloud.processes import Processes
 
-_Part = TypeVar("_Part")
-
 ACCOUNT = "123456789012"
+
+_Part = TypeVar("_Part")
 
 # What comes after: calls on, to the next stage and at last to moto.
 Next = Callable[[Call], Answer]

@@ -54,6 +54,10 @@ class Iam:
         keys = {name.replace("__", ":"): value for name, value in context.items()}
         return self._access.decide(Principal(arn, arn), Need(action, resource, keys))[0] is Decision.ALLOWED
 
+    def seen(self, arn: str) -> bool:
+        """Whether other services know of this role or instance profile. With the cloud's lock held."""
+        return self.consistency.seen(arn)
+
     def trusts(self, role_arn: str, service: str) -> bool:
         """Whether the others see this role, and it lets a service, like "ecs-tasks.amazonaws.com", assume it."""
         role = self.consistency.now().roles.get(role_arn)
