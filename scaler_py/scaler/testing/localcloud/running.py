@@ -17,9 +17,10 @@ from scaler.testing.localcloud.cloud import Cloud, Handler
 from scaler.testing.localcloud.control import Controls
 from scaler.testing.localcloud.ecs.service import Ecs
 from scaler.testing.localcloud.faults import Faults
+from scaler.testing.localcloud.iam import Iam
 from scaler.testing.localcloud.images import Images
 from scaler.testing.localcloud.logs import Logs
-from scaler.testing.localcloud.moto_part import Moto
+from scaler.testing.localcloud.moto_part import Moto, reset
 from scaler.testing.localcloud.processes import Processes
 from scaler.testing.localcloud.record import Record
 from scaler.testing.localcloud.server import Application, make_http_server
@@ -57,11 +58,9 @@ class RunningCloud:
 
     def reset(self) -> None:
         """As new: nothing runs, nothing is there, and nobody has called."""
-        from moto.moto_api._internal.models import moto_api_backend
-
         self.cloud.processes.end_all()
         with self.cloud.lock:
-            moto_api_backend.reset()  # type: ignore[no-untyped-call, unused-ignore]
+            reset()
             for service in self.cloud.services:
                 service.reset()
         # What a timer has started meanwhile: nobody knows it any more.
@@ -75,7 +74,7 @@ class RunningCloud:
 
 
 # Made in this order; one that has a `stage` sees all calls, in this order too.
-SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults, Images, Logs, Ecs]
+SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults, Iam, Images, Logs, Ecs]
 
 # Options that can be given several times.
 _SINGULAR = {"faults": "fault", "images": "image"}
