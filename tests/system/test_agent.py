@@ -76,6 +76,32 @@ def test_drain_finishes_what_runs_and_gives_the_rest_back(start: Starter, tmp_pa
         assert first.wait() == 0
 
 
+def hold_once(begun: str, first: str) -> str:
+    """For ever where nobody has held before."""
+    path = Path(first)
+    if path.exists():
+        return "elsewhere"
+    path.touch()
+    Path(begun).write_text("")
+    signal.pause()
+    return "here"
+
+
+def test_wound_13_what_a_machine_has_no_time_to_finish_runs_elsewhere_and_that_is_no_attempt(
+    start: Starter, tmp_path: Path
+) -> None:
+    start.scheduler(max_attempts=1)
+    first = start.node(slots=1, name="first", drain_limit=0.2)
+    begun = fifo(tmp_path, "begun")
+    with Client(start.path()) as client:
+        running = client.submit(hold_once, begun, str(tmp_path / "first"))
+        Path(begun).read_text()
+        os.kill(first.pid, signal.SIGTERM)
+        assert first.wait() == 0
+        start.node(slots=1, name="second")
+        assert running.result(PATIENCE) == "elsewhere"
+
+
 def test_a_second_signal_does_not_wait(start: Starter, tmp_path: Path) -> None:
     start.scheduler()
     node = start.node(slots=1)

@@ -70,6 +70,8 @@ impl Agent {
             recycle: shape.recycle,
             death_timeout_us: profile.death_timeout,
             grace_us: profile.grace,
+            // Of every other machine the end is near when it is told to drain.
+            drain_limit_us: if index % 2 == 1 { profile.grace } else { 0 },
             heartbeat_us: profile.heartbeat,
             object_bytes: profile.object_bytes,
             most_waiting: profile.most_waiting,

@@ -43,6 +43,8 @@ def _main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: ClusterOptions) -> int:
+    from dataclasses import replace
+
     from scaler.managers.launching import Names, agent_settings
     from scaler.node.agent import run_agent
     from scaler.part import Ending
@@ -50,6 +52,7 @@ def _run(options: ClusterOptions) -> int:
     names = Names(options.worker_name, options.worker_manager_id, options.worker_group_id)
     settings = agent_settings(options, options.scheduler_address, options.num_of_workers, names)
     slots = settings.node.slots
+    settings = replace(settings, node=replace(settings.node, drain_limit=options.drain_limit_seconds))
 
     def announce(told: dict[str, Any]) -> None:
         print(f"{slots} workers of {told['name']} serve {options.scheduler_address}", flush=True)

@@ -286,6 +286,13 @@ class ClusterOptions(WorkerOptions):
         gt=0,
         older=("max_task_concurrency", "-mtc"),
     )
+    drain_limit_seconds: float = option(
+        0.0,
+        "after SIGTERM running tasks may go on for so long, then they run elsewhere; 0: until they end",
+        metavar="SECONDS",
+        ge=0,
+        default_text="0",
+    )
     # Of an agent that a driver starts by this command: `Launch.command`.
     worker_manager_id: str = option("", "the manager that starts it", hidden=True, variable="SCALER_CLUSTER_MANAGER_ID")
     worker_group_id: str = option("", "the worker group that it is", hidden=True, variable="SCALER_CLUSTER_GROUP_ID")

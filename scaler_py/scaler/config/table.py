@@ -44,6 +44,7 @@ OBJECT_STORAGE = Component('object_storage_server', (
 CLUSTER = Component('cluster', (
     Option('scheduler_address', 'positional', 'the scheduler, like tcp://127.0.0.1:8516', required=True, metavar='ADDRESS', group='cluster'),
     Option('num_of_workers', 'value', 'workers on this machine', short='-n', default='number of CPUs', metavar='N', older=('max_task_concurrency', '-mtc'), group='cluster'),
+    Option('drain_limit_seconds', 'value', 'after SIGTERM running tasks may go on for so long, then they run elsewhere; 0: until they end', default='0', metavar='SECONDS', group='cluster'),
     Option('worker_manager_id', 'value', 'the manager that starts it', metavar='WORKER_MANAGER_ID', variable='SCALER_CLUSTER_MANAGER_ID', hidden=True, group='cluster'),
     Option('worker_group_id', 'value', 'the worker group that it is', metavar='WORKER_GROUP_ID', variable='SCALER_CLUSTER_GROUP_ID', hidden=True, group='cluster'),
     Option('worker_name', 'value', 'its name', metavar='WORKER_NAME', variable='SCALER_CLUSTER_NAME', hidden=True, group='cluster'),

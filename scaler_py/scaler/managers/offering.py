@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from typing import NamedTuple
 
 from scaler.config.models import MOST_WORKERS
 from scaler.managers.api import Offer
+from scaler.node.settings import available_cpus
 from scaler.transport.errors import ConfigurationError
 
 # The least that makes sense of each number.
@@ -32,6 +35,25 @@ def checked_offer(driver: str, offer: object) -> Offer:
             raise _broken(driver, f"has {name}={value!r:.80}", f"{least} at least, and {MOST_WORKERS} at most")
     python_minor(found)
     return found
+
+
+class FleetSize(NamedTuple):
+    """The most that a manager has at a time: groups of so many slots, and workers in all."""
+
+    groups: int
+    slots: int
+    workers: int
+
+
+def fleet_size(offer: Offer, wanted: int | None) -> FleetSize:
+    """wanted: the user's `--max-task-concurrency`, None without."""
+    most = wanted or offer.most_workers or available_cpus()
+    if offer.fixed:
+        return FleetSize(1, most, most)
+    if offer.limits_groups:
+        return FleetSize(most, offer.slots, most * offer.slots)
+    slots = min(offer.slots, most)
+    return FleetSize(math.ceil(most / slots), slots, most)
 
 
 def python_minor(offer: Offer) -> int:

@@ -1,7 +1,6 @@
 """Running one driver: what it offers, and the process that the scheduler sees."""
 
 import logging
-import math
 import os
 import random
 import shlex
@@ -20,7 +19,7 @@ from scaler.managers.host import Dialling, Manager, Wanted
 from scaler.managers.kept_jobs import KeptJobs, KeptObjects
 from scaler.managers.launching import Names, launch
 from scaler.managers.loading import Driver
-from scaler.managers.offering import checked_offer, python_minor
+from scaler.managers.offering import checked_offer, fleet_size, python_minor
 from scaler.managers.offloading import (
     ENDING_SECONDS,
     JobLinks,
@@ -31,7 +30,6 @@ from scaler.managers.offloading import (
 )
 from scaler.managers.owning import Ownership
 from scaler.node.agent import node_ticket
-from scaler.node.settings import available_cpus
 from scaler.outward import OutwardLink
 from scaler.part import END_SECONDS, Ending
 from scaler.running_loop import RunningLoop
@@ -184,16 +182,13 @@ class _Groups:
     def __init__(self, offered: _Offered) -> None:
         self._offered = offered
         self._offer = offered.offer
-        most = offered.options.max_task_concurrency or offered.offer.most_workers or available_cpus()
-        self._workers = most * self._offer.slots if self._offer.limits_groups else most
+        self._size = fleet_size(offered.offer, offered.options.max_task_concurrency)
 
     def run(self, ending: Ending, link: _Link, on_ready: Callable[[str], None]) -> int:
-        fixed = self._offer.fixed
-        slots = self._workers if fixed else min(self._offer.slots, self._workers)
         numbers = {
-            "least_groups": 1 if fixed else 0,
-            "most_groups": 1 if fixed else math.ceil(self._workers / slots),
-            "slots": slots,
+            "least_groups": 1 if self._offer.fixed else 0,
+            "most_groups": self._size.groups,
+            "slots": self._size.slots,
         }
         loop = Loop(manager={**self._offered.settings(), **numbers})
         link.serve(loop)
@@ -203,7 +198,7 @@ class _Groups:
         return manager.run(ending, RunningLoop(loop, "manager"), seconds)
 
     def _greeting(self) -> str:
-        most = f"{self._workers} workers serve {self._offered.options.scheduler_address}"
+        most = f"{self._size.workers} workers serve {self._offered.options.scheduler_address}"
         return most if self._offer.fixed else f"up to {most}, as tasks need them"
 
     def _group(self, wanted: Wanted) -> WorkerGroup:

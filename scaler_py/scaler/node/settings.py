@@ -24,7 +24,8 @@ class NodeSettings:
 
     capabilities: name to amount, -1 without an amount. manager, group: who started it; empty for one started by hand.
     memory_limit, recycle: of one executor; recycle counts tasks. storage_timeout: what needs object storage fails when
-    that has been away so long. grace: from an interrupt to the kill. most_waiting: executors whose tasks
+    that has been away so long. drain_limit: after SIGTERM running tasks may go on for so long; then they run elsewhere.
+    grace: from an interrupt to the kill. most_waiting: executors whose tasks
     wait for tasks.
     """
 
@@ -37,6 +38,7 @@ class NodeSettings:
     memory_limit: int = 0
     task_timeout: float = 0.0
     death_timeout: float = 300.0
+    drain_limit: float = 0.0
     storage_timeout: float = 60.0
     recycle: int = 0
     grace: float = 3.0
@@ -71,6 +73,7 @@ class NodeSettings:
             "memory_limit": self.memory_limit,
             "task_timeout": self.task_timeout,
             "death_timeout": self.death_timeout,
+            "drain_limit": self.drain_limit,
             "storage_timeout": self.storage_timeout,
             "recycle": self.recycle,
             "grace": self.grace,

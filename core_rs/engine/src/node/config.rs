@@ -17,6 +17,8 @@ pub struct NodeConfig {
     pub task_timeout_us: u64,
     /// The node ends when the scheduler has been away so long; 0 = never.
     pub death_timeout_us: u64,
+    /// When the machine asks for an end, what still runs so much later goes back; 0 = it may go on.
+    pub drain_limit_us: u64,
     /// What needs object storage fails when that has been away so long; 0 = never.
     pub storage_timeout_us: u64,
     /// An executor is replaced after so many elements; 0 = never.
@@ -44,6 +46,7 @@ impl Default for NodeConfig {
             memory_limit: 0,
             task_timeout_us: 0,
             death_timeout_us: 300 * SECOND,
+            drain_limit_us: 0,
             storage_timeout_us: 60 * SECOND,
             recycle: 0,
             grace_us: 3 * SECOND,

@@ -98,6 +98,8 @@ pub struct Node<P: Payload> {
     reclaims: Vec<Reclaim>,
     withdrawals: Vec<Withdrawal>,
     draining: Draining,
+    /// When the time of what still runs is over, for the machine goes.
+    give_up_at: Option<u64>,
     /// Executors in a row that could not start.
     setup_failures: u32,
     /// Depths of elements that wait, as the scheduler was told last.
@@ -133,6 +135,7 @@ impl<P: Payload> Node<P> {
             reclaims: Vec::new(),
             withdrawals: Vec::new(),
             draining: Draining::No,
+            give_up_at: None,
             setup_failures: 0,
             told_waiting: Vec::new(),
             listening: BTreeSet::new(),
@@ -218,6 +221,10 @@ impl<P: Payload> Node<P> {
     /// The machine asks for an end: what runs is finished, the rest given back, then `Exit`.
     pub fn drain_slots(&mut self, now: u64) {
         self.now = now;
+        let limit = self.config.drain_limit_us;
+        self.give_up_at = self
+            .give_up_at
+            .or_else(|| (limit > 0).then(|| now.saturating_add(limit)));
         self.drain_for(true);
         self.settle();
     }
@@ -235,6 +242,10 @@ impl<P: Payload> Node<P> {
             }
             self.look_everywhere();
         }
+        if self.give_up_at.is_some_and(|at| now >= at) {
+            self.give_up_at = None;
+            self.give_up_slots(now);
+        }
         if self.death_at().is_some_and(|at| now >= at) {
             self.away_since = None;
             let away = self.config.death_timeout_us / 1_000_000;
@@ -250,6 +261,7 @@ impl<P: Payload> Node<P> {
         slots
             .chain([self.next_heartbeat])
             .chain(self.death_at())
+            .chain(self.give_up_at)
             .chain(self.idle_wakeup())
             .chain(self.storage_away.due)
             .min()

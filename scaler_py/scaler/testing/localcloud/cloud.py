@@ -6,13 +6,15 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from scaler.testing.localcloud.answers import Answer
 from scaler.testing.localcloud.call import Call
 from scaler.testing.localcloud.processes import Processes
 
 ACCOUNT = "123456789012"
+
+_Part = TypeVar("_Part")
 
 # What comes after: calls on, to the next stage and at last to moto.
 Next = Callable[[Call], Answer]
@@ -64,3 +66,12 @@ class Cloud:
     processes: Processes
     lock: threading.RLock = field(default_factory=threading.RLock)
     services: list[Service] = field(default_factory=list)
+
+    def part(self, kind: type[_Part]) -> _Part:
+        """The service of this class: how one asks another. All are there once the cloud runs."""
+        return next(each for each in self.services if isinstance(each, kind))
+
+    def fault(self, kind: str, call: Call | None = None, **keys: str) -> bool:
+        """Whether such a fault strikes now. keys: what it is about, like image="…"."""
+        asked = (getattr(each, "active", None) for each in self.services)
+        return any(active(kind, call, **keys) for active in asked if active is not None)

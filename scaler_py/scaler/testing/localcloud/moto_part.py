@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from typing import Any
 
 # Before anything of moto's is imported: it reads these once.
@@ -15,7 +16,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from scaler.testing.localcloud.answers import Answer
 from scaler.testing.localcloud.call import Call
 
-__all__ = ["Moto", "backend"]
+__all__ = ["Moto", "backend", "backends"]
 
 
 class Moto:
@@ -45,3 +46,11 @@ def backend(service: str, region: str = "us-east-1", account: str = "12345678901
 
     found: BackendDict[Any] = get_backend(service)  # type: ignore[call-overload]
     return found[account][region]
+
+
+def backends(service: str, account: str = "123456789012") -> Iterator[tuple[str, Any]]:
+    """moto's own state of a service in every region that it was used in."""
+    from moto.backends import get_backend
+
+    found: BackendDict[Any] = get_backend(service)  # type: ignore[call-overload]
+    yield from list(found[account].items())

@@ -1,6 +1,6 @@
 use super::rig::*;
 use crate::node::NodeConfig;
-use crate::wire::{Form, Message, Options, OutcomeKind, Range};
+use crate::wire::{Form, LossCause, Message, Options, OutcomeKind, Range};
 
 #[test]
 fn a_single_element_reaches_an_executor_at_once() {
@@ -251,6 +251,36 @@ fn a_drain_finishes_what_runs_and_gives_back_the_rest() {
             .count(),
         1
     );
+}
+
+#[test]
+fn what_a_machine_that_goes_has_no_time_to_finish_goes_back_and_that_is_no_attempt() {
+    let mut rig = Rig::with(NodeConfig {
+        drain_limit_us: 110_000_000,
+        ..NodeConfig::default()
+    });
+    rig.assign(0, 1);
+    rig.begin(0);
+    rig.node.drain_slots(rig.now);
+    rig.absorb();
+    rig.pass(109_000_000);
+    assert!(rig.kills.is_empty());
+    rig.pass(1_000_000);
+    assert_eq!(rig.kills, vec![0]);
+    rig.die(0, -9);
+    let lost = rig.lost();
+    assert!(
+        matches!(
+            lost[..],
+            [Message::Lost {
+                sequence: 0,
+                cause: LossCause::Collateral,
+                ..
+            }]
+        ),
+        "{lost:?}"
+    );
+    assert_eq!(rig.exits, vec!["drained".to_string()]);
 }
 
 #[test]
