@@ -14,6 +14,9 @@ from scaler.testing.localcloud import LocalCloud, LocalCloudError
 from scaler.testing.localcloud.client import REGION, ROOT
 from scaler.testing.localcloud.faults import FaultError, read_fault
 
+# Its clusters show what was done; others test that nothing stays.
+pytestmark = pytest.mark.leaves
+
 
 def once(cloud: LocalCloud, service: str) -> Any:
     """A client that tries nothing twice."""

@@ -68,10 +68,8 @@ class Cloud:
     services: list[Service] = field(default_factory=list)
 
     def part(self, kind: type[_Part]) -> _Part:
-        """The service of this class: how one asks another. All are there once the cloud runs."""
-        return next(each for each in self.services if isinstance(each, kind))
-
-    def fault(self, kind: str, call: Call | None = None, **keys: str) -> bool:
-        """Whether such a fault strikes now. keys: what it is about, like image="…"."""
-        asked = (getattr(each, "active", None) for each in self.services)
-        return any(active(kind, call, **keys) for active in asked if active is not None)
+        """The service of this class, for the others."""
+        for each in self.services:
+            if isinstance(each, kind):
+                return each
+        raise LookupError(f"this cloud has no {kind.__name__}")

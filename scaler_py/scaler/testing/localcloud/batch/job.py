@@ -1,4 +1,4 @@
-"""A job: what was asked for, how far it is, and how AWS shows it. Times are milliseconds since 1970, as AWS has them."""
+"""A job: what was asked for, how far it is, and how AWS shows it. Times are milliseconds since 1970, as at AWS."""
 
 from __future__ import annotations
 

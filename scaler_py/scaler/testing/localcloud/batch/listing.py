@@ -40,7 +40,7 @@ def list_jobs(call: Call, jobs: Mapping[str, Job], infrastructure: Infrastructur
         arn = infrastructure.queue(queue, call.region).arn
         found = [each for each in jobs.values() if each.parent is None and each.wanted.queue_arn == arn]
     else:
-        found = jobs[array].children if array in jobs else []
+        found = jobs[array].children if array is not None and array in jobs else []
     if filters and queue is not None:
         found = _newest_first(each for each in found if _fits(each, filters[0]))
     else:

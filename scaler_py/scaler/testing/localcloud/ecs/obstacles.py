@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scaler.testing.localcloud.cloud import ACCOUNT, Cloud
 from scaler.testing.localcloud.ecs.task import Container, Task
+from scaler.testing.localcloud.faults import Faults
 from scaler.testing.localcloud.images import is_image, is_private
 from scaler.testing.localcloud.logs import Logs
 from scaler.testing.localcloud.moto_part import backend
@@ -84,7 +85,7 @@ class Obstacles:
         return self.open and task.interface.routed
 
     def _is_missing(self, image: str) -> bool:
-        return self._cloud.fault("pull", image=image)
+        return self._cloud.part(Faults).active("pull", image=image)
 
     def _denied(self, task: Task, action: str, resource: str) -> str:
         """Empty: the execution role may do it."""

@@ -19,6 +19,7 @@ from scaler.testing.localcloud.ecs.life import Life
 from scaler.testing.localcloud.ecs.listing import list_tasks
 from scaler.testing.localcloud.ecs.obstacles import Obstacles
 from scaler.testing.localcloud.ecs.task import Container, Task
+from scaler.testing.localcloud.faults import Faults
 from scaler.testing.localcloud.moto_part import backends
 from scaler.testing.localcloud.settings import Settings
 
@@ -115,7 +116,7 @@ class Ecs:
         tasks: list[Task] = []
         failures: list[dict[str, Any]] = []
         for provider in launch.providers:
-            if self._cloud.fault("capacity", call):
+            if self._cloud.part(Faults).active("capacity", call):
                 failures.append({"reason": _NO_CAPACITY})
             else:
                 tasks.append(self._make(call.region, launch, provider, len(tasks)))
