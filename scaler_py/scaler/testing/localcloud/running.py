@@ -13,6 +13,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from scaler.testing.localcloud.batch.service import Batch
 from scaler.testing.localcloud.cloud import Cloud, Handler
 from scaler.testing.localcloud.control import Controls
 from scaler.testing.localcloud.ecs.service import Ecs
@@ -74,7 +75,7 @@ class RunningCloud:
 
 
 # Made in this order; one that has a `stage` sees all calls, in this order too.
-SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults, Iam, Images, Logs, Ecs]
+SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults, Iam, Images, Logs, Ecs, Batch]
 
 # Options that can be given several times.
 _SINGULAR = {"faults": "fault", "images": "image"}
