@@ -78,7 +78,7 @@ def offer(context: Context) -> Offer:
     return Offer(
         slots=options.slots,
         limits_groups=True,
-        startup_seconds=300.0,
+        startup_seconds=options.ecs_startup_timeout_seconds,
         settle_seconds=20.0,
         # One: Throttled says that nothing of a call was done.
         batch=1,

@@ -8,17 +8,22 @@ import logging
 import shlex
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from scaler.managers.api import ConfigurationError, DriverError, Owner, TemporaryError, WorkerGroup
 
 from scaler_plugin_ecs.clients import Aws
+from scaler_plugin_ecs.definition import STOP_SECONDS
 from scaler_plugin_ecs.errors import Refused, UnknownOutcome
 from scaler_plugin_ecs.options import EcsOptions
 from scaler_plugin_ecs.preparing import Preparation, Prepared, without_spot
+from scaler_plugin_ecs.probing import Probe
 from scaler_plugin_ecs.requirements import Software
 from scaler_plugin_ecs.tagging import as_list, unit_tags
 
+# From SIGTERM on: what is left then is time to say what has not finished.
+DRAIN_SECONDS = STOP_SECONDS - 10
 # Of all overrides of a call, as JSON.
 MOST_OVERRIDES = 8192
 # How often what was not there any more is looked for and made again, in one call.
@@ -47,6 +52,7 @@ class Launcher:
         self._log = log
         self._preparation = preparation
         self._software = software
+        self._probe = Probe()
         self._lock = threading.Lock()
         # Refusals of Spot capacity since it was last had.
         self._refusals = 0
@@ -59,11 +65,22 @@ class Launcher:
         for _ in range(_TRIES):
             prepared = self._preparation.ready()
             try:
-                return self._run(group, prepared)
+                return self._probe.ask(prepared.definition, partial(self._run_or_wait, group, prepared))
             except Refused as error:
                 if not self._mended(error, prepared):
                     raise
         raise TemporaryError(f"what the tasks need was made {_TRIES} times, and ECS does not find it yet")
+
+    def _run_or_wait(self, group: WorkerGroup, prepared: Prepared) -> Mapping[str, Any]:
+        try:
+            return self._run(group, prepared)
+        except Refused as error:
+            if not _is_about_role(error):
+                raise
+            # Made a moment ago, it is not seen everywhere yet; or another manager has deleted it.
+            self._preparation.again(prepared, role=True)
+            self._probe.too_early(str(error))
+            raise TemporaryError(str(error)) from error
 
     def _mended(self, error: Refused, prepared: Prepared) -> bool:
         """Whether it is worth another try, after what is missing was made again. TemporaryError: later."""
@@ -73,10 +90,6 @@ class Launcher:
         ):
             self._preparation.again(prepared)
             return True
-        if "assume the role" in error.message or "role is not valid" in error.message.lower():
-            # Made a moment ago, it is not seen everywhere yet; or another manager has deleted it.
-            self._preparation.again(prepared, role=True)
-            raise TemporaryError(str(error)) from error
         if "service linked role" in error.message.lower() or "reached the limit" in error.message.lower():
             raise TemporaryError(f"{error}; more at once: ask AWS to raise the quota of Fargate vCPU") from error
         if error.code in ("PlatformUnknownException", "BlockedException", "UnsupportedFeatureException"):
@@ -176,6 +189,10 @@ class Launcher:
         raise Gone(f"its task has ended, and AWS does not know it any more ({error.message})")
 
 
+def _is_about_role(error: Refused) -> bool:
+    return "assume the role" in error.message or "role is not valid" in error.message.lower()
+
+
 class _NoCapacity(TemporaryError):
     pass
 
@@ -199,8 +216,9 @@ def token_of(owner: Owner, group: str) -> str:
 def overrides_of(group: WorkerGroup, container: str, software: Software) -> dict[str, Any]:
     """What a group's container has besides its definition. ConfigurationError: it is too much for AWS."""
     environment = {
-        # In the place of the shell, so that SIGTERM reaches the agent.
-        "COMMAND": f"exec {shlex.join(group.launch.command())}",
+        # In the place of the shell, so that SIGTERM reaches the agent. What a task has not finished when its time is
+        # nearly over runs elsewhere, and that is no attempt.
+        "COMMAND": f"exec {shlex.join([*group.launch.command(), f'--drain-limit-seconds={DRAIN_SECONDS}'])}",
         **software.environment(),
         **group.launch.environment,
     }

@@ -107,6 +107,12 @@ class EcsOptions(OptionModel):
     ecs_assign_public_ip: Annotated[Literal["ENABLED", "DISABLED"], BeforeValidator(_upper)] = option(
         "ENABLED", "whether tasks have public addresses: without them their subnets need a NAT gateway or endpoints"
     )
+    ecs_startup_timeout_seconds: float = option(
+        300.0,
+        "a task whose workers have not connected by then, packages installed, is stopped and replaced",
+        gt=0,
+        metavar="SECONDS",
+    )
     capacity_provider: Annotated[Literal["FARGATE", "FARGATE_SPOT"], BeforeValidator(_upper)] = option(
         "FARGATE", "FARGATE_SPOT costs less, and AWS ends its tasks at two minutes' notice when it needs them"
     )
