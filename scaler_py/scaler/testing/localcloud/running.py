@@ -13,13 +13,15 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from scaler.testing.localcloud.batch.service import Batch
 from scaler.testing.localcloud.cloud import Cloud, Handler
 from scaler.testing.localcloud.control import Controls
 from scaler.testing.localcloud.ecs.service import Ecs
 from scaler.testing.localcloud.faults import Faults
+from scaler.testing.localcloud.iam import Iam
 from scaler.testing.localcloud.images import Images
 from scaler.testing.localcloud.logs import Logs
-from scaler.testing.localcloud.moto_part import Moto, forget_all
+from scaler.testing.localcloud.moto_part import Moto, reset
 from scaler.testing.localcloud.processes import Processes
 from scaler.testing.localcloud.record import Record
 from scaler.testing.localcloud.server import Application, make_http_server
@@ -59,7 +61,7 @@ class RunningCloud:
         """As new: nothing runs, nothing is there, and nobody has called."""
         self.cloud.processes.end_all()
         with self.cloud.lock:
-            forget_all()
+            reset()
             for service in self.cloud.services:
                 service.reset()
         # What a timer has started meanwhile: nobody knows it any more.
@@ -73,7 +75,7 @@ class RunningCloud:
 
 
 # Made in this order; one that has a `stage` sees all calls, in this order too.
-SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults, Images, Logs, Ecs]
+SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults, Iam, Images, Logs, Ecs, Batch]
 
 # Options that can be given several times.
 _SINGULAR = {"faults": "fault", "images": "image"}

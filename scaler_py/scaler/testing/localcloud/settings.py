@@ -13,7 +13,7 @@ class Settings:
     found. faults: as `--fault` has them; seed: of their chances. grace_seconds: at most so long between SIGTERM and
     SIGKILL (AWS's own limits, where they are less); spot_seconds: from the notice of an interruption to its end, 120 at
     AWS. stopped_seconds: how long stopped tasks can be described. images: what their containers find in PATH,
-    "GLOB=FOLDER" each.
+    "GLOB=FOLDER" each. batch_minute_seconds: how long a minute of a Batch job's time-out takes.
     """
 
     port: int = 0
@@ -26,4 +26,5 @@ class Settings:
     grace_seconds: float = 120.0
     spot_seconds: float = 120.0
     stopped_seconds: float = 3600.0
+    batch_minute_seconds: float = 60.0
     images: Sequence[str] = ()
