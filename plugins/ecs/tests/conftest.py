@@ -33,14 +33,14 @@ def running_cloud(stand_in: Path) -> Iterator[LocalCloud]:
 
 
 @pytest.fixture
-def cloud(running_cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCloud]:
+def cloud(running_cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> LocalCloud:
     """As new; this process's own environment leads to it."""
     running_cloud.reset()
     for name, value in running_cloud.environment.items():
         monkeypatch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.delenv(name, raising=False)
-    yield running_cloud
+    return running_cloud
 
 
 @pytest.fixture

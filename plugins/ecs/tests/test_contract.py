@@ -1,6 +1,7 @@
 """The contract suite on ECS tasks that are processes of this machine."""
 
 import contextlib
+import itertools
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ import pytest
 from scaler.managers.api import Launch, Owner
 from scaler.testing.driver_contract import DriverCase, DriverContract, Seen
 from scaler.testing.localcloud import LocalCloud
+from clouds import wait_for_task
 from scaler_plugin_ecs import driver
 from scaler_plugin_ecs.tagging import GROUP, decode, encode
 
@@ -45,7 +47,7 @@ class Looking:
         return str(variables.get("COMMAND", ""))
 
     def _size(self, words: Sequence[str]) -> tuple[int, dict[str, int]]:
-        given = dict(zip(words, words[1:], strict=False))
+        given = dict(itertools.pairwise(words))
         told = given.get("--per-worker-capabilities", "")
         capabilities = {
             name: int(amount) for name, _, amount in (each.partition("=") for each in told.split(",")) if name
@@ -75,6 +77,12 @@ def plant(cloud: LocalCloud) -> str:
     return str(answer["tasks"][0]["taskArn"])
 
 
+def kill(cloud: LocalCloud, arn: str) -> None:
+    """Its machine crashes, as soon as it is on one."""
+    wait_for_task(cloud, arn, "RUNNING")
+    cloud.do("kill_task", task=arn)
+
+
 def fault_for(cloud: LocalCloud, kind: str) -> Callable[[Sequence[str]], Any]:
     """A fault that meets the calls that start these groups alone."""
 
@@ -96,7 +104,7 @@ class TestEcs(DriverContract):
             look=Looking(cloud),
             options=options,
             launch=launch,
-            vanish=lambda arn: cloud.do("kill_task", task=arn),
+            vanish=lambda arn: kill(cloud, arn),
             plant=lambda: plant(cloud),
             refusing=fault_for(cloud, "denied"),
             losing_answers=lambda: cloud.fault("drop:operation=RunTask"),
