@@ -9,6 +9,13 @@ from scaler.testing.localcloud import LocalCloud
 Result = TypeVar("Result")
 
 _PATIENCE = 60.0
+# An image whose agent does nothing but live.
+STAND_IN = "stand-in:latest"
+
+
+def options_of(subnet: str) -> dict[str, Any]:
+    """Of a driver whose tasks are small."""
+    return {"ecs_subnets": subnet, "ecs_task_image": STAND_IN, "ecs_task_cpu": 0.25, "ecs_task_memory": 0.5}
 
 
 def until(look: Callable[[], Result]) -> Result:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
+from clouds import options_of, wait_for_task
 from scaler.managers.api import Launch, Owner
 from scaler.testing.driver_contract import DriverCase, DriverContract, Seen
 from scaler.testing.localcloud import LocalCloud
-from clouds import wait_for_task
-from scaler_plugin_ecs import driver
+from scaler_plugin_ecs import clients, driver
 from scaler_plugin_ecs.tagging import GROUP, decode, encode
 
 
@@ -98,7 +98,10 @@ def fault_for(cloud: LocalCloud, kind: str) -> Callable[[Sequence[str]], Any]:
 
 class TestEcs(DriverContract):
     @pytest.fixture
-    def driver_case(self, cloud: LocalCloud, options: dict[str, Any]) -> DriverCase:
+    def driver_case(self, used_cloud: LocalCloud, subnet: str, monkeypatch: pytest.MonkeyPatch) -> DriverCase:
+        # Of a cloud that does not answer; four hooks wait for it.
+        monkeypatch.setattr(clients, "READ_SECONDS", 5.0)
+        cloud, options = used_cloud, options_of(subnet)
         return DriverCase(
             module=driver,
             look=Looking(cloud),
