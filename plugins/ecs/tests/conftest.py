@@ -55,7 +55,7 @@ def options(cloud: LocalCloud) -> dict[str, Any]:
     return options_of(cloud.subnet)
 
 
-@pytest.fixture(scope="module")
-def subnet(running_cloud: LocalCloud) -> str:
+@pytest.fixture
+def subnet(used_cloud: LocalCloud) -> str:
     """For tests on a used cloud."""
-    return running_cloud.subnet
+    return used_cloud.subnet
