@@ -20,7 +20,7 @@ from scaler.testing.localcloud.ecs.service import Ecs
 from scaler.testing.localcloud.faults import Faults
 from scaler.testing.localcloud.images import Images
 from scaler.testing.localcloud.logs import Logs
-from scaler.testing.localcloud.moto_part import Moto
+from scaler.testing.localcloud.moto_part import Moto, forget_all
 from scaler.testing.localcloud.processes import Processes
 from scaler.testing.localcloud.record import Record
 from scaler.testing.localcloud.server import Application, make_http_server
@@ -51,18 +51,16 @@ class RunningCloud:
         self._application = Application(stages, handlers, Moto(), self._controls)
         self.reset()
         self._controls("baseline", {"REQUEST_METHOD": "POST"}, b"")
-        threading.Thread(target=self._server.serve_forever, name="http", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="http", daemon=True).start()
 
     def _first(self, environ: dict[str, Any], start_response: Any) -> Any:
         return self._application(environ, start_response)
 
     def reset(self) -> None:
         """As new: nothing runs, nothing is there, and nobody has called."""
-        from moto.moto_api._internal.models import moto_api_backend
-
         self.cloud.processes.end_all()
         with self.cloud.lock:
-            moto_api_backend.reset()  # type: ignore[no-untyped-call, unused-ignore]
+            forget_all()
             for service in self.cloud.services:
                 service.reset()
         # What a timer has started meanwhile: nobody knows it any more.
