@@ -29,6 +29,7 @@ import botocore.session
 from scaler.testing.localcloud.answers import Answer, AwsError
 from scaler.testing.localcloud.call import Call
 from scaler.testing.localcloud.cloud import Cloud, Handler, Next, Resource
+from scaler.testing.localcloud.iam.identity import caller
 from scaler.testing.localcloud.refusals import denied, expired, failed, throttled
 from scaler.testing.localcloud.server import Dropped
 from scaler.testing.localcloud.settings import Settings
@@ -105,6 +106,7 @@ class Faults:
     """A service whose stage comes right after the record; others ask `active`."""
 
     def __init__(self, cloud: Cloud, settings: Settings) -> None:
+        self._cloud = cloud
         self._settings = settings
         self._lock = threading.Lock()
         self._numbers = 0
@@ -139,7 +141,10 @@ class Faults:
             raise failed(call)
         if kind == "expired":
             raise expired(call)
-        raise denied(call, f"User is not authorized to perform: {call.name}, by the fault {fault.text!r}")
+        with self._cloud.lock:
+            who = caller(call.access_key).arn
+        told = f"User: {who} is not authorized to perform: {call.name}"
+        raise denied(call, f"{told} because no identity-based policy allows the {call.name} action")
 
     def active(self, kind: str, call: Call | None = None, **keys: str) -> bool:
         """Whether a fault of this kind strikes now. keys: what is known besides the call, like image=...
