@@ -34,6 +34,7 @@ class LocalCloud:
             for each in value if isinstance(value, (list, tuple)) else [value]:
                 self._arguments.append(f"{flag}={each}")
         self._process: subprocess.Popen[bytes] | None = None
+        self._clients: dict[tuple[str, str], Any] = {}
         self.endpoint = ""
 
     def __enter__(self) -> LocalCloud:
@@ -53,6 +54,9 @@ class LocalCloud:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._process is not None
+        for each in self._clients.values():
+            each.close()
+        self._clients.clear()
         self._process.communicate()
 
     @property
@@ -72,13 +76,16 @@ class LocalCloud:
         """boto3's, as root where nothing else is said."""
         import boto3
 
-        return boto3.client(
-            service,
-            endpoint_url=self.endpoint,
-            region_name=REGION,
-            aws_access_key_id=key,
-            aws_secret_access_key=secret,
-        )
+        # To make one takes longer than most tests.
+        if (found := self._clients.get((service, key))) is None:
+            found = self._clients[service, key] = boto3.client(
+                service,
+                endpoint_url=self.endpoint,
+                region_name=REGION,
+                aws_access_key_id=key,
+                aws_secret_access_key=secret,
+            )
+        return found
 
     def do(self, name: str, **arguments: Any) -> Any:
         """One of the controls: "reset", "baseline", and what the services have."""

@@ -15,15 +15,16 @@ from typing import Any
 
 from scaler.testing.localcloud.cloud import Cloud, Handler
 from scaler.testing.localcloud.control import Controls
+from scaler.testing.localcloud.ec2.service import Ec2
 from scaler.testing.localcloud.ecs.service import Ecs
 from scaler.testing.localcloud.faults import Faults
 from scaler.testing.localcloud.iam import Iam
 from scaler.testing.localcloud.images import Images
 from scaler.testing.localcloud.logs import Logs
-from scaler.testing.localcloud.moto_part import Moto, reset
+from scaler.testing.localcloud.moto_part import Moto, forget_all
 from scaler.testing.localcloud.processes import Processes
 from scaler.testing.localcloud.record import Record
-from scaler.testing.localcloud.server import Application, make_http_server
+from scaler.testing.localcloud.server import CONTROL, Application, Site, make_http_server
 from scaler.testing.localcloud.settings import Settings
 
 
@@ -48,10 +49,13 @@ class RunningCloud:
                 stages.append(stage)
         self._record = record
         self._controls = Controls(self.cloud, record, self.reset)
-        self._application = Application(stages, handlers, Moto(), self._controls)
+        sites: dict[str, Site] = {CONTROL: self._controls}
+        for service in self.cloud.services:
+            sites.update(getattr(service, "sites", dict)())
+        self._application = Application(stages, handlers, Moto(), sites)
         self.reset()
         self._controls("baseline", {"REQUEST_METHOD": "POST"}, b"")
-        threading.Thread(target=self._server.serve_forever, name="http", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="http", daemon=True).start()
 
     def _first(self, environ: dict[str, Any], start_response: Any) -> Any:
         return self._application(environ, start_response)
@@ -60,7 +64,7 @@ class RunningCloud:
         """As new: nothing runs, nothing is there, and nobody has called."""
         self.cloud.processes.end_all()
         with self.cloud.lock:
-            reset()
+            forget_all()
             for service in self.cloud.services:
                 service.reset()
         # What a timer has started meanwhile: nobody knows it any more.
@@ -70,11 +74,14 @@ class RunningCloud:
     def close(self) -> None:
         self._server.shutdown()
         self.cloud.processes.end_all()
+        for service in self.cloud.services:
+            getattr(service, "at_close", lambda: None)()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-# Made in this order; one that has a `stage` sees all calls, in this order too.
-SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults, Iam, Images, Logs, Ecs]
+# Made in this order; one that has a `stage` sees all calls, in this order too. One that has `sites` answers what is
+# below their paths, and one that has an `at_close` is told of the end.
+SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults, Iam, Images, Logs, Ec2, Ecs]
 
 # Options that can be given several times.
 _SINGULAR = {"faults": "fault", "images": "image"}

@@ -17,6 +17,8 @@ logger = logging.getLogger("scaler.localcloud")
 
 # Requests to this cloud that are none to AWS.
 CONTROL = "/_localcloud/"
+# Answers such a request: the rest of its path, its environ and its body.
+Site = Callable[[str, Mapping[str, Any], bytes], Answer]
 
 
 class Dropped(Exception):
@@ -24,18 +26,18 @@ class Dropped(Exception):
 
 
 class Application:
-    """WSGI. stages: each calls the next one; moto is the last. control: answers what is below `CONTROL`."""
+    """WSGI. stages: each calls the next one; moto is the last. sites: what is not AWS's, by how its path begins."""
 
     def __init__(
         self,
         stages: Sequence[Handler],
         handlers: Mapping[str, Handler],
         moto: Next,
-        control: Callable[[str, Mapping[str, Any], bytes], Answer],
+        sites: Mapping[str, Site],
     ) -> None:
         self._handlers = handlers
         self._moto = moto
-        self._control = control
+        self._sites = sites
         self._chain: Next = self._handle
         for stage in reversed(stages):
             self._chain = _link(stage, self._chain)
@@ -43,8 +45,9 @@ class Application:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         body = _body(environ)
         path = str(environ.get("PATH_INFO", "/"))
-        if path.startswith(CONTROL):
-            answer = self._control(path.removeprefix(CONTROL), environ, body)
+        site = next((each for each in self._sites if path.startswith(each)), None)
+        if site is not None:
+            answer = self._sites[site](path.removeprefix(site), environ, body)
         else:
             call = read_call(environ, body)
             try:

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Settings:
     """port: 0 for a free one. step_seconds: how long each state before RUNNING takes. latency_seconds: of each call.
-    iam_seconds: how long it takes until others see what IAM has made. faults: as `--fault` has them; seed: of their
-    chances. grace_seconds: at most so long between SIGTERM and SIGKILL (AWS's own limits, where they are less);
-    spot_seconds: from the notice of an interruption to its end, 120 at AWS. stopped_seconds: how long stopped tasks
-    can be described. images: what their containers find in PATH, "GLOB=FOLDER" each.
+    iam_seconds: how long it takes until others see what IAM has made. ecs_seconds: how long until new tasks can be
+    found. faults: as `--fault` has them; seed: of their chances. grace_seconds: at most so long between SIGTERM and
+    SIGKILL (AWS's own limits, where they are less); spot_seconds: from the notice of an interruption to its end, 120 at
+    AWS. stopped_seconds: how long stopped tasks can be described. images: what their containers find in PATH,
+    "GLOB=FOLDER" each.
     """
 
     port: int = 0
     step_seconds: float = 0.05
     latency_seconds: float = 0.0
     iam_seconds: float = 0.2
+    ecs_seconds: float = 0.0
     faults: Sequence[str] = ()
     seed: int = 0
     grace_seconds: float = 120.0
