@@ -24,7 +24,7 @@ PATIENCE = 60.0
 
 @pytest.fixture(scope="module")
 def cloud_options() -> dict[str, Any]:
-    return {"step_seconds": 0.02, "grace_seconds": 5.0, "spot_seconds": 0.5}
+    return {"step_seconds": 0.02, "grace_seconds": 3.0, "spot_seconds": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -168,15 +168,12 @@ def test_termination_is_sigterm_first_and_ends_what_was_left_running(
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
-def test_what_does_not_end_by_itself_is_killed(cloud: LocalCloud, launch: Any, ec2: Any, tmp_path: Path) -> None:
-    with LocalCloud(step_seconds=0.02, grace_seconds=0.2) as other:
-        client = other.client("ec2")
-        image = client.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
-        stubborn = f"#!/bin/bash\ntrap '' TERM\necho $$ >{tmp_path}/pid\nwhile :; do sleep 0.05; done\n"
-        made = client.run_instances(ImageId=image, MinCount=1, MaxCount=1, UserData=stubborn)
-        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
-        client.terminate_instances(InstanceIds=[made["Instances"][0]["InstanceId"]])
-        until(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())))
+def test_what_does_not_end_by_itself_is_killed(ec2: Any, launch: Any, tmp_path: Path) -> None:
+    instance = launch(f"#!/bin/bash\ntrap '' TERM\necho $$ >{tmp_path}/pid\nwhile :; do sleep 0.05; done\n")
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
+    ec2.terminate_instances(InstanceIds=[instance])
+    until_state(ec2, instance, "terminated")
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
 def test_nothing_of_an_instance_outlives_the_cloud(tmp_path: Path) -> None:
@@ -235,7 +232,7 @@ def test_user_data_has_sixteen_kibibytes_before_base64(ec2: Any, launch: Any) ->
     told = ("InvalidParameterValue", "User data is limited to 16384 bytes")
     assert refused(launch, script="x" * 16385) == told
     data = {"UserData": base64.b64encode(b"x" * 16385).decode()}
-    assert refused(ec2.create_launch_template, LaunchTemplateName="t", LaunchTemplateData=data) == told
+    assert refused(ec2.create_launch_template, LaunchTemplateName="template", LaunchTemplateData=data) == told
 
 
 def test_text_that_is_no_script_does_not_run(ec2: Any, launch: Any) -> None:
@@ -424,7 +421,7 @@ def test_what_is_left_of_ec2_is_told(cloud: LocalCloud, ec2: Any, launch: Any) -
     ec2.create_key_pair(KeyName="key")
     group = ec2.create_security_group(GroupName="mine", Description="mine")["GroupId"]
     data = {"InstanceType": "t3.micro"}
-    made = ec2.create_launch_template(LaunchTemplateName="t", LaunchTemplateData=data)["LaunchTemplate"]
+    made = ec2.create_launch_template(LaunchTemplateName="template", LaunchTemplateData=data)["LaunchTemplate"]
     instance = launch()
     until_state(ec2, instance, "running")
     assert cloud.leftovers() == [
@@ -436,7 +433,7 @@ def test_what_is_left_of_ec2_is_told(cloud: LocalCloud, ec2: Any, launch: Any) -
     ec2.terminate_instances(InstanceIds=[instance])
     until_state(ec2, instance, "terminated")
     ec2.delete_key_pair(KeyName="key")
-    ec2.delete_launch_template(LaunchTemplateName="t")
+    ec2.delete_launch_template(LaunchTemplateName="template")
     ec2.delete_security_group(GroupId=group)
     assert cloud.leftovers() == []
 
