@@ -18,6 +18,8 @@ from scaler.testing.localcloud.settings import Settings
 
 # What an operating system gives its services when it shuts down.
 _GRACE_SECONDS = 90.0
+# The first process kills the others after the grace; this is for one that does not.
+_BEYOND_SECONDS = 2.0
 # Strays of what ended within this time are looked for together.
 _SWEEP_SECONDS = 0.05
 
@@ -62,14 +64,14 @@ class Life:
         machine.goal, machine.reason = goal, reason
         machine.set_state(_ON_THE_WAY[goal], reason)
         if machine.process is not None:
-            self._cloud.processes.stop(machine.process, self._grace)
+            self._cloud.processes.stop(machine.process, self._grace + _BEYOND_SECONDS)
         else:
             self._cloud.processes.after(self._step, lambda: self._arrive_later(machine))
 
     def restart(self, machine: Machine) -> None:
         if machine.process is not None and not machine.goal:
             machine.goal = "running"
-            self._cloud.processes.stop(machine.process, self._grace)
+            self._cloud.processes.stop(machine.process, self._grace + _BEYOND_SECONDS)
 
     def interrupt(self, machine: Machine) -> None:
         """Its notice is out; the end comes in its time."""

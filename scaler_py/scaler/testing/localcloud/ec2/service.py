@@ -53,6 +53,7 @@ class Ec2:
             "ec2:CreateLaunchTemplate": self._template,
             "ec2:CreateLaunchTemplateVersion": self._template,
             "ec2:DeleteSecurityGroup": self._delete_group,
+            "ec2:*": self._undisturbed,
         }
 
     def sites(self) -> Mapping[str, Site]:
@@ -66,6 +67,11 @@ class Ec2:
                 return answer(call)
 
         return handler
+
+    def _undisturbed(self, call: Call, go_on: Next) -> Answer:
+        """Nobody sees an instance halfway between two states."""
+        with self._cloud.lock:
+            return go_on(call)
 
     def _run(self, call: Call, go_on: Next) -> Answer:
         with self._cloud.lock:
