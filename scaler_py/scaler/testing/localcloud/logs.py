@@ -16,6 +16,8 @@ from scaler.testing.localcloud.settings import Settings
 
 # At AWS lines arrive within seconds; here whoever asks sees all of them, and others each so often.
 _EVERY_SECONDS = 1.0
+# What a service makes in an account when it is first used, and nobody owns.
+_MADE_BY_AWS = ("/aws/batch/job",)
 # At AWS too.
 _LINE_BYTES = 256 * 1024
 
@@ -52,7 +54,8 @@ class Logs:
     def resources(self) -> Iterable[Resource]:
         for _, each in backends("logs"):
             for group in each.groups.values():
-                yield Resource("log group", group.arn, tags=dict(each.list_tags_for_resource(group.arn)))
+                tags = dict(each.list_tags_for_resource(group.arn))
+                yield Resource("log group", group.arn, tags=tags, left=group.name not in _MADE_BY_AWS)
 
     def controls(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
         return {}

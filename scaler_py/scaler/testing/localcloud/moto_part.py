@@ -15,7 +15,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from scaler.testing.localcloud.answers import Answer
 from scaler.testing.localcloud.call import Call
 
-__all__ = ["Moto", "backend", "backends", "forget_all"]
+__all__ = ["Moto", "backend", "backends", "reset"]
 
 
 class Moto:
@@ -55,7 +55,7 @@ def backends(service: str, account: str = "123456789012") -> Iterator[tuple[str,
     yield from list(found[account].items())
 
 
-def forget_all() -> None:
+def reset() -> None:
     """As new. Quicker than moto's own way, which makes all of its state anew before it is thrown away."""
     from moto.moto_api._internal.models import moto_api_backend
 
