@@ -17,6 +17,7 @@ from scaler.testing.localcloud.batch.service import Batch
 from scaler.testing.localcloud.client import REGION, ROOT, environment
 from scaler.testing.localcloud.cloud import Cloud, Handler
 from scaler.testing.localcloud.control import Controls
+from scaler.testing.localcloud.ec2.service import Ec2
 from scaler.testing.localcloud.ecs.service import Ecs
 from scaler.testing.localcloud.faults import FaultError, Faults
 from scaler.testing.localcloud.iam import Iam
@@ -26,7 +27,7 @@ from scaler.testing.localcloud.logs import Logs
 from scaler.testing.localcloud.moto_part import Moto, backend, reset
 from scaler.testing.localcloud.processes import Processes
 from scaler.testing.localcloud.record import Record
-from scaler.testing.localcloud.server import CONTROL, Application, make_http_server
+from scaler.testing.localcloud.server import CONTROL, Application, Site, make_http_server
 from scaler.testing.localcloud.settings import Settings
 from scaler.transport.errors import AddressInUseError, ConfigurationError
 
@@ -52,7 +53,10 @@ class RunningCloud:
                 stages.append(stage)
         self._record = record
         self._controls = Controls(self.cloud, record, self.reset)
-        self._application = Application(stages, handlers, Moto(), self._controls)
+        sites: dict[str, Site] = {CONTROL: self._controls}
+        for service in self.cloud.services:
+            sites.update(getattr(service, "sites", dict)())
+        self._application = Application(stages, handlers, Moto(), sites)
         self.reset()
         self._controls("baseline", {"REQUEST_METHOD": "POST"}, b"")
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="http", daemon=True).start()
@@ -75,11 +79,14 @@ class RunningCloud:
         self._server.shutdown()
         self._server.server_close()
         self.cloud.processes.end_all()
+        for service in self.cloud.services:
+            getattr(service, "at_close", lambda: None)()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-# Made in this order; one that has a `stage` sees all calls, in this order too.
-SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults, Iam, Images, Logs, Ecs, Batch, Inventory]
+# Made in this order; one that has a `stage` sees all calls, in this order too. One that has `sites` answers what is
+# below their paths, and one that has an `at_close` is told of the end.
+SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults, Iam, Images, Logs, Ec2, Ecs, Batch, Inventory]
 
 
 def run(settings: Settings, as_json: bool) -> int:

@@ -17,6 +17,8 @@ logger = logging.getLogger("scaler.localcloud")
 
 # Requests to this cloud that are none to AWS.
 CONTROL = "/_localcloud/"
+# Answers such a request: the rest of its path, its environ and its body.
+Site = Callable[[str, Mapping[str, Any], bytes], Answer]
 
 
 class Dropped(Exception):
@@ -24,18 +26,18 @@ class Dropped(Exception):
 
 
 class Application:
-    """WSGI. stages: each calls the next one; moto is the last. control: answers what is below `CONTROL`."""
+    """WSGI. stages: each calls the next one; moto is the last. sites: what is not AWS's, by how its path begins."""
 
     def __init__(
         self,
         stages: Sequence[Handler],
         handlers: Mapping[str, Handler],
         moto: Next,
-        control: Callable[[str, Mapping[str, Any], bytes], Answer],
+        sites: Mapping[str, Site],
     ) -> None:
         self._handlers = handlers
         self._moto = moto
-        self._control = control
+        self._sites = sites
         self._chain: Next = self._handle
         for stage in reversed(stages):
             self._chain = _link(stage, self._chain)
@@ -53,8 +55,9 @@ class Application:
 
     def _answer(self, environ: dict[str, Any], body: bytes) -> Answer:
         path = str(environ.get("PATH_INFO", "/"))
-        if f"{path}/" == CONTROL or path.startswith(CONTROL):
-            return self._control(path.removeprefix(CONTROL.rstrip("/")).lstrip("/"), environ, body)
+        for begin, site in self._sites.items():
+            if f"{path}/".startswith(begin):
+                return site(path.removeprefix(begin.rstrip("/")).lstrip("/"), environ, body)
         try:
             call = read_call(environ, body)
         except ValueError:
