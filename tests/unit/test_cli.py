@@ -12,7 +12,7 @@ from scaler.cli import command, keys, object_storage_server, scheduler, worker_m
 from scaler.config.usage import UsageError
 from scaler.transport.errors import AddressInUseError, ConfigurationError, NobodyThereError
 
-MODULES = ["scheduler", "object_storage_server", "cluster", "worker_manager", "keys", "stack"]
+MODULES = ["scheduler", "object_storage_server", "cluster", "worker_manager", "keys", "stack", "localcloud"]
 
 
 @pytest.mark.parametrize("arguments", [[name, "--help"] for name in MODULES] + [["worker_manager", "native", "--help"]])

@@ -67,11 +67,11 @@ class Iam:
         return {"iam:*": self._iam}
 
     def _iam(self, call: Call, go_on: Next) -> Answer:
-        answer = go_on(call)
-        if not call.operation.startswith(_READING):
-            with self._cloud.lock:
+        with self._cloud.lock:
+            answer = go_on(call)
+            if not call.operation.startswith(_READING):
                 self.consistency.changed()
-        return answer
+            return answer
 
     def resources(self) -> Iterable[Resource]:
         """Users and groups are there for who calls, and cost nothing: they are not left."""
