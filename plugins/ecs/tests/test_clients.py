@@ -1,5 +1,6 @@
 """Credentials, and what AWS's errors mean."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -69,16 +70,45 @@ def test_secret_is_in_no_text_of_the_options() -> None:
     assert "hidden-secret" not in repr(given) + str(given)
 
 
-def test_profile_of_aws_login_whose_login_is_gone_says_what_to_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (home / "config").write_text(
-        "[profile login]\nlogin_session = arn:aws:iam::123456789012:user/joe\nregion = us-east-1\n"
-    )
+SESSION = "arn:aws:iam::123456789012:user/joe"
+
+
+@pytest.fixture
+def login(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A profile as `aws login` makes it; where its login is kept, which is not there yet."""
+    pytest.importorskip("awscrt", reason="comes with boto3[crt]")
+    (home / "config").write_text(f"[profile login]\nlogin_session = {SESSION}\nregion = us-east-1\n")
     monkeypatch.setenv("AWS_LOGIN_CACHE_DIRECTORY", str(home))
+    return home / f"{hashlib.sha256(SESSION.encode()).hexdigest()}.json"
+
+
+def test_profile_of_aws_login_works(
+    used_cloud: LocalCloud, subnet: str, login: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = {
+        "accessToken": {
+            "accessKeyId": "localcloudroot",
+            "secretAccessKey": "localcloudroot",
+            "sessionToken": "token",
+            "accountId": "123456789012",
+            "expiresAt": "2099-01-01T00:00:00Z",
+        },
+        "refreshToken": "refresh",
+        "dpopKey": "key",
+        "clientId": "client",
+    }
+    login.write_text(json.dumps(token))
+    driven = Driven({"ecs_subnets": subnet, "aws_profile": "login"}, tmp_path)
+    before = len(used_cloud.calls())
+    driven.validate()
+    assert {each["access_key"] for each in used_cloud.calls()[before:]} == {"localcloudroot"}
+    assert driven.units() == {}
+
+
+def test_profile_of_aws_login_whose_login_is_gone_says_what_to_run(login: Path) -> None:
     aws = Aws(options(aws_profile="login"))
-    with pytest.raises((CredentialsExpired, ConfigurationError)) as caught:
-        aws.call("ecs:ListClusters")
-    # Where the part of boto3 is missing that reads such profiles, that is what is said.
-    assert "aws login --profile login" in str(caught.value) or "boto3[crt]" in str(caught.value)
+    with pytest.raises(CredentialsExpired, match="aws login --profile login"):
+        aws.call("ecs:ListTasks", cluster="none")
 
 
 def client_error(code: str, message: str = "no", status: int = 400, **headers: str) -> exceptions.ClientError:

@@ -158,6 +158,28 @@ def test_denied_action_is_named_with_the_command_that_prints_the_policy(
     assert "scaler_worker_manager aws_raw_ecs iam-policy" in unit.detail
 
 
+def test_what_may_not_be_tagged_is_made_without_and_said_once_each(
+    cloud: LocalCloud,
+    options: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    document = policy(EcsOptions.model_validate(options), ACCOUNT)
+    tags = {"Tags", "MakeRole"}
+    statements = [each for each in document["Statement"] if each["Sid"] not in tags]
+    make = {"Effect": "Allow", "Action": "iam:CreateRole", "Resource": "*"}
+    as_user(cloud, monkeypatch, "untagging", {**document, "Statement": [*statements, make]})
+    with caplog.at_level(logging.WARNING):
+        (unit,) = Driven(options, tmp_path).start("g-1")
+    for kind, action in (("cluster", "ecs:TagResource"), ("role", "iam:TagRole"), ("definition", "ecs:TagResource")):
+        lines = [each for each in caplog.messages if f" {kind} " in each and f"{action} is not allowed" in each]
+        assert len(lines) == 1, (kind, caplog.messages)
+    # A task without its owner's tags would be nobody's: there is none.
+    assert unit.state is UnitState.FAILED
+    assert "ecs:TagResource" in unit.detail
+
+
 def test_command_prints_the_policy_of_the_managers_own_options(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
