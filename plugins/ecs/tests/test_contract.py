@@ -1,16 +1,18 @@
 """The contract suite on ECS tasks that are processes of this machine."""
 
 import contextlib
+import itertools
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
+from clouds import options_of, wait_for_task
 from scaler.managers.api import Launch, Owner
 from scaler.testing.driver_contract import DriverCase, DriverContract, Seen
 from scaler.testing.localcloud import LocalCloud
-from scaler_plugin_ecs import driver
+from scaler_plugin_ecs import clients, driver
 from scaler_plugin_ecs.tagging import GROUP, decode, encode
 
 
@@ -45,7 +47,7 @@ class Looking:
         return str(variables.get("COMMAND", ""))
 
     def _size(self, words: Sequence[str]) -> tuple[int, dict[str, int]]:
-        given = dict(zip(words, words[1:], strict=False))
+        given = dict(itertools.pairwise(words))
         told = given.get("--per-worker-capabilities", "")
         capabilities = {
             name: int(amount) for name, _, amount in (each.partition("=") for each in told.split(",")) if name
@@ -75,6 +77,12 @@ def plant(cloud: LocalCloud) -> str:
     return str(answer["tasks"][0]["taskArn"])
 
 
+def kill(cloud: LocalCloud, arn: str) -> None:
+    """Its machine crashes, as soon as it is on one."""
+    wait_for_task(cloud, arn, "RUNNING")
+    cloud.do("kill_task", task=arn)
+
+
 def fault_for(cloud: LocalCloud, kind: str) -> Callable[[Sequence[str]], Any]:
     """A fault that meets the calls that start these groups alone."""
 
@@ -90,13 +98,16 @@ def fault_for(cloud: LocalCloud, kind: str) -> Callable[[Sequence[str]], Any]:
 
 class TestEcs(DriverContract):
     @pytest.fixture
-    def driver_case(self, cloud: LocalCloud, options: dict[str, Any]) -> DriverCase:
+    def driver_case(self, used_cloud: LocalCloud, subnet: str, monkeypatch: pytest.MonkeyPatch) -> DriverCase:
+        # Of a cloud that does not answer; four hooks wait for it.
+        monkeypatch.setattr(clients, "READ_SECONDS", 5.0)
+        cloud, options = used_cloud, options_of(subnet)
         return DriverCase(
             module=driver,
             look=Looking(cloud),
             options=options,
             launch=launch,
-            vanish=lambda arn: cloud.do("kill_task", task=arn),
+            vanish=lambda arn: kill(cloud, arn),
             plant=lambda: plant(cloud),
             refusing=fault_for(cloud, "denied"),
             losing_answers=lambda: cloud.fault("drop:operation=RunTask"),

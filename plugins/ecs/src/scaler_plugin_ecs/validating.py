@@ -30,6 +30,8 @@ _COMMAND_CHARACTERS = 2000
 # While a user waits: tries of a question that AWS does not answer yet, and the first pause between, in seconds.
 _TRIES = 6
 _PAUSE = 0.25
+# Of this host.
+HERE = (sys.version_info.major, sys.version_info.minor)
 
 
 def validate(aws: Aws, options: EcsOptions, owner: Owner, log: logging.Logger, software: Software) -> None:
@@ -39,7 +41,7 @@ def validate(aws: Aws, options: EcsOptions, owner: Owner, log: logging.Logger, s
     _check_names(options)
     _check_length(software)
     is_default = "ecs_python_version" not in options.model_fields_set
-    for word in (*software.warnings, *python_words(options.ecs_python_version, sys.version_info[:2], is_default)):
+    for word in (*software.warnings, *python_words(options.ecs_python_version, HERE, is_default)):
         log.warning("%s", word)
     try:
         _ask_aws(aws, options, owner, log)
