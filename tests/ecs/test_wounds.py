@@ -87,7 +87,9 @@ def test_wound_6_a_create_whose_answer_is_lost_leaks_nothing(operation: str, far
         with fleet.client() as client:
             works(client)
         fleet.wait_until(lambda: not fleet.tasks(), "all are gone")
-    assert len(fleet.cloud.resources("ecs task")) == 1
+    # A task for each worker group, whatever became of the first answer.
+    groups = [each["tags"]["scaler:group"] for each in fleet.cloud.resources("ecs task")]
+    assert len(set(groups)) == len(groups) > 0
     ends_well(manager)
 
 
@@ -113,7 +115,7 @@ def test_wound_8_the_lifetime_travels_in_the_creating_call(fargate: Callable[...
     manager = fleet.manager("--death-timeout-seconds", "77", most=1)
     with fleet.client() as client:
         works(client)
-        (call,) = fleet.cloud.calls("ecs:RunTask")
+    (call,) = [each for each in fleet.cloud.calls("ecs:RunTask") if each["outcome"] == "ok"]
     assert "--death-timeout-seconds=77" in str(call["parameters"]["overrides"])
     ends_well(manager)
 
