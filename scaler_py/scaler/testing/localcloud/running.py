@@ -81,6 +81,7 @@ class RunningCloud:
         self.cloud.processes.end_all()
         for service in self.cloud.services:
             getattr(service, "at_close", lambda: None)()
+        self.cloud.processes.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

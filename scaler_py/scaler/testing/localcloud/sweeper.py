@@ -1,0 +1,26 @@
+"""A process that outlives the cloud by a moment, and kills what the cloud has left: run as a file, by itself.
+
+`PR_SET_PDEATHSIG` reaches the first process of a container alone; its children would live on.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+
+
+def main() -> None:
+    """Reads "+PID" for a group of processes that has started and "-PID" for one that has ended, a line each; at the end
+    of its input, which is the end of the cloud, it kills the groups that are left."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    living: set[int] = set()
+    for line in sys.stdin:
+        (living.add if line[0] == "+" else living.discard)(int(line[1:]))
+    for each in living:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(each, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
