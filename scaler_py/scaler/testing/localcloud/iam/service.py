@@ -77,7 +77,9 @@ class Iam:
         """Users and groups are there for who calls, and cost nothing: they are not left."""
         iam = backend("iam", "aws")
         for role in iam.roles.values():
-            yield Resource("iam role", role.arn, tags=_tags(role.tags))
+            # Roles that services make for themselves stay in an account.
+            left = not role.path.startswith("/aws-service-role/")
+            yield Resource("iam role", role.arn, tags=_tags(role.tags), left=left)
         for policy in iam.managed_policies.values():
             if not policy.arn.startswith("arn:aws:iam::aws:"):
                 yield Resource("iam policy", policy.arn, tags=_tags(policy.tags))
