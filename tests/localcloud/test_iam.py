@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,6 +44,12 @@ def make_role(cloud: LocalCloud, name: str, service: str = TASKS) -> str:
     made = cloud.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust(service))
     arn: str = made["Role"]["Arn"]
     return arn
+
+
+def until_allowed(cloud: LocalCloud, role: str, action: str, allowed: bool = True) -> None:
+    """What IAM makes is seen a little later."""
+    while cloud.do("allowed", arn=role, action=action) is not allowed:
+        time.sleep(0.01)
 
 
 def definition(role: str = "") -> dict[str, Any]:
@@ -220,8 +227,7 @@ def test_a_session_of_a_role_has_the_roles_policies(cloud: LocalCloud) -> None:
     role = make_role(cloud, "role", "123456789012")
     policy = json.dumps(document(statement("ecs:ListClusters")))
     cloud.client("iam").put_role_policy(RoleName="role", PolicyName="own", PolicyDocument=policy)
-    while not cloud.do("allowed", arn=role, action="ecs:ListClusters"):
-        pass
+    until_allowed(cloud, role, "ecs:ListClusters")
     session = cloud.client("sts").assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
     ecs = cloud.client("ecs", session["AccessKeyId"], session["SecretAccessKey"])
     ecs.list_clusters()
@@ -258,8 +264,7 @@ def test_a_permissions_boundary_is_the_most_that_a_role_may(cloud: LocalCloud) -
     iam.create_role(RoleName="role", AssumeRolePolicyDocument=trust(TASKS), PermissionsBoundary=boundary)
     iam.attach_role_policy(RoleName="role", PolicyArn=ECS_FULL)
     role = "arn:aws:iam::123456789012:role/role"
-    while not cloud.do("allowed", arn=role, action="ecs:ListClusters"):
-        pass
+    until_allowed(cloud, role, "ecs:ListClusters")
     assert not cloud.do("allowed", arn=role, action="ecs:RunTask")
 
 
@@ -273,12 +278,10 @@ def test_others_see_a_roles_policies_a_little_later(slow_cloud: LocalCloud) -> N
     role = make_role(slow_cloud, "role")
     slow_cloud.client("iam").attach_role_policy(RoleName="role", PolicyArn=ECS_FULL)
     assert not slow_cloud.do("allowed", arn=role, action="ecs:RunTask")
-    while not slow_cloud.do("allowed", arn=role, action="ecs:RunTask"):
-        pass
+    until_allowed(slow_cloud, role, "ecs:RunTask")
     slow_cloud.client("iam").detach_role_policy(RoleName="role", PolicyArn=ECS_FULL)
     assert slow_cloud.do("allowed", arn=role, action="ecs:RunTask")
-    while slow_cloud.do("allowed", arn=role, action="ecs:RunTask"):
-        pass
+    until_allowed(slow_cloud, role, "ecs:RunTask", False)
 
 
 def test_what_iam_has_is_left_until_it_is_deleted(cloud: LocalCloud) -> None:
