@@ -86,7 +86,7 @@ class EcsCloud:
         return task
 
     def role(self, name: str = "execution", *policies: str, service: str = "ecs-tasks.amazonaws.com") -> str:
-        """ARN of a role that others have seen."""
+        """Its ARN."""
         iam = self.cloud.client("iam")
         trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from ecs_cloud import CLUSTER, POLICY, SLEEP, EcsCloud, container
+from scaler.testing.localcloud import LocalCloud
 from scaler.testing.localcloud.ecs import fargate
 
 CAPACITY = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+
+
+@pytest.fixture(scope="module")
+def cloud_options() -> dict[str, Any]:
+    """Roles are seen at once."""
+    return {"iam_seconds": 0}
 
 
 def refused(call: Any, *arguments: Any, **keywords: Any) -> tuple[str, str]:
@@ -329,13 +336,20 @@ def test_tags_of_the_definition_are_the_tasks_where_it_is_asked_for(ecs: EcsClou
 
 def test_roles_must_exist_and_trust_ecs(ecs: EcsCloud) -> None:
     for role in (ecs.role("instances", service="ec2.amazonaws.com"), "arn:aws:iam::123456789012:role/none"):
-        time.sleep(0.3)
         code, sentence = refused(ecs.run, ecs.register(executionRoleArn=role), SLEEP)
         assert code == "ClientException"
         assert sentence.startswith(f"ECS was unable to assume the role '{role}' that was provided for this task.")
     role = ecs.role("execution", POLICY)
-    time.sleep(0.3)
     ecs.run(ecs.register(executionRoleArn=role, taskRoleArn=role), SLEEP)
+
+
+def test_a_role_is_not_seen_at_once(folders: Path) -> None:
+    with LocalCloud(iam_seconds=3600) as cloud:
+        ecs = EcsCloud(cloud)
+        definition = ecs.register(executionRoleArn=ecs.role("execution", POLICY))
+        code, sentence = refused(ecs.run, definition, SLEEP)
+        assert code == "ClientException"
+        assert sentence.startswith("ECS was unable to assume the role")
 
 
 @pytest.mark.parametrize("cpu", fargate.MEMORY)
@@ -392,3 +406,11 @@ DEFINITIONS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("more", "sentence"), DEFINITIONS.values(), ids=list(DEFINITIONS))
 def test_register_task_definition_refuses(ecs: EcsCloud, more: dict[str, Any], sentence: str) -> None:
     assert refused(ecs.register, **more) == ("ClientException", sentence)
+
+
+def test_a_task_is_found_in_its_own_cluster_alone(ecs: EcsCloud) -> None:
+    arn = ecs.run(ecs.register(), SLEEP)
+    ecs.ecs.create_cluster(clusterName="other")
+    answer = ecs.ecs.describe_tasks(cluster="other", tasks=[arn])
+    assert [each["reason"] for each in answer["failures"]] == ["MISSING"]
+    assert refused(ecs.ecs.stop_task, cluster="other", task=arn)[1] == "The referenced task was not found."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
@@ -28,12 +29,17 @@ def logging(group: str = "/ecs/tests", **more: str) -> dict[str, Any]:
     return {"logDriver": "awslogs", "options": options}
 
 
+@pytest.fixture(scope="module")
+def cloud_options() -> dict[str, Any]:
+    """Roles are seen at once."""
+    return {"iam_seconds": 0}
+
+
 @pytest.fixture
 def logged(ecs: EcsCloud) -> str:
     """A definition whose container's output goes into the group /ecs/tests."""
     ecs.cloud.client("logs").create_log_group(logGroupName="/ecs/tests")
     role = ecs.role("execution", POLICY)
-    time.sleep(0.3)  # until others see the role
     return ecs.register("logged", container(logConfiguration=logging(), stopTimeout=120), executionRoleArn=role)
 
 
@@ -95,8 +101,31 @@ def test_a_container_has_its_own_environment_and_nothing_of_the_servers(
     found = dict(each.split("=", 1) for each in messages(ecs.cloud))
     assert found.pop("OWN") == "1 2"
     assert found.pop("AWS_ENDPOINT_URL") == ecs.cloud.endpoint
-    allowed = {"PATH", "HOME", "LANG", "TMPDIR", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "PWD"}
-    assert set(found) <= allowed
+    of_aws = {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "ECS_CONTAINER_METADATA_URI_V4"}
+    assert set(found) <= {"PATH", "HOME", "LANG", "TMPDIR", "PWD"} | of_aws
+
+
+def test_a_container_is_its_task_role_for_aws(ecs: EcsCloud, logged: str) -> None:
+    role = ecs.role("task", "arn:aws:iam::aws:policy/AmazonECS_FullAccess")
+    definition = ecs.register(
+        "task",
+        container(logConfiguration=logging()),
+        taskRoleArn=role,
+        executionRoleArn=role.replace("task", "execution"),
+    )
+    program = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
+    task = ecs.ended(definition, ["python", "-c", program])
+    arn = f"arn:aws:sts::123456789012:assumed-role/task/{task['taskArn'].rpartition('/')[2]}"
+    assert messages(ecs.cloud) == [arn]
+
+
+def test_a_container_can_ask_about_its_task(ecs: EcsCloud, logged: str) -> None:
+    address = "os.environ['ECS_CONTAINER_METADATA_URI_V4'] + '/task'"
+    program = f"import os, urllib.request; print(urllib.request.urlopen({address}).read().decode())"
+    task = ecs.ended(logged, ["python", "-c", program])
+    told = json.loads(messages(ecs.cloud)[0])
+    assert told["TaskARN"] == task["taskArn"]
+    assert (told["Family"], told["Containers"][0]["Name"]) == ("logged", "main")
 
 
 def test_an_override_of_the_environment_adds_and_replaces(ecs: EcsCloud) -> None:
@@ -144,7 +173,6 @@ def test_stop_goes_to_the_first_process_alone(ecs: EcsCloud, logged: str) -> Non
 def test_who_does_not_end_is_killed_after_its_stop_timeout(ecs: EcsCloud, logged: str) -> None:
     main = container(stopTimeout=2, logConfiguration=logging())
     definition = ecs.register("tasks", main, executionRoleArn=ecs.role("other", POLICY))
-    time.sleep(0.3)
     arn = ecs.run(definition, IGNORES_TERM)
     wait_for_message(ecs.cloud, "ready")
     ecs.stop(arn)
@@ -266,7 +294,6 @@ def test_the_logs_group_must_be_there(ecs: EcsCloud, logged: str) -> None:
 
 def test_the_logs_group_is_made_where_the_driver_may(ecs: EcsCloud) -> None:
     role = ecs.role("execution", POLICY, "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess")
-    time.sleep(0.3)
     main = container(logConfiguration=logging("/ecs/new", **{"awslogs-create-group": "true"}))
     ecs.ended(ecs.register("tasks", main, executionRoleArn=role), shell("echo here"))
     assert messages(ecs.cloud, "/ecs/new") == ["here"]
@@ -275,7 +302,6 @@ def test_the_logs_group_is_made_where_the_driver_may(ecs: EcsCloud) -> None:
 def test_a_role_without_its_policy_cannot_log(ecs: EcsCloud) -> None:
     ecs.cloud.client("logs").create_log_group(logGroupName="/ecs/tests")
     role = ecs.role("bare")
-    time.sleep(0.3)
     definition = ecs.register("tasks", container(logConfiguration=logging()), executionRoleArn=role)
     task = ecs.ended(definition, shell("exit 0"))
     assert "AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/bare/" in task["stoppedReason"]
@@ -284,7 +310,6 @@ def test_a_role_without_its_policy_cannot_log(ecs: EcsCloud) -> None:
 
 def test_a_role_without_its_policy_cannot_pull(ecs: EcsCloud) -> None:
     role = ecs.role("bare")
-    time.sleep(0.3)
     image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/worker:latest"
     task = ecs.ended(ecs.register("tasks", container(image=image), executionRoleArn=role), shell("exit 0"))
     assert task["stoppedReason"].startswith("ResourceInitializationError: unable to pull secrets or registry auth")
@@ -306,7 +331,6 @@ def test_without_a_way_out_nothing_is_pulled(ecs: EcsCloud) -> None:
     ecs.cloud.do("route", open=False)
     assert "i/o timeout" in ecs.ended(ecs.register(), shell("exit 0"))["stoppedReason"]
     role = ecs.role("execution", POLICY)
-    time.sleep(0.3)
     image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/worker:latest"
     task = ecs.ended(ecs.register("own", container(image=image), executionRoleArn=role), shell("exit 0"))
     assert task["stoppedReason"].startswith("ResourceInitializationError: unable to pull secrets or registry auth")

@@ -92,8 +92,9 @@ SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults, Iam, Images, Logs, E
 def run(settings: Settings, as_json: bool) -> int:
     """Says where it listens, and goes on until it is told to end: by a signal, and as JSON also by the end of its
     standard input. Raises ConfigurationError."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    # Whose input it has ends it; Ctrl-C in a terminal is first of all for that program.
+    signal.signal(signal.SIGINT, signal.SIG_IGN if as_json else _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     running = _start(settings)
     try:
         print(json.dumps({"endpoint": running.cloud.endpoint}) if as_json else _welcome(running.cloud), flush=True)

@@ -18,10 +18,12 @@ from scaler.testing.localcloud.ecs.kept import Kept
 from scaler.testing.localcloud.ecs.launch import Launch, check_token, read_launch
 from scaler.testing.localcloud.ecs.life import Life
 from scaler.testing.localcloud.ecs.listing import list_tasks
+from scaler.testing.localcloud.ecs.metadata import SITE, Metadata
 from scaler.testing.localcloud.ecs.obstacles import Obstacles
 from scaler.testing.localcloud.ecs.tags import check_tags
 from scaler.testing.localcloud.ecs.task import Container, Task
 from scaler.testing.localcloud.faults import Faults
+from scaler.testing.localcloud.server import Site
 from scaler.testing.localcloud.settings import Settings
 
 _MOST_DESCRIBED = 100
@@ -33,7 +35,8 @@ class Ecs:
         self._cloud = cloud
         self._settings = settings
         self._obstacles = Obstacles(cloud)
-        self._life = Life(cloud, settings, self._obstacles, self._is_known, self._forget)
+        self._metadata = Metadata(cloud, self._by_id)
+        self._life = Life(cloud, settings, self._obstacles, self._metadata, self._is_known, self._forget)
         self._kept = Kept(cloud, lambda: self._tasks.values())
         self._tasks: dict[str, Task] = {}
         # By cluster and client token: what was asked, and what came of it.
@@ -65,6 +68,9 @@ class Ecs:
             "route": self._control(lambda given: setattr(self._obstacles, "open", bool(given["open"]))),
             "tasks": self._control(lambda _: [each.described(True) for each in self._tasks.values()]),
         }
+
+    def sites(self) -> Mapping[str, Site]:
+        return {SITE: self._metadata.answer}
 
     def reset(self) -> None:
         self._tasks.clear()
@@ -139,7 +145,7 @@ class Ecs:
 
     def _stop_task(self, call: Call) -> Mapping[str, Any]:
         cluster = active_cluster(call)
-        task = self._visible().get(self._arn(cluster, str(call.parameters.get("task") or "")))
+        task = self._visible(cluster).get(self._arn(cluster, str(call.parameters.get("task") or "")))
         if task is None:
             raise AwsError("InvalidParameterException", "The referenced task was not found.")
         self._life.stop(task, "UserInitiated", str(call.parameters.get("reason") or "Task stopped by user"))
@@ -156,7 +162,7 @@ class Ecs:
             raise AwsError("InvalidParameterException", f"Tasks cannot have more than {_MOST_DESCRIBED} elements.")
         with_tags = "TAGS" in (call.parameters.get("include") or [])
         arns = dict.fromkeys(self._arn(cluster, str(each)) for each in names)
-        seen = self._visible()
+        seen = self._visible(cluster)
         return {
             "tasks": [seen[arn].described(with_tags) for arn in arns if arn in seen],
             "failures": [{"arn": arn, "reason": "MISSING"} for arn in arns if arn not in seen],
@@ -164,14 +170,16 @@ class Ecs:
 
     def _list_tasks(self, call: Call) -> Mapping[str, Any]:
         cluster = active_cluster(call)
-        return list_tasks(call.parameters, [each for each in self._visible().values() if each.cluster is cluster])
+        return list_tasks(call.parameters, self._visible(cluster).values())
 
-    def _visible(self) -> Mapping[str, Task]:
-        """AWS's answers may be a while behind its deeds."""
-        if not self._settings.ecs_seconds:
-            return self._tasks
+    def _visible(self, cluster: Any) -> Mapping[str, Task]:
+        """A cluster's; AWS's answers may be a while behind its deeds."""
         before = time.time() - self._settings.ecs_seconds
-        return {arn: task for arn, task in self._tasks.items() if task.created_at <= before}
+        return {
+            arn: task
+            for arn, task in self._tasks.items()
+            if task.cluster.arn == cluster.arn and task.created_at <= before
+        }
 
     def _tag(self, call: Call, go_on: Next) -> Answer:
         """Of a task; others are moto's."""
@@ -201,8 +209,13 @@ class Ecs:
 
     def _named(self, given: Mapping[str, Any]) -> Task:
         """By ARN or id."""
-        wanted = str(given["task"]).rpartition("/")[2]
-        return next(each for each in self._tasks.values() if each.id == wanted)
+        found = self._by_id(str(given["task"]).rpartition("/")[2])
+        if found is None:
+            raise ValueError(f"there is no task {given['task']}")
+        return found
+
+    def _by_id(self, wanted: str) -> Task | None:
+        return next((each for each in self._tasks.values() if each.id == wanted), None)
 
     def _arn(self, cluster: Any, name: str) -> str:
         """Of a task by its ARN or id."""
