@@ -62,7 +62,7 @@ class Processes:
     """
 
     def __init__(self, folder: Path) -> None:
-        """folder: where outputs go, a file a process."""
+        """folder: where outputs go, a file a process; removed at the end."""
         self._folder = folder
         self._selector = selectors.DefaultSelector()
         self._lock = threading.Lock()
@@ -72,7 +72,7 @@ class Processes:
         self._wake, self._woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._sweeper = subprocess.Popen(
-            [sys.executable, "-I", sweeper.__file__],
+            [sys.executable, "-I", sweeper.__file__, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
