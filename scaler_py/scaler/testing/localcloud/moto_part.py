@@ -6,6 +6,7 @@ import functools
 import io
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,10 @@ __all__ = ["Moto", "backend", "backends", "reset"]
 
 
 class Moto:
-    def __init__(self) -> None:
+    """lock: held while moto works, so that nobody else sees its state half changed."""
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
         self._application = DomainDispatcherApplication(create_backend_app)  # type: ignore[no-untyped-call, unused-ignore]
 
     def __call__(self, call: Call) -> Answer:
@@ -30,12 +34,13 @@ class Moto:
             told["status"] = int(status.split()[0])
             told["headers"] = dict(headers)
 
-        parts = self._application(environ, start)
-        try:
-            body = b"".join(parts)
-        finally:
-            if hasattr(parts, "close"):
-                parts.close()
+        with self._lock:
+            parts = self._application(environ, start)
+            try:
+                body = b"".join(parts)
+            finally:
+                if hasattr(parts, "close"):
+                    parts.close()
         return Answer(told["status"], told["headers"], body)
 
 
