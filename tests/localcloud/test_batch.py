@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -88,6 +89,22 @@ def test_job_acts_as_its_role(site: Site) -> None:
     code = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
     definition = site.define("who", sys.executable, "-c", code, jobRoleArn=role)
     until(lambda: (done := site.ended(site.submit(definition)))["status"] == "SUCCEEDED" and _said(site, done), True)
+
+
+def test_job_may_do_what_its_role_may(site: Site) -> None:
+    role = site.make_role("job-role", "ecs-tasks.amazonaws.com")
+    code = "import boto3; print(boto3.client('s3').list_buckets()['Buckets'])"
+    definition = site.define("lists", sys.executable, "-c", code, jobRoleArn=role)
+
+    def outcome() -> str:
+        done = site.ended(site.submit(definition))
+        return site.logs(done)[-1] if "logStreamName" in done["container"] else done["statusReason"]
+
+    until(lambda: "AccessDenied" in outcome(), True)
+    statement = {"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    site.cloud.client("iam").put_role_policy(RoleName="job-role", PolicyName="s3", PolicyDocument=document)
+    until(outcome, "[]")
 
 
 def _said(site: Site, done: dict[str, Any]) -> bool:

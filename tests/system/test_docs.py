@@ -16,6 +16,7 @@ from scaler import Client, errors
 from scaler.cli import reference
 from scaler.config import retired, table
 from scaler.stack.plan import read_plan
+from scaler.testing.localcloud.settings import options as local_cloud_options
 from scaler.transport.errors import ConfigurationError
 
 pytestmark = pytest.mark.timeout(180)
@@ -25,6 +26,7 @@ PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").g
 NAMES = [page.name for page in PAGES]
 # Of `scaler_keys`, which has no table, of pip and of `scaler_worker_manager` itself.
 OTHER_FLAGS = {"--key-file", "--list", "--config", "--help", "--version", "--insecure", "--dry-run", "--scope"}
+OTHER_FLAGS |= {*local_cloud_options(), "--json"}
 
 
 def blocks(page: Path, *languages: str) -> list[str]:

@@ -83,6 +83,7 @@ const MANAGER: &[&str] = &[
     "startup",
     "lease",
     "cooldown",
+    "workers_address",
     "heartbeat",
     "deadline",
     "batch",
@@ -362,6 +363,7 @@ pub fn manager(dict: &Bound<'_, PyDict>) -> PyResult<ManagerSettings> {
         startup_us: part.time("startup", 300.0)?,
         lease_us,
         cooldown_us: part.maybe_time("cooldown")?,
+        workers_address: part.get("workers_address", String::new())?,
     };
     let run: Option<u64> = part.optional("run")?;
     let patience_us = part.time("patience", 10.0)?;

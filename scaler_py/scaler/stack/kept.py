@@ -63,12 +63,14 @@ class KeptPart:
     @property
     def end_seconds(self) -> float:
         """What its end may take, as it has said itself; 0 where it has not."""
-        return 0.0 if self._part is None else float(self._part.told.get("end_seconds", 0.0))
+        part = self._part
+        return 0.0 if part is None else float(part.told.get("end_seconds", 0.0))
 
     @property
     def cleanup_command(self) -> str:
         """What to type where its end is cut short; empty where nothing can be left."""
-        return str(self._part.told.get("cleanup_command", "")) if self.end_seconds else ""
+        part = self._part
+        return "" if part is None or not self.end_seconds else str(part.told.get("cleanup_command", ""))
 
     def set(self, name: str, value: str) -> None:
         """A setting that was not known when it was planned; before `start`."""

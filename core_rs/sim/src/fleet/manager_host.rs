@@ -76,6 +76,7 @@ fn introduction(context: &Context, index: usize) -> Hello {
         startup_us: shape.startup,
         lease_us: shape.lease,
         cooldown_us: shape.cooldown,
+        workers_address: String::new(),
     };
     Hello {
         manager: Some(Box::new(info)),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import functools
 import heapq
 import itertools
 import logging
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import threading
@@ -127,16 +130,19 @@ class Processes:
         place = folder or self._folder / f"{number}"
         place.mkdir(parents=True, exist_ok=True)
         output = self._folder / f"{number}.log"
+        guard = _guard()
+        if guard:
+            _check_program(command[0], environment, place)
         with output.open("wb") as file:
             popen = subprocess.Popen(
-                command,
+                [*guard, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env=dict(environment),
                 cwd=place,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=None if guard else _die_with_parent,
             )
         process = Process(name, popen.pid, output, os.pidfd_open(popen.pid), _popen=popen)
         with self._lock:
@@ -183,6 +189,21 @@ class Processes:
             if self._timers and self._timers[0][0] <= time.monotonic():
                 return heapq.heappop(self._timers)[2]
             return None
+
+
+@functools.cache
+def _guard() -> tuple[str, ...]:
+    """A program that has what it executes die with this one. Without it each start copies this process's memory map,
+    which takes ten times as long."""
+    found = shutil.which("setpriv")
+    return (found, "--pdeathsig", "KILL", "--") if found is not None else ()
+
+
+def _check_program(name: str, environment: Mapping[str, str], folder: Path) -> None:
+    """The guard cannot say it in time."""
+    found = os.access(folder / name, os.X_OK) if "/" in name else shutil.which(name, path=environment.get("PATH", ""))
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
 def _die_with_parent() -> None:

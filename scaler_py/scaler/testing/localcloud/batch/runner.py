@@ -12,6 +12,7 @@ from scaler.testing.localcloud.batch import job as states
 from scaler.testing.localcloud.batch.job import Attempt, Job
 from scaler.testing.localcloud.batch.submission import command
 from scaler.testing.localcloud.cloud import ACCOUNT, Cloud
+from scaler.testing.localcloud.faults import Faults
 from scaler.testing.localcloud.images import Images, is_image
 from scaler.testing.localcloud.logs import Logs
 from scaler.testing.localcloud.moto_part import backend
@@ -137,7 +138,7 @@ class Runner:
         self.ended(job, attempt)
 
     def _not_pulled(self, image: str) -> str:
-        if is_image(image) and not self._cloud.fault("pull", image=image):
+        if is_image(image) and not self._cloud.part(Faults).active("pull", image=image):
             return ""
         return (
             "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref "

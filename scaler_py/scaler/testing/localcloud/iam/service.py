@@ -67,17 +67,19 @@ class Iam:
         return {"iam:*": self._iam}
 
     def _iam(self, call: Call, go_on: Next) -> Answer:
-        answer = go_on(call)
-        if not call.operation.startswith(_READING):
-            with self._cloud.lock:
+        with self._cloud.lock:
+            answer = go_on(call)
+            if not call.operation.startswith(_READING):
                 self.consistency.changed()
-        return answer
+            return answer
 
     def resources(self) -> Iterable[Resource]:
         """Users and groups are there for who calls, and cost nothing: they are not left."""
         iam = backend("iam", "aws")
         for role in iam.roles.values():
-            yield Resource("iam role", role.arn, tags=_tags(role.tags))
+            # Roles that services make for themselves stay in an account.
+            left = not role.path.startswith("/aws-service-role/")
+            yield Resource("iam role", role.arn, tags=_tags(role.tags), left=left)
         for policy in iam.managed_policies.values():
             if not policy.arn.startswith("arn:aws:iam::aws:"):
                 yield Resource("iam policy", policy.arn, tags=_tags(policy.tags))
