@@ -79,6 +79,18 @@ def test_a_user_without_policies_may_only_ask_who_it_is(cloud: LocalCloud) -> No
     )
 
 
+def test_a_key_that_was_switched_off_or_deleted_is_nobodys(cloud: LocalCloud) -> None:
+    key = cloud.user("joe", ECS_FULL, IAM_FULL)
+    iam = cloud.client("iam")
+    iam.update_access_key(UserName="joe", AccessKeyId=key[0], Status="Inactive")
+    assert refused(cloud.client("ecs", *key).list_clusters)[0] == "UnrecognizedClientException"
+    iam.update_access_key(UserName="joe", AccessKeyId=key[0], Status="Active")
+    cloud.client("ecs", *key).list_clusters()
+    iam.delete_access_key(UserName="joe", AccessKeyId=key[0])
+    assert refused(cloud.client("iam", *key).list_roles)[0] == "InvalidClientTokenId"
+    assert refused(cloud.client("ec2", *key).describe_vpcs)[0] == "AuthFailure"
+
+
 @pytest.mark.parametrize(
     ("service", "call", "arguments", "code", "told"),
     [

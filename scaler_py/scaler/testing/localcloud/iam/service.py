@@ -15,7 +15,7 @@ from scaler.testing.localcloud.iam.needs import Need, needs_of
 from scaler.testing.localcloud.iam.policies import Decision, trusts, trusts_principal
 from scaler.testing.localcloud.iam.simulate import simulate
 from scaler.testing.localcloud.moto_part import backend
-from scaler.testing.localcloud.refusals import denied, expired
+from scaler.testing.localcloud.refusals import denied, expired, invalid
 from scaler.testing.localcloud.settings import Settings
 
 # Calls that change nothing.
@@ -31,6 +31,8 @@ class Iam:
         self._access = Access(self.consistency)
         # Of each key, by action, the resources that it was done to.
         self._needed: dict[str, dict[str, set[str]]] = {}
+        # Keys that nobody has made are the root's; these were a user's.
+        self._deleted: set[str] = set()
 
     def stage(self, call: Call, go_on: Next) -> Answer:
         """Refuses what the caller may not do."""
@@ -38,6 +40,8 @@ class Iam:
             who = caller(call.access_key)
             if who.expired:
                 raise expired(call)
+            if who.inactive or call.access_key in self._deleted:
+                raise invalid(call)
             needs = needs_of(call)
             of_key = self._needed.setdefault(call.access_key, {})
             for need in needs:
@@ -87,6 +91,8 @@ class Iam:
     def _iam(self, call: Call, go_on: Next) -> Answer:
         with self._cloud.lock:
             answer = go_on(call)
+            if call.operation == "DeleteAccessKey":
+                self._deleted.add(str(call.parameters.get("AccessKeyId", "")))
             if not call.operation.startswith(_READING):
                 self.consistency.changed()
             return answer
@@ -130,6 +136,7 @@ class Iam:
 
     def reset(self) -> None:
         self._needed.clear()
+        self._deleted.clear()
         self.consistency.reset()
 
 
