@@ -173,3 +173,11 @@ def test_what_cannot_be_deleted_is_left_and_said(cloud: LocalCloud, options: dic
     assert "iam:DeleteRole" in left.outcome
     assert kinds(driven.cleanup()) == ["role"]
     assert cloud.leftovers() == []
+
+
+def test_a_tenth_of_all_calls_may_fail(cloud: LocalCloud, options: dict[str, Any], tmp_path: Path) -> None:
+    """Nobody calls a second time when a manager ends."""
+    driven = used(Driven(options, tmp_path))
+    with cloud.fault("any:rate=0.3"):
+        assert {each.outcome for each in driven.cleanup()} == {"deleted"}
+    assert cloud.leftovers() == []

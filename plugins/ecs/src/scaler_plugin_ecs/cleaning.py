@@ -23,6 +23,7 @@ from scaler_plugin_ecs.clients import Aws
 from scaler_plugin_ecs.errors import Denied, Refused, UnknownOutcome
 from scaler_plugin_ecs.finding import find_cluster, find_log_group, find_revision, find_role
 from scaler_plugin_ecs.options import EcsOptions
+from scaler_plugin_ecs.patience import Patient
 from scaler_plugin_ecs.record import Names, Record, names_of
 from scaler_plugin_ecs.tagging import as_dict, in_scope
 from scaler_plugin_ecs.tasks import describe, stop_task
@@ -50,7 +51,7 @@ class Cleaning:
     def __init__(
         self, aws: Aws, options: EcsOptions, owner: Owner, log: logging.Logger, record: Record, scope: Scope
     ) -> None:
-        self._aws = aws
+        self._aws = Patient(aws)
         self._owner = owner
         self._log = log
         self._record = record
@@ -138,12 +139,23 @@ class Cleaning:
     def _deleting_definition(self, names: Names, arn: str, status: str) -> Callable[[], None]:
         def delete() -> None:
             if status == "ACTIVE":
-                self._call("ecs:DeregisterTaskDefinition", names.region, taskDefinition=arn)
+                self._deregister(names, arn)
             answer = self._call("ecs:DeleteTaskDefinitions", names.region, taskDefinitions=[arn])
             for failure in answer.get("failures", ()):
-                raise Refused("ecs:DeleteTaskDefinitions", str(failure.get("reason")), str(failure.get("detail")))
+                reason = str(failure.get("reason"))
+                # A call whose answer was lost has done it.
+                if reason != "MISSING" and "delete" not in reason.lower():
+                    raise Refused("ecs:DeleteTaskDefinitions", reason, str(failure.get("detail")))
 
         return delete
+
+    def _deregister(self, names: Names, arn: str) -> None:
+        try:
+            self._call("ecs:DeregisterTaskDefinition", names.region, taskDefinition=arn)
+        except Refused as error:
+            # As after a call whose answer was lost.
+            if "inactive" not in error.message.lower():
+                raise
 
     def _log_groups(self, names: Names) -> Iterator[_Item]:
         found = find_log_group(self._aws, names.log_group, names.region) if names.log_group else None

@@ -14,7 +14,7 @@ from typing import Any
 
 from scaler.managers.api import Owner, TemporaryError, Unit, UnitState, WorkerGroup, batches
 
-from scaler_plugin_ecs.clients import Aws
+from scaler_plugin_ecs.clients import Aws, Calling
 from scaler_plugin_ecs.errors import Refused, UnknownOutcome
 from scaler_plugin_ecs.launching import Gone, Launcher
 from scaler_plugin_ecs.output import Output
@@ -203,7 +203,7 @@ class Tasks:
 
 
 def describe(
-    aws: Aws, cluster: str, arns: Iterable[str], with_tags: bool = False, region: str = ""
+    aws: Calling, cluster: str, arns: Iterable[str], with_tags: bool = False, region: str = ""
 ) -> list[Mapping[str, Any]]:
     """What AWS knows of these tasks; those that it does not know are left out."""
     found: list[Mapping[str, Any]] = []
@@ -214,7 +214,7 @@ def describe(
     return found
 
 
-def stop_task(aws: Aws, cluster: str, arn: str, region: str = "") -> None:
+def stop_task(aws: Calling, cluster: str, arn: str, region: str = "") -> None:
     """Says SIGTERM to it. One that is not there is fine."""
     try:
         aws.call("ecs:StopTask", creates=True, region=region, cluster=cluster, task=arn, reason=_REASON)
