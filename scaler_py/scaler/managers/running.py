@@ -44,6 +44,8 @@ log = logging.getLogger("scaler.managers")
 # A process whose starter was killed is gone after so long, whatever hangs.
 PREDECESSOR_SECONDS = END_SECONDS + 1.0
 
+# A group that was asked for twice has the newer token; clocks of machines differ.
+TOKEN_MARGIN_SECONDS = 60.0
 # What drivers offer for the end of units that are on this machine.
 LOCAL_SECONDS = 10.0
 # What the core's end may take longer than that of the workers, in seconds.
@@ -145,6 +147,8 @@ class _Offered:
         context = self.contexts.current
         asked("validate", lambda: hook.validate(context=context))
         self.offer = checked_offer(driver.info.name, asked("offer", lambda: hook.offer(context=context)))
+        # Who has been let in comes back with another one.
+        ownership.token_seconds = self.offer.startup_seconds + TOKEN_MARGIN_SECONDS
         if options.shutdown_timeout_seconds is None:
             ownership.shutdown_seconds = context.shutdown_seconds = self.offer.shutdown_seconds
         self.shutdown = ownership.shutdown_seconds
