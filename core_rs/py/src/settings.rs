@@ -84,6 +84,7 @@ const MANAGER: &[&str] = &[
     "lease",
     "cooldown",
     "workers_address",
+    "cleanup",
     "heartbeat",
     "deadline",
     "batch",
@@ -338,8 +339,7 @@ pub fn manager(dict: &Bound<'_, PyDict>) -> PyResult<ManagerSettings> {
     capabilities.sort();
     let lease_us = part.time("lease", 300.0)?;
     let config = ManagerConfig {
-        id: id.clone(),
-        driver: driver.clone(),
+        cleanup: part.get("cleanup", String::new())?,
         most_groups,
         slots,
         heartbeat_us: part.time("heartbeat", 2.0)?.max(SHORTEST_HEARTBEAT_US),

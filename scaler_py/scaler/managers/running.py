@@ -160,6 +160,7 @@ class _Offered:
             "startup": offer.startup_seconds,
             "lease": options.death_timeout_seconds,
             "cooldown": options.scale_down_cooldown_seconds,
+            "cleanup": self.cleanup_command,
             "workers_address": options.worker_scheduler_address or options.scheduler_address,
             "heartbeat": options.heartbeat_interval_seconds,
             # `shutdown` may wait for as long as tasks may go on.

@@ -90,8 +90,7 @@ impl ManagerHost {
         let hello = introduction(context, index);
         let shape = &context.profile.fleet.managers[index];
         let config = ManagerConfig {
-            id: shape.id.clone(),
-            driver: "cloud".into(),
+            cleanup: String::new(),
             most_groups: shape.most,
             slots: shape.node.slots,
             heartbeat_us: shape.heartbeat,
