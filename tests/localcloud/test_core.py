@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -166,6 +167,16 @@ def test_there_is_a_page_of_calls_resources_and_leftovers(ecs: EcsCloud) -> None
 def test_what_cannot_be_done_says_what_can(cloud: LocalCloud) -> None:
     with pytest.raises(LocalCloudError, match=r"there is no 'no'; there are .*'kill_task'"):
         cloud.do("no")
+
+
+def test_every_control_that_is_documented_is_there(cloud: LocalCloud) -> None:
+    page = (Path(__file__).parents[2] / "docs/local-cloud.md").read_text()
+    rows = page[page.index("| control | ") :].partition("\n\n")[0]
+    told = set(re.findall(r"`(\w+)\([\w, ]*\)`", rows))
+    with pytest.raises(LocalCloudError) as caught:
+        cloud.do("no")
+    assert told
+    assert told <= set(re.findall(r"'(\w+)'", str(caught.value)))
 
 
 def test_a_reset_leaves_nothing_but_the_default_network(cloud: LocalCloud, tmp_path: Path) -> None:

@@ -316,10 +316,14 @@ def test_a_role_without_its_policy_cannot_pull(ecs: EcsCloud) -> None:
     assert "ecr:GetAuthorizationToken" in task["stoppedReason"]
 
 
-@pytest.mark.parametrize("image", ["no-such/image:1", "Not An Image"])
+PRIVATE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/no-such:1"
+
+
+@pytest.mark.parametrize("image", ["no-such/image:1", "Not An Image", PRIVATE])
 def test_an_image_that_is_not_there_fails_the_task(ecs: EcsCloud, image: str) -> None:
-    with ecs.cloud.fault("pull:image=no-such/*"):
-        task = ecs.ended(ecs.register("tasks", container(image=image)), shell("exit 0"))
+    role = ecs.role("execution", POLICY)
+    with ecs.cloud.fault("pull:image=*no-such*"):
+        task = ecs.ended(ecs.register("tasks", container(image=image), executionRoleArn=role), shell("exit 0"))
     assert task["stopCode"] == "TaskFailedToStart"
     assert task["stoppedReason"] == (
         "CannotPullContainerError: pull image manifest has been retried 1 time(s): "
