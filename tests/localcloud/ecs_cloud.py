@@ -98,13 +98,12 @@ class EcsCloud:
 
     def clean(self) -> None:
         """All that tests make here; log groups and roles too."""
-        tasks = self.ecs.list_tasks(cluster=CLUSTER)["taskArns"]
-        for each in tasks:
-            self.cloud.do("kill_task", task=each)
-            self.stop(each)
-        running = [each["taskArn"] for each in self.cloud.do("tasks") if each["lastStatus"] != "STOPPED"]
-        for at in range(0, len(running), 100):
-            self.wait("STOPPED", *running[at : at + 100])
+        deadline = time.monotonic() + PATIENCE
+        while living := [each for each in self.cloud.do("tasks") if each["lastStatus"] != "STOPPED"]:
+            assert time.monotonic() < deadline, living
+            for each in living:
+                self.cloud.do("kill_task", task=each["taskArn"])
+            time.sleep(0.01)
         for each in self.ecs.list_task_definitions()["taskDefinitionArns"]:
             self.ecs.deregister_task_definition(taskDefinition=each)
         for each in self.ecs.list_task_definitions(status="INACTIVE")["taskDefinitionArns"]:

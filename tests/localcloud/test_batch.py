@@ -14,8 +14,8 @@ from scaler.testing.localcloud import LocalCloud
 
 @pytest.fixture(scope="module")
 def cloud_options() -> dict[str, Any]:
-    # A minute of a time-out is half a second.
-    return {"batch_minute_seconds": 0.5}
+    # A minute of a time-out is half a second. What does not end by SIGTERM has a second.
+    return {"batch_minute_seconds": 0.5, "grace_seconds": 1.0}
 
 
 @pytest.fixture
@@ -129,6 +129,15 @@ def test_terminated_job_gets_sigterm_and_the_reason(site: Site) -> None:
     assert done["container"]["exitCode"] == 3
     assert done["isTerminated"]
     assert site.logs(done) == ["up", "bye"]
+
+
+def test_job_that_does_not_end_by_sigterm_is_killed(site: Site) -> None:
+    definition = site.define("deaf", "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.02; done")
+    name = site.submit(definition)
+    site.says(name, "up")
+    site.batch.terminate_job(jobId=name, reason="now")
+    done = site.ended(name)
+    assert (done["statusReason"], done["container"]["exitCode"]) == ("now", 137)
 
 
 def test_terminate_before_the_start_means_no_process(site: Site) -> None:

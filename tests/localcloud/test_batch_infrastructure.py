@@ -146,3 +146,36 @@ def test_everything_of_batch_is_left_until_it_is_deleted(cloud: LocalCloud) -> N
     assert {"batch compute environment", "batch job queue", "batch job definition"} <= kinds
     site.close()
     assert cloud.leftovers() == []
+
+
+def test_fargate_environment_runs_fargate_jobs_only(cloud: LocalCloud) -> None:
+    site = Site(cloud)
+    resources = site.environment_request()["computeResources"]
+    kept = {name: resources[name] for name in ("maxvCpus", "subnets", "securityGroupIds")}
+    site.delete_queue()
+    site.delete_environment()
+    site.batch.create_compute_environment(
+        computeEnvironmentName=site.environment, type="MANAGED", computeResources={**kept, "type": "FARGATE"}
+    )
+    until(site.environment_status, "VALID")
+    order = [{"order": 1, "computeEnvironment": site.environment}]
+    site.batch.create_job_queue(jobQueueName=site.queue, priority=1, computeEnvironmentOrder=order)
+    until(site.queue_status, "VALID")
+    with pytest.raises(ClientError) as caught:
+        site.submit(site.define("on-ec2", "true"))
+    assert message(caught).endswith("can not run Jobs with capability EC2.")
+    role = site.make_role("execution", "ecs-tasks.amazonaws.com")
+    site.batch.register_job_definition(
+        jobDefinitionName="on-fargate",
+        type="container",
+        platformCapabilities=["FARGATE"],
+        containerProperties={
+            "image": "worker:latest",
+            "command": ["true"],
+            "executionRoleArn": role,
+            "resourceRequirements": [{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": "512"}],
+        },
+    )
+    assert site.ended(site.submit("on-fargate"))["status"] == "SUCCEEDED"
+    site.batch.deregister_job_definition(jobDefinition="on-fargate:1")
+    site.close()

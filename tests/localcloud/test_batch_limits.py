@@ -11,6 +11,12 @@ from batch_site import Site, until
 from botocore.exceptions import ClientError
 from scaler.testing.localcloud import LocalCloud
 
+PROPERTIES = {
+    "image": "x",
+    "command": ["true"],
+    "resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}],
+}
+
 
 @pytest.fixture(scope="module")
 def module_site(module_cloud: LocalCloud) -> Iterator[Site]:
@@ -136,12 +142,14 @@ def test_describe_takes_a_hundred_ids(site: Site) -> None:
         ({"timeout": {"attemptDurationSeconds": 5}}, "timeout must be at least 60 seconds"),
         ({"containerProperties": {"image": "x", "resourceRequirements": []}}, "must have VCPU"),
         ({"platformCapabilities": ["FARGATE"]}, "executionRoleArn is required"),
+        (
+            {"platformCapabilities": ["FARGATE"], "containerProperties": {**PROPERTIES, "executionRoleArn": "arn"}},
+            "Fargate resource requirements (1.00 vCPU, 512 MiB) not valid.",
+        ),
     ],
 )
 def test_what_register_job_definition_refuses(site: Site, change: dict[str, Any], message: str) -> None:
-    requirements = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "512"}]
-    properties = {"image": "x", "command": ["true"], "resourceRequirements": requirements}
-    arguments = {"jobDefinitionName": "refused", "type": "container", "containerProperties": properties}
+    arguments = {"jobDefinitionName": "refused", "type": "container", "containerProperties": PROPERTIES}
     assert message in refused(site.batch.register_job_definition, **{**arguments, **change})
 
 

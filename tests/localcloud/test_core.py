@@ -225,7 +225,7 @@ with LocalCloud() as cloud:
 
 @pytest.mark.parametrize("killed", ["the test", "the cloud"])
 def test_nothing_lives_on_when_somebody_is_killed(folders: Path, tmp_path: Path, killed: str) -> None:
-    script = f"echo $$ > {tmp_path / 'pid'}; exec sleep 1000"
+    script = f"cd {tmp_path}; echo $HOME > home; sleep 1000 & echo $! > child; echo $$ > pid; wait"
     path = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER.format(path=path, script=script)],
@@ -238,8 +238,12 @@ def test_nothing_lives_on_when_somebody_is_killed(folders: Path, tmp_path: Path,
         cloud = int(owner.stdout.readline())
         task = int(read(tmp_path / "pid"))
         os.kill(owner.pid if killed == "the test" else cloud, signal.SIGKILL)
-        wait_for_end(task)
-        wait_for_end(cloud)
+        for each in (task, int(read(tmp_path / "child")), cloud):
+            wait_for_end(each)
+        deadline = time.monotonic() + PATIENCE
+        while Path(read(tmp_path / "home")).exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         owner.kill()
 
 

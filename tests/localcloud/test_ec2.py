@@ -176,12 +176,16 @@ def test_what_does_not_end_by_itself_is_killed(ec2: Any, launch: Any, tmp_path: 
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
-def test_nothing_of_an_instance_outlives_the_cloud(tmp_path: Path) -> None:
-    with LocalCloud(step_seconds=0.02) as other:
+def test_nothing_of_an_instance_outlives_the_cloud(image: str, tmp_path: Path) -> None:
+    """Nor can it be found at once, where that is wanted."""
+    with LocalCloud(step_seconds=0.02, ec2_seconds=3600) as other:
         client = other.client("ec2")
-        image = client.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
         script = f"#!/bin/bash\nsetsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 1000' &\n"
-        client.run_instances(ImageId=image, MinCount=1, MaxCount=1, UserData=script)
+        made = client.run_instances(ImageId=image, MinCount=1, MaxCount=1, UserData=script)
+        named = {"InstanceIds": [made["Instances"][0]["InstanceId"]]}
+        assert client.describe_instances()["Reservations"] == []
+        assert refused(client.describe_instances, **named)[0] == "InvalidInstanceID.NotFound"
+        assert refused(client.terminate_instances, **named)[0] == "InvalidInstanceID.NotFound"
         until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
     until(lambda: not psutil.pid_exists(int((tmp_path / "pid").read_text())))
 

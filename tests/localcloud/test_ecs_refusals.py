@@ -406,3 +406,11 @@ DEFINITIONS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("more", "sentence"), DEFINITIONS.values(), ids=list(DEFINITIONS))
 def test_register_task_definition_refuses(ecs: EcsCloud, more: dict[str, Any], sentence: str) -> None:
     assert refused(ecs.register, **more) == ("ClientException", sentence)
+
+
+def test_a_task_is_found_in_its_own_cluster_alone(ecs: EcsCloud) -> None:
+    arn = ecs.run(ecs.register(), SLEEP)
+    ecs.ecs.create_cluster(clusterName="other")
+    answer = ecs.ecs.describe_tasks(cluster="other", tasks=[arn])
+    assert [each["reason"] for each in answer["failures"]] == ["MISSING"]
+    assert refused(ecs.ecs.stop_task, cluster="other", task=arn)[1] == "The referenced task was not found."

@@ -12,6 +12,7 @@ import sys
 import venv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -313,10 +314,12 @@ def test_what_the_dockerfile_installs_runs_a_worker(dockerfile: list[Instruction
     home = tmp_path / "home"
     home.mkdir()
     unit = Unit(opt, home, tmp_path / "links", [python / "bin"])
-    unit.links.mkdir()
-    code, said = unit.run(COMMAND="exec scaler_cluster --help", PYTHON_REQUIREMENTS="dask")
+    (unit.links / "no-index").mkdir(parents=True)
+    # There is no index: all of it is there already.
+    wanted = f"dask;scaler-py=={metadata.version('scaler-py')}"
+    code, said = unit.run(COMMAND="exec scaler_cluster --help", PYTHON_REQUIREMENTS=wanted)
     assert code == 0, said
-    assert "worker image: installing dask" in said
+    assert f"worker image: installing {wanted.replace(';', ', ')}" in said
     assert any("scaler_cluster" in line for line in said)
 
 

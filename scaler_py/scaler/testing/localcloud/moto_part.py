@@ -6,6 +6,7 @@ import functools
 import io
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,10 @@ __all__ = ["Moto", "backend", "backends", "reset"]
 
 
 class Moto:
-    def __init__(self) -> None:
+    """lock: held while moto works, so that nobody else sees its state half changed."""
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
         self._application = DomainDispatcherApplication(create_backend_app)  # type: ignore[no-untyped-call, unused-ignore]
 
     def __call__(self, call: Call) -> Answer:
@@ -30,12 +34,13 @@ class Moto:
             told["status"] = int(status.split()[0])
             told["headers"] = dict(headers)
 
-        parts = self._application(environ, start)
-        try:
-            body = b"".join(parts)
-        finally:
-            if hasattr(parts, "close"):
-                parts.close()
+        with self._lock:
+            parts = self._application(environ, start)
+            try:
+                body = b"".join(parts)
+            finally:
+                if hasattr(parts, "close"):
+                    parts.close()
         return Answer(told["status"], told["headers"], body)
 
 
@@ -49,6 +54,8 @@ def backend(service: str, region: str = "us-east-1", account: str = "12345678901
 
 def backends(service: str, account: str = "123456789012") -> Iterator[tuple[str, Any]]:
     """moto's own state of a service in every region that it was used in."""
+    if f"moto.{service}.models" not in sys.modules:
+        return  # and to look for some would take a second
     from moto.backends import get_backend
 
     found: BackendDict[Any] = get_backend(service)  # type: ignore[call-overload]

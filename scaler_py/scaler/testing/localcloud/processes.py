@@ -14,12 +14,15 @@ import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from scaler.testing.localcloud import sweeper
 
 logger = logging.getLogger("scaler.localcloud")
 
@@ -54,11 +57,12 @@ class Process:
 class Processes:
     """Thread-safe. What is called back runs in the one thread, and must not block.
 
-    A process dies with that thread (`PR_SET_PDEATHSIG`), which lives as long as this program.
+    A process dies with that thread (`PR_SET_PDEATHSIG`), which lives as long as this program, and its group a moment
+    later: `sweeper` sees to that.
     """
 
     def __init__(self, folder: Path) -> None:
-        """folder: where outputs go, a file a process."""
+        """folder: where outputs go, a file a process; removed at the end."""
         self._folder = folder
         self._selector = selectors.DefaultSelector()
         self._lock = threading.Lock()
@@ -67,6 +71,12 @@ class Processes:
         self._running: dict[int, Process] = {}
         self._wake, self._woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._wake, selectors.EVENT_READ)
+        self._sweeper = subprocess.Popen(
+            [sys.executable, "-I", sweeper.__file__, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         self._thread = threading.Thread(target=self._run, name="processes", daemon=True)
         self._thread.start()
 
@@ -118,6 +128,10 @@ class Processes:
                 each.kill()
             time.sleep(0.005)
 
+    def close(self) -> None:
+        """All have ended, and none will start."""
+        self._sweeper.communicate()
+
     def _begin(
         self,
         name: str,
@@ -145,6 +159,7 @@ class Processes:
                 preexec_fn=None if guard else _die_with_parent,
             )
         process = Process(name, popen.pid, output, os.pidfd_open(popen.pid), _popen=popen)
+        self._tell("+", process)
         with self._lock:
             self._running[process.pid] = process
         self._selector.register(process.descriptor, selectors.EVENT_READ, lambda: self._ended(process, on_end))
@@ -156,12 +171,19 @@ class Processes:
         # What it has left behind goes with it, as a container's does.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        self._tell("-", process)
         code = process._popen.wait()
         process.exit_code = code if code >= 0 else 128 - code
         os.close(process.descriptor)
         with self._lock:
             del self._running[process.pid]
         on_end(process)
+
+    def _tell(self, what: str, process: Process) -> None:
+        assert self._sweeper.stdin is not None
+        # Without it the cloud goes on as well.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._sweeper.stdin.fileno(), f"{what}{process.pid}\n".encode())
 
     def _run(self) -> None:
         while True:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import signal
 import tempfile
 import threading
@@ -19,7 +18,7 @@ from scaler.testing.localcloud.cloud import Cloud, Handler
 from scaler.testing.localcloud.control import Controls
 from scaler.testing.localcloud.ec2.service import Ec2
 from scaler.testing.localcloud.ecs.service import Ecs
-from scaler.testing.localcloud.faults import FaultError, Faults
+from scaler.testing.localcloud.faults import FaultError, Faults, read_fault
 from scaler.testing.localcloud.iam import Iam
 from scaler.testing.localcloud.images import Images
 from scaler.testing.localcloud.inventory import Inventory
@@ -38,7 +37,6 @@ class RunningCloud:
     def __init__(self, settings: Settings) -> None:
         self._server = make_http_server(self._first, settings.port)
         folder = Path(tempfile.mkdtemp(prefix="localcloud-"))
-        self._folder = folder
         endpoint = f"http://127.0.0.1:{self._server.port}"
         self.cloud = Cloud(endpoint, folder, Processes(folder))
         self._settings = settings
@@ -56,7 +54,7 @@ class RunningCloud:
         sites: dict[str, Site] = {CONTROL: self._controls}
         for service in self.cloud.services:
             sites.update(getattr(service, "sites", dict)())
-        self._application = Application(stages, handlers, Moto(), sites)
+        self._application = Application(stages, handlers, Moto(self.cloud.lock), sites)
         self.reset()
         self._controls("baseline", {"REQUEST_METHOD": "POST"}, b"")
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="http", daemon=True).start()
@@ -81,7 +79,7 @@ class RunningCloud:
         self.cloud.processes.end_all()
         for service in self.cloud.services:
             getattr(service, "at_close", lambda: None)()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self.cloud.processes.close()
 
 
 # Made in this order; one that has a `stage` sees all calls, in this order too. One that has `sites` answers what is
@@ -92,8 +90,9 @@ SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults, Iam, Images, Logs, E
 def run(settings: Settings, as_json: bool) -> int:
     """Says where it listens, and goes on until it is told to end: by a signal, and as JSON also by the end of its
     standard input. Raises ConfigurationError."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    # Whose input it has ends it; Ctrl-C in a terminal is first of all for that program.
+    signal.signal(signal.SIGINT, signal.SIG_IGN if as_json else _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     running = _start(settings)
     try:
         print(json.dumps({"endpoint": running.cloud.endpoint}) if as_json else _welcome(running.cloud), flush=True)
@@ -109,6 +108,8 @@ def run(settings: Settings, as_json: bool) -> int:
 
 def _start(settings: Settings) -> RunningCloud:
     try:
+        for each in settings.faults:
+            read_fault(each)
         return RunningCloud(settings)
     except FaultError as error:
         raise ConfigurationError(

@@ -21,6 +21,8 @@ class Settings:
     latency_seconds: float = _option(0.0, "SECONDS", "how much longer each call takes")
     iam_seconds: float = _option(0.2, "SECONDS", "until others see the roles, profiles and policies that IAM has made")
     ecs_seconds: float = _option(0.0, "SECONDS", "until ECS finds the tasks that it has started")
+    batch_seconds: float = _option(0.0, "SECONDS", "until ListJobs shows the jobs that were submitted")
+    ec2_seconds: float = _option(0.0, "SECONDS", "until EC2 finds the instances that it has launched")
     grace_seconds: float = _option(120.0, "SECONDS", "the longest time from SIGTERM to SIGKILL")
     spot_seconds: float = _option(120.0, "SECONDS", "from the notice of an interruption to the end of what is spot")
     stopped_seconds: float = _option(3600.0, "SECONDS", "how long stopped tasks can be described")

@@ -25,6 +25,7 @@ from scaler.testing.localcloud.settings import Settings
 class Batch:
     def __init__(self, cloud: Cloud, settings: Settings) -> None:
         self._cloud = cloud
+        self._list_delay = settings.batch_seconds
         self._infrastructure = Infrastructure(
             cloud, settings.step_seconds, lambda role: is_assumable(cloud, role, "batch.amazonaws.com")
         )
@@ -47,7 +48,7 @@ class Batch:
         named: dict[str, Callable[[Call], Mapping[str, Any]]] = {
             "SubmitJob": self._submit,
             "DescribeJobs": lambda call: listing.describe(call, jobs),
-            "ListJobs": lambda call: listing.list_jobs(call, jobs, self._infrastructure),
+            "ListJobs": lambda call: listing.list_jobs(call, jobs, self._infrastructure, self._list_delay),
             "CancelJob": self._cancel,
             "TerminateJob": self._terminate,
         }

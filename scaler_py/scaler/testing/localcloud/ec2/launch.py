@@ -66,7 +66,7 @@ def template_data(region: str, named: Mapping[str, Any]) -> Mapping[str, Any]:
 def tags_of(specifications: list[Mapping[str, Any]], kind: str) -> dict[str, str]:
     """kind: like "instance"."""
     return {
-        str(tag["Key"]): str(tag.get("Value", ""))
+        str(tag.get("Key", "")): str(tag.get("Value", ""))
         for each in specifications
         if each.get("ResourceType") == kind
         for tag in each.get("Tags", [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class Machine:
     notice_at: float = 0.0
     session: Credentials | None = None
     tokens: set[str] = field(default_factory=set)
+    made_at: float = field(default_factory=time.monotonic)
 
     @property
     def id(self) -> str:

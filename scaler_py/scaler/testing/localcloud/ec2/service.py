@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -33,6 +34,7 @@ _SITE = "/_instances/"
 class Ec2:
     def __init__(self, cloud: Cloud, settings: Settings) -> None:
         self._cloud = cloud
+        self._seconds = settings.ec2_seconds
         self._life = Life(cloud, settings, _SITE)
         self._tokens = Tokens()
         self._metadata = Metadata(cloud, self._life)
@@ -69,9 +71,26 @@ class Ec2:
         return handler
 
     def _undisturbed(self, call: Call, go_on: Next) -> Answer:
-        """Nobody sees an instance halfway between two states."""
-        with self._cloud.lock:
+        """Nobody sees an instance halfway between two states, nor one that is not to be found yet."""
+        with self._cloud.lock, self._hidden(backend("ec2", call.region)):
             return go_on(call)
+
+    @contextlib.contextmanager
+    def _hidden(self, ec2: Any) -> Iterator[None]:
+        """moto does not know what is too young, as long as the block lasts."""
+        every = dict(ec2.reservations)
+        for identity, reservation in every.items():
+            if any(not self._is_found(each.id) for each in reservation.instances):
+                del ec2.reservations[identity]
+        try:
+            yield
+        finally:
+            ec2.reservations.clear()
+            ec2.reservations.update(every)
+
+    def _is_found(self, identity: str) -> bool:
+        machine = self._life.machines.get(identity)
+        return machine is None or time.monotonic() - machine.made_at >= self._seconds
 
     def _run(self, call: Call, go_on: Next) -> Answer:
         with self._cloud.lock:
@@ -139,7 +158,8 @@ class Ec2:
             if not each.startswith("i-"):
                 raise AwsError("InvalidInstanceID.Malformed", f'Invalid id: "{each}"')
         machines = self._life.machines
-        missing = [each for each in ids if each not in machines or machines[each].region != call.region]
+        known = {each.id for each in machines.values() if each.region == call.region and self._is_found(each.id)}
+        missing = [each for each in ids if each not in known]
         if missing:
             told = f"ID '{missing[0]}' does" if len(missing) == 1 else f"IDs '{', '.join(missing)}' do"
             raise AwsError("InvalidInstanceID.NotFound", f"The instance {told} not exist")

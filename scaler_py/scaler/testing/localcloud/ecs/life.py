@@ -60,6 +60,8 @@ class Life:
 
     def kill(self, task: Task) -> None:
         """As if its machine had crashed."""
+        if not any(_runs(each) for each in task.containers):
+            self.stop(task, _FAILED, "Task failed to start")
         for each in task.containers:
             if each.process is not None:
                 each.process.kill()
@@ -136,6 +138,8 @@ class Life:
         self.stop(task, _FAILED, container.reason)
 
     def _end_containers(self, task: Task, longest: float | None) -> None:
+        if not any(_runs(each) for each in task.containers):
+            return  # they have ended by themselves meanwhile
         task.become("STOPPING")
         most = self._settings.grace_seconds if longest is None else min(longest, self._settings.grace_seconds)
         for each in task.containers:

@@ -145,7 +145,7 @@ class Ecs:
 
     def _stop_task(self, call: Call) -> Mapping[str, Any]:
         cluster = active_cluster(call)
-        task = self._visible().get(self._arn(cluster, str(call.parameters.get("task") or "")))
+        task = self._visible(cluster).get(self._arn(cluster, str(call.parameters.get("task") or "")))
         if task is None:
             raise AwsError("InvalidParameterException", "The referenced task was not found.")
         self._life.stop(task, "UserInitiated", str(call.parameters.get("reason") or "Task stopped by user"))
@@ -162,7 +162,7 @@ class Ecs:
             raise AwsError("InvalidParameterException", f"Tasks cannot have more than {_MOST_DESCRIBED} elements.")
         with_tags = "TAGS" in (call.parameters.get("include") or [])
         arns = dict.fromkeys(self._arn(cluster, str(each)) for each in names)
-        seen = self._visible()
+        seen = self._visible(cluster)
         return {
             "tasks": [seen[arn].described(with_tags) for arn in arns if arn in seen],
             "failures": [{"arn": arn, "reason": "MISSING"} for arn in arns if arn not in seen],
@@ -170,14 +170,16 @@ class Ecs:
 
     def _list_tasks(self, call: Call) -> Mapping[str, Any]:
         cluster = active_cluster(call)
-        return list_tasks(call.parameters, [each for each in self._visible().values() if each.cluster is cluster])
+        return list_tasks(call.parameters, self._visible(cluster).values())
 
-    def _visible(self) -> Mapping[str, Task]:
-        """AWS's answers may be a while behind its deeds."""
-        if not self._settings.ecs_seconds:
-            return self._tasks
+    def _visible(self, cluster: Any) -> Mapping[str, Task]:
+        """A cluster's; AWS's answers may be a while behind its deeds."""
         before = time.time() - self._settings.ecs_seconds
-        return {arn: task for arn, task in self._tasks.items() if task.created_at <= before}
+        return {
+            arn: task
+            for arn, task in self._tasks.items()
+            if task.cluster.arn == cluster.arn and task.created_at <= before
+        }
 
     def _tag(self, call: Call, go_on: Next) -> Answer:
         """Of a task; others are moto's."""
