@@ -91,18 +91,19 @@ def test_every_revision_that_was_made_goes(cloud: LocalCloud, options: dict[str,
     assert cloud.leftovers() == []
 
 
-def test_cluster_with_a_task_that_nobody_has_ended_is_left_and_said(
+def test_what_a_living_task_may_need_is_left_and_said(
     cloud: LocalCloud, options: dict[str, Any], tmp_path: Path
 ) -> None:
-    driven = Driven(options, tmp_path)
-    driven.start("g-1")
-    driven.until_running("g-1")
-    (left,) = [each for each in driven.cleanup() if each.outcome != "deleted"]
-    assert left.kind == "cluster"
-    assert left.outcome.startswith("left: ")
-    assert "1 of which nobody has ended" in left.outcome
-    driven.end()
-    assert kinds(driven.cleanup()) == ["cluster"]
+    used(driven := Driven(options, tmp_path))
+    other = Driven(options, tmp_path, "other")
+    other.start("g-2")
+    found = driven.cleanup()
+    assert kinds(found) == MADE
+    assert {each.outcome for each in found} == {"left: tasks that live in the cluster scaler-cluster may need it: 1"}
+    # It had not begun to run.
+    other.until_running("g-2")
+    other.end()
+    assert {each.outcome for each in driven.cleanup()} == {"deleted"}
     assert cloud.leftovers() == []
 
 
@@ -145,11 +146,9 @@ def test_all_of_a_cluster_goes_tasks_first(cloud: LocalCloud, options: dict[str,
     Driven(options, tmp_path, "lost").start("g-1")
     Driven(options, tmp_path, "foreign", cluster="f" * 16).start("g-1")
     found = Driven(options, tmp_path).cleanup(Scope.CLUSTER)
-    # The other cluster's task keeps the ECS cluster, which is ours.
-    assert sorted((each.kind, each.outcome.partition(":")[0]) for each in found) == [
-        *(("cluster", "left"), ("log group", "deleted"), ("role", "deleted"), ("task", "deleted")),
-        ("task definition", "deleted"),
-    ]
+    # The other cluster's task keeps the ECS cluster, and what it may need besides.
+    assert [each.kind for each in found if each.outcome == "deleted"] == ["task"]
+    assert kinds(each for each in found if each.outcome.startswith("left: ")) == MADE
     (alive,) = [each for each in tasks(cloud) if each["desiredStatus"] == "RUNNING"]
     assert {"key": "scaler:cluster", "value": "f" * 16} in alive["tags"]
 
