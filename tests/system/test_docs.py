@@ -18,8 +18,8 @@ from scaler.cli import reference
 from scaler.config import retired, table
 from scaler.config.fields import component_of
 from scaler.stack.plan import read_plan
-from scaler.testing.localcloud.settings import options as local_cloud_options
 from scaler.testing.localcloud import LocalCloud
+from scaler.testing.localcloud.settings import options as local_cloud_options
 from scaler.transport.errors import ConfigurationError
 from scaler_plugin_ecs.options import EcsOptions
 
@@ -28,9 +28,11 @@ pytestmark = pytest.mark.timeout(180)
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [page.name for page in PAGES]
-# Of `scaler_keys`, which has no table, of pip and of `scaler_worker_manager` itself.
+# Of `scaler_keys`, which has no table, of pip, and of `scaler_worker_manager` itself.
 OTHER_FLAGS = {"--key-file", "--list", "--config", "--help", "--version", "--insecure", "--dry-run", "--scope"}
-OTHER_FLAGS |= {*local_cloud_options(), "--json"}
+OTHER_FLAGS |= {*local_cloud_options(), "--json", "--extra-index-url"}
+# What ends by itself.
+BRIEF = {"--help", "--list", "--version", "new-driver", "cleanup", "iam-policy"}
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -119,7 +121,9 @@ class Shell:
             assert self._run("keys", "create").finish()[0] == 0
         module = "stack" if program == "scaler" else program.removeprefix("scaler_")
         command = self._run(module, *arguments, **self._environment)
-        if program in READY and not {"--help", "--list", "--version", "new-driver", "cleanup"} & set(arguments):
+        if program in READY and not {"--help", "--list", "--version", "new-driver", "cleanup", "iam-policy"} & set(
+            arguments
+        ):
             command.read_until(READY[program])
             self._running.append(command)
             self._programs.add(program)

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(180)
 DRIVERS = Later("comes with the drivers")
 HERE = "tests/system/test_seen_before.py::"
 DYNAMIC = "tests/system/test_dynamic_manager.py::"
-FARGATE = "tests/ecs/test_wounds.py::"
+FARGATE = "tests/ecs/test_fargate_wounds.py::"
 
 ROWS: Rows = {
     "-mt, -ot, -tts do nothing": [

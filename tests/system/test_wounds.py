@@ -33,7 +33,7 @@ FAULTS = "tests/faults/"
 
 FLEET = "core_rs/engine/src/scheduler/tests/wounds.rs::"
 DYNAMIC = "tests/system/test_dynamic_manager.py::"
-FARGATE = "tests/ecs/test_wounds.py::"
+FARGATE = "tests/ecs/test_fargate_wounds.py::"
 
 ROWS: Rows = {
     "1 scales up and down at once": [
@@ -56,7 +56,7 @@ ROWS: Rows = {
         "tests/unit/test_manager_host.py::test_a_full_disk_holds_records_back_in_order_until_there_is_room",
         FAULTS + "test_manager_kills.py::test_a_manager_that_is_killed_while_it_scales_leaves_just_what_is_wanted",
         FARGATE + "test_wound_6_a_create_whose_answer_is_lost_leaks_nothing",
-        "tests/ecs/test_trouble.py::test_a_tenth_of_all_calls_fail_and_the_manager_is_killed_ten_times",
+        "tests/ecs/test_fargate_trouble.py::test_a_tenth_of_all_calls_fail_and_the_manager_is_killed_ten_times",
     ],
     "7 the manager dies and the bill runs on": [
         DYNAMIC + "test_the_groups_of_a_manager_that_is_gone_for_good_end",

@@ -114,6 +114,12 @@ class KeptPart:
             if os.path.exists(path):
                 remove_left_over(path)
 
+    def kill(self) -> None:
+        """At once, with all that it started here."""
+        self._stopping.set()
+        if self._part is not None:
+            _kill_all_below(self._part)
+
     def read_rest(self, seconds: float) -> None:
         """Waits for its last words. What its tasks left behind may hold the pipe: that is not waited for."""
         if self._output is not None:

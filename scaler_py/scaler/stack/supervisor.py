@@ -112,6 +112,8 @@ class Supervisor:
 
     def _leave(self) -> None:
         for part in self._managers():
+            # It would go on, and nobody else could end what is left meanwhile.
+            part.kill()
             if command := part.cleanup_command:
                 self._terminal.say("scaler", f"{part.name} may have left something; to end it: {command}")
 
