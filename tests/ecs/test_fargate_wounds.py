@@ -55,9 +55,9 @@ def test_wound_4_a_busy_task_is_not_stopped(fargate: Callable[..., Fargate], hom
         slow = client.submit(tell_and_wait, began, go_on)
         opened(began)
         (busy,) = fleet.tasks("RUNNING")
-        futures = client.map(nap, range(1500))
+        futures = client.map(nap, range(600))
         fleet.wait_until(lambda: len(fleet.tasks("RUNNING")) == 3, "three tasks run")
-        assert futures.results(4 * PATIENCE) == list(range(1500))
+        assert futures.results(4 * PATIENCE) == list(range(600))
         fleet.wait_until(lambda: len(fleet.tasks()) == 1, "one task is left")
         (left,) = fleet.tasks()
         assert left["id"] == busy["id"]
@@ -169,7 +169,7 @@ def test_wound_29_too_many_requests_slow_a_start_down_and_nothing_more(
     fargate: Callable[..., Fargate], home: Path
 ) -> None:
     fleet = fargate()
-    with fleet.cloud.fault("throttle:operation=RunTask,rate=0.5"):
+    with fleet.cloud.fault("throttle:operation=RunTask,rate=0.4"):
         manager = fleet.manager(most=4, cpu="1", memory="2")
         with fleet.client() as client:
             futures = [client.submit(wait_for_file, str(home / "go-on")) for _ in range(50)]
