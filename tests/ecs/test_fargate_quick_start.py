@@ -106,3 +106,24 @@ def test_its_three_commands_run_tasks_on_fargate(here: Callable[[str], str], run
     for each in reversed(started):
         code, output = each.end(signal.SIGINT)
         assert (code, "Traceback" in output) == (0, False), output
+
+
+def test_a_storage_that_only_this_machine_reaches_is_said_with_the_line_to_change(
+    here: Callable[[str], str], run: Run, home: Path, cloud: LocalCloud, own_host: str
+) -> None:
+    """As it is in the published file, once its address is one that others use."""
+    text = here((PUBLISHED / "ecs.toml").read_text().replace("<PUBLIC_IP>", own_host))
+    if not IS_DEFAULT:
+        text += f'ecs_python_version = "{PYTHON}"\n'
+    file = home / "config.toml"
+    file.write_text(text)
+    stack = run("stack", str(file), **cloud.environment)
+    port = here("tcp://127.0.0.1:8517").rpartition(":")[2]
+    stack.read_until(
+        f"workers are told that object storage is at tcp://{own_host}:{port}, and it listens at 127.0.0.1 alone"
+    )
+    stack.read_until(f'[object_storage_server] bind_address = "tcp://0.0.0.0:{port}"')
+    stack.read_until("workers serve")
+    # Small values do not need it.
+    assert squares(PROGRAM.format(scheduler=here("tcp://127.0.0.1:8516"))) == str([x**2 for x in range(50)])
+    assert stack.end(signal.SIGINT)[0] == 0

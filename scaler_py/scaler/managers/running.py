@@ -31,6 +31,7 @@ from scaler.managers.offloading import (
     node_settings,
 )
 from scaler.managers.owning import Ownership
+from scaler.managers.reaching import warn_of_loopback
 from scaler.node.agent import node_ticket
 from scaler.outward import OutwardLink
 from scaler.part import END_SECONDS, Ending
@@ -82,6 +83,8 @@ def run_manager(
         ownership = Ownership(driver, options, own, PREDECESSOR_SECONDS)
         try:
             ownership.ledger.begin()
+            if not offload:
+                warn_of_loopback(options)
             running = (_Jobs if offload else _Groups)(_Offered(driver, options, own, ownership))
             return running.run(ending, link, on_ready)
         finally:
