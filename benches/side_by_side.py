@@ -21,18 +21,29 @@ HERE = Path(__file__).parent
 RIVALS = HERE / ".rivals"
 OURS = ("scaler", "scaler-tcp", "executor", "pool")
 SYSTEMS = (*OURS, "opengris", "dask", "ray")
-ROWS = ("submit", "map", "round_trip", "echo_small", "echo_large", "spin_1ms", "spin_10ms", "tail", "memory")
+ROWS = (
+    *("submit", "submit_big", "map", "map_big", "cpu", "round_trip", "echo_small", "echo_large"),
+    *("spin_1ms", "spin_10ms", "map_1ms", "map_10ms", "tail", "tail_last", "memory"),
+)
+# What the floor can do: it has no large values.
+FLOOR_ROWS = ("submit", "submit_big", "map", "map_big", "cpu", "round_trip")
 
 LABELS = {
     "submit_per_s": "no-op submit x10,000, tasks/s",
+    "submit_big_per_s": "no-op submit x100,000, tasks/s",
     "map_per_s": "no-op map x100,000, elements/s",
+    "map_big_per_s": "no-op map x1,000,000, elements/s",
+    "cpu_s": "CPU of all processes for 10,000 no-op tasks, s",
     "p50_us": "round trip p50, µs",
     "p99_us": "round trip p99, µs",
     "echo_1mib_per_s": "echo of 1 MiB x64, echoes/s",
     "echo_64mib_s": "echo of four 64 MiB arrays, s",
     "efficiency_1ms": "spinning tasks of 1 ms, efficiency",
     "efficiency_10ms": "spinning tasks of 10 ms, efficiency",
+    "efficiency_map_1ms": "the same by map, 1 ms",
+    "efficiency_map_10ms": "the same by map, 10 ms",
     "heavy_tail": "heavy tail, share of the bound",
+    "heavy_tail_last": "heavy tail, the longest task last, share of the bound",
     "start_s": "start to first result, s",
     "queued_bytes": "client and scheduler memory a queued task, bytes",
 }
@@ -50,14 +61,11 @@ def rivals_python() -> Path:
 
 
 def measure(system: str, rows: list[str], floor: Path | None) -> dict[str, float]:
-    if system == "floor":
-        run = subprocess.run([sys.executable, str(floor)], capture_output=True, text=True, check=True)
-        figures = json.loads(run.stdout)
-        keys = {"submit_per_s": "floor_submit_per_s", "map_per_s": "floor_map_per_s"}
-        keys |= {"p50_us": "floor_p50_us", "p99_us": "floor_p99_us"}
-        return {ours: figures[theirs] for ours, theirs in keys.items()}
-    python = Path(sys.executable) if system in OURS else rivals_python()
+    python = Path(sys.executable) if system in (*OURS, "floor") else rivals_python()
     environment = {**os.environ, "PYTHONPATH": str(HERE), "RAY_USAGE_STATS_ENABLED": "0"}
+    if system == "floor":
+        environment["FLOOR"] = str(floor)
+        rows = [row for row in rows if row in FLOOR_ROWS]
     command = [str(python), str(HERE / "measure.py"), system, *rows]
     run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, check=False)
     if run.returncode:
@@ -134,7 +142,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--systems", default=",".join(SYSTEMS), help="some of " + ",".join(SYSTEMS))
     parser.add_argument("--rows", default=",".join(ROWS), help="some of " + ",".join(ROWS))
-    parser.add_argument("--floor", type=Path, help="a script that prints a floor's figures as JSON: one more system")
+    parser.add_argument("--floor", type=Path, help="a script with the floor's `Client`: one more system")
     parser.add_argument("--no-bars", action="store_true", help="exit 0 whatever was reached")
     parser.add_argument("--output", type=Path, default=HERE / "RESULTS.md")
     arguments = parser.parse_args()
