@@ -9,22 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chores import nap, tell_and_wait
 from commands import PATIENCE, Command, Run
 from dynamic import kill
 from fargate import PYTHON, Fargate, ends_well
-from test_fleet import nap
 from working import works
 
 pytestmark = pytest.mark.timeout(240)
-
-
-def tell_and_wait(began: str, go_on: str) -> int:
-    """Ends when somebody has opened both pipes. Of the agent."""
-    with open(began, "w"):
-        pass
-    with open(go_on):
-        pass
-    return os.getppid()
 
 
 def pipes(home: Path) -> list[str]:

@@ -49,7 +49,7 @@ def read_call(environ: dict[str, Any], body: bytes) -> Call:
     service = _SIGNED_AS.get(signed, signed)
     protocol, operation = "", ""
     parameters: dict[str, Any] = {}
-    if (model := _model(service)) is not None:
+    if (model := service_model(service)) is not None:
         protocol = str(model.metadata.get("protocol", ""))
         operation, parameters = _read(model, protocol, environ, body)
     token = str(environ.get("HTTP_X_AMZ_SECURITY_TOKEN", ""))
@@ -64,7 +64,7 @@ def _scope(environ: Mapping[str, Any]) -> dict[str, str]:
 
 
 @functools.cache
-def _model(service: str) -> ServiceModel | None:
+def service_model(service: str) -> ServiceModel | None:
     session = botocore.session.get_session()
     try:
         return session.get_service_model(service)

@@ -30,7 +30,7 @@ class LocalCloud:
     def __init__(self, **options: Any) -> None:
         self._arguments: list[str] = []
         for name, value in options.items():
-            flag = "--fault" if name == "faults" else "--" + name.replace("_", "-")
+            flag = "--" + {"faults": "fault", "images": "image"}.get(name, name.replace("_", "-"))
             for each in value if isinstance(value, (list, tuple)) else [value]:
                 self._arguments.append(f"{flag}={each}")
         self._process: subprocess.Popen[bytes] | None = None

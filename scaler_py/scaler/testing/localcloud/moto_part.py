@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from typing import Any
 
 # Before anything of moto's is imported: it reads these once.
@@ -15,7 +16,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from scaler.testing.localcloud.answers import Answer
 from scaler.testing.localcloud.call import Call
 
-__all__ = ["Moto", "backend"]
+__all__ = ["Moto", "backend", "backends", "reset"]
 
 
 class Moto:
@@ -45,3 +46,28 @@ def backend(service: str, region: str = "us-east-1", account: str = "12345678901
 
     found: BackendDict[Any] = get_backend(service)  # type: ignore[call-overload]
     return found[account][region]
+
+
+def backends(service: str, account: str = "123456789012") -> Iterator[tuple[str, Any]]:
+    """moto's own state of a service in every region that it was used in."""
+    from moto.backends import get_backend
+
+    found: BackendDict[Any] = get_backend(service)  # type: ignore[call-overload]
+    yield from list(found[account].items())
+
+
+def reset() -> None:
+    """All of moto's state as new. AWS's own policies are kept: to read them takes longer than everything else."""
+    from moto.moto_api._internal.models import moto_api_backend
+
+    kept = backend("iam", "aws").aws_managed_policies
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "false"
+    try:
+        moto_api_backend.reset()  # type: ignore[no-untyped-call, unused-ignore]
+        new = backend("iam", "aws")
+    finally:
+        os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
+    for policy in kept:
+        policy.attachment_count = 0
+    new.aws_managed_policies = kept
+    new.managed_policies = {policy.arn: policy for policy in kept}

@@ -10,6 +10,7 @@ from typing import Any
 from scaler.testing.localcloud.answers import Answer, AwsError
 from scaler.testing.localcloud.call import Call
 from scaler.testing.localcloud.cloud import Next
+from scaler.testing.localcloud.server import Dropped
 
 
 @dataclass
@@ -47,6 +48,9 @@ class Record:
             return answer
         except AwsError as error:
             entry.outcome = error.code
+            raise
+        except Dropped:
+            entry.outcome = "dropped"
             raise
         except BaseException as error:
             entry.outcome = type(error).__name__

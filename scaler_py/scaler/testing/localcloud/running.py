@@ -13,9 +13,15 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from scaler.testing.localcloud.batch.service import Batch
 from scaler.testing.localcloud.cloud import Cloud, Handler
 from scaler.testing.localcloud.control import Controls
-from scaler.testing.localcloud.moto_part import Moto
+from scaler.testing.localcloud.ecs.service import Ecs
+from scaler.testing.localcloud.faults import Faults
+from scaler.testing.localcloud.iam import Iam
+from scaler.testing.localcloud.images import Images
+from scaler.testing.localcloud.logs import Logs
+from scaler.testing.localcloud.moto_part import Moto, reset
 from scaler.testing.localcloud.processes import Processes
 from scaler.testing.localcloud.record import Record
 from scaler.testing.localcloud.server import Application, make_http_server
@@ -53,13 +59,13 @@ class RunningCloud:
 
     def reset(self) -> None:
         """As new: nothing runs, nothing is there, and nobody has called."""
-        from moto.moto_api._internal.models import moto_api_backend
-
         self.cloud.processes.end_all()
         with self.cloud.lock:
-            moto_api_backend.reset()  # type: ignore[no-untyped-call, unused-ignore]
+            reset()
             for service in self.cloud.services:
                 service.reset()
+        # What a timer has started meanwhile: nobody knows it any more.
+        self.cloud.processes.end_all()
         self._record.reset()
 
     def close(self) -> None:
@@ -69,16 +75,19 @@ class RunningCloud:
 
 
 # Made in this order; one that has a `stage` sees all calls, in this order too.
-SERVICES: list[Callable[[Cloud, Settings], Any]] = []
+SERVICES: list[Callable[[Cloud, Settings], Any]] = [Faults, Iam, Images, Logs, Ecs, Batch]
+
+# Options that can be given several times.
+_SINGULAR = {"faults": "fault", "images": "image"}
 
 
 def run(arguments: list[str]) -> int:
     """Says where it listens as a line of JSON, and goes on until its standard input ends or it is interrupted."""
     parser = argparse.ArgumentParser("scaler_localcloud", description="AWS on this machine, with what it runs.")
     for field in fields(Settings):
-        flag = "--" + ("fault" if field.name == "faults" else field.name.replace("_", "-"))
-        if field.name == "faults":
-            parser.add_argument(flag, action="append", default=[], dest=field.name, metavar="FAULT")
+        flag = "--" + _SINGULAR.get(field.name, field.name.replace("_", "-"))
+        if field.name in _SINGULAR:
+            parser.add_argument(flag, action="append", default=[], dest=field.name)
         elif field.default is not MISSING:
             parser.add_argument(flag, type=type(field.default), default=field.default, metavar="N")
     running = RunningCloud(Settings(**vars(parser.parse_args(arguments))))

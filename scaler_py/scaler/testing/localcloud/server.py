@@ -53,7 +53,7 @@ class Application:
                 answer = error_answer(error, call.protocol)
             except Dropped:
                 _hang_up(environ)
-                return []
+                raise ConnectionAbortedError from None
         # Of moto's headers these are the server's own business.
         headers = [(k, v) for k, v in answer.headers.items() if k.lower() not in ("content-length", "connection")]
         start_response(f"{answer.status} X", [*headers, ("Content-Length", str(len(answer.body)))])
