@@ -2,9 +2,10 @@
 
     python benches/profile_path.py [--rounds 5] [--loads submit,map,…] [--tcp] [--against FOLDER] [--limits]
 
-Hops are threads: the caller and the receive thread of the client, the loop of the cluster (scheduler and agent), its
-other threads, the executors. Columns are microseconds of CPU a task, the median of the rounds, and how often a thread
-was scheduled a task (`wakes`): on a machine with few cores a wake-up is what a single task costs.
+Hops are threads: the caller, the client's other threads, those of the cluster in the order in which they started (the
+loop of scheduler and agent, the bridge of remote peers, storage), libzmq's own, the executors. Columns are microseconds
+of CPU a task, the median of the rounds, and how often a thread was scheduled a task (`wakes`): on a machine with few
+cores a wake-up is what a single task costs.
 --tcp: the same over loopback tcp with CURVE. --against: a folder with another version of the package `scaler` (as
 built, with its core), measured in turn with this one.
 """
@@ -42,11 +43,22 @@ def processes() -> list[int]:
 
 def hop_of(pid: int, tid: int, command: str) -> str:
     if pid == os.getpid():
-        return "caller" if tid == threading.get_native_id() else "client's thread"
+        if tid == threading.get_native_id():
+            return "caller"
+        return "client: libzmq" if is_libzmqs(pid, tid) else "client's threads"
     if "scaler.node.executor" in command:
         return "executors" if tid == pid else "executors' flusher"
-    name = Path(f"/proc/{pid}/task/{tid}/comm").read_text().strip()
-    return "loop" if name.startswith("scaler-loop") else name
+    return "cluster: libzmq" if is_libzmqs(pid, tid) else f"cluster, thread {order_of(pid, tid)}"
+
+
+def is_libzmqs(pid: int, tid: int) -> bool:
+    return Path(f"/proc/{pid}/task/{tid}/comm").read_text().startswith("ZMQ")
+
+
+def order_of(pid: int, tid: int) -> int:
+    """Which of the threads of Python it is, in the order in which they started."""
+    threads = sorted(map(int, os.listdir(f"/proc/{pid}/task")))
+    return [thread for thread in threads if not is_libzmqs(pid, thread)].index(tid)
 
 
 def read_clocks() -> Clocks:

@@ -162,7 +162,8 @@ class RouterBridge:
 
     def _send(self, peer: _Peer, message: Message) -> None:
         try:
-            self._router.send_multipart((peer.routing, message), zmq.NOBLOCK)
+            self._router.send(peer.routing, zmq.NOBLOCK | zmq.SNDMORE)
+            self._router.send(message, zmq.NOBLOCK)
         except zmq.ZMQError as error:
             # Gone; its DISCONNECTED follows. With neither high-water mark nor memory there is nothing to wait for.
             if error.errno not in {zmq.EHOSTUNREACH, zmq.EAGAIN}:
