@@ -18,3 +18,9 @@ def tell_and_wait(began: str, go_on: str) -> int:
     with open(go_on):
         pass
     return os.getppid()
+
+
+def wait_for_file(path: str) -> bool:
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    return True

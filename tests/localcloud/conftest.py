@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ecs_cloud import EcsCloud
 from scaler.testing.localcloud import LocalCloud
 
 
@@ -29,3 +30,11 @@ def cloud(module_cloud: LocalCloud, request: pytest.FixtureRequest) -> Iterator[
     yield module_cloud
     if request.node.get_closest_marker("leaves") is None:
         assert module_cloud.leftovers() == []
+
+
+@pytest.fixture
+def ecs(cloud: LocalCloud) -> Iterator[EcsCloud]:
+    """With a cluster; all that is made in it is gone after the test."""
+    ecs = EcsCloud(cloud)
+    yield ecs
+    ecs.clean()

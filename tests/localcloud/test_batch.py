@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +14,8 @@ from scaler.testing.localcloud import LocalCloud
 
 @pytest.fixture(scope="module")
 def cloud_options() -> dict[str, Any]:
-    # A minute of a time-out is half a second.
-    return {"batch_minute_seconds": 0.5}
+    # A minute of a time-out is half a second. What does not end by SIGTERM has a second.
+    return {"batch_minute_seconds": 0.5, "grace_seconds": 1.0}
 
 
 @pytest.fixture
@@ -90,6 +91,22 @@ def test_job_acts_as_its_role(site: Site) -> None:
     until(lambda: (done := site.ended(site.submit(definition)))["status"] == "SUCCEEDED" and _said(site, done), True)
 
 
+def test_job_may_do_what_its_role_may(site: Site) -> None:
+    role = site.make_role("job-role", "ecs-tasks.amazonaws.com")
+    code = "import boto3; print(boto3.client('s3').list_buckets()['Buckets'])"
+    definition = site.define("lists", sys.executable, "-c", code, jobRoleArn=role)
+
+    def outcome() -> str:
+        done = site.ended(site.submit(definition))
+        return site.logs(done)[-1] if "logStreamName" in done["container"] else done["statusReason"]
+
+    until(lambda: "AccessDenied" in outcome(), True)
+    statement = {"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    site.cloud.client("iam").put_role_policy(RoleName="job-role", PolicyName="s3", PolicyDocument=document)
+    until(outcome, "[]")
+
+
 def _said(site: Site, done: dict[str, Any]) -> bool:
     return site.logs(done)[0].startswith("arn:aws:sts::123456789012:assumed-role/job-role/")
 
@@ -112,6 +129,15 @@ def test_terminated_job_gets_sigterm_and_the_reason(site: Site) -> None:
     assert done["container"]["exitCode"] == 3
     assert done["isTerminated"]
     assert site.logs(done) == ["up", "bye"]
+
+
+def test_job_that_does_not_end_by_sigterm_is_killed(site: Site) -> None:
+    definition = site.define("deaf", "sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.02; done")
+    name = site.submit(definition)
+    site.says(name, "up")
+    site.batch.terminate_job(jobId=name, reason="now")
+    done = site.ended(name)
+    assert (done["statusReason"], done["container"]["exitCode"]) == ("now", 137)
 
 
 def test_terminate_before_the_start_means_no_process(site: Site) -> None:

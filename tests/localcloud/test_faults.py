@@ -166,19 +166,27 @@ def test_several_faults_strike_together(cloud: LocalCloud) -> None:
         assert (refusal(cloud, "ecs")[0], refusal(cloud, "sts")[0]) == ("ThrottlingException", "ExpiredToken")
 
 
-def test_the_same_seed_fails_the_same_calls() -> None:
-    def outcomes(seed: int) -> list[str]:
-        with LocalCloud(faults=["any:rate=0.5"], seed=seed) as cloud:
-            ecs = once(cloud, "ecs")
-            for _ in range(40):
-                with contextlib.suppress(ClientError, ConnectionClosedError):
-                    ecs.list_clusters()
-            return [each["outcome"] for each in cloud.calls()]
+def outcomes(cloud: LocalCloud) -> list[str]:
+    ecs = once(cloud, "ecs")
+    for _ in range(40):
+        with contextlib.suppress(ClientError, ConnectionClosedError):
+            ecs.list_clusters()
+    return [each["outcome"] for each in cloud.calls()]
 
-    first = outcomes(1)
-    assert set(first) == {"ok", "ThrottlingException", "ServerException", "dropped"}
-    assert outcomes(1) == first
-    assert outcomes(2) != first
+
+def test_a_seed_says_which_calls_fail() -> None:
+    """A reset is a new start, with the faults that were given for it."""
+    with LocalCloud(faults=["any:rate=0.5"], seed=1) as cloud:
+        first = outcomes(cloud)
+        assert set(first) == {"ok", "ThrottlingException", "ServerException", "dropped"}
+        cloud.do("fault", fault="error:operation=DescribeSubnets")
+        cloud.reset()
+        assert list(cloud.do("faults").values()) == ["any:rate=0.5"]
+        assert outcomes(cloud) == first
+    with LocalCloud(faults=["any:rate=0.5"], seed=2, latency_seconds=0.05) as cloud:
+        assert outcomes(cloud) != first
+        # Latency is of every call, those that fail too.
+        assert all(each["seconds"] >= 0.05 for each in cloud.calls())
 
 
 def hanging_call(cloud: LocalCloud) -> threading.Thread:
@@ -215,20 +223,6 @@ def test_a_call_that_nobody_waits_for_any_more_is_not_done(cloud: LocalCloud) ->
     while [each["outcome"] for each in cloud.calls("ecs:CreateCluster")] != ["dropped"]:
         time.sleep(0.01)
     assert not cloud.client("ecs").list_clusters()["clusterArns"]
-
-
-def test_latency_is_of_every_call() -> None:
-    with LocalCloud(latency_seconds=0.2) as cloud:
-        cloud.client("ecs").list_clusters()
-        (call,) = cloud.calls()
-        assert call["seconds"] >= 0.2
-
-
-def test_a_reset_leaves_the_faults_of_the_start() -> None:
-    with LocalCloud(faults=["throttle:operation=ListClusters"]) as cloud:
-        cloud.do("fault", fault="error:operation=DescribeSubnets")
-        cloud.reset()
-        assert list(cloud.do("faults").values()) == ["throttle:operation=ListClusters"]
 
 
 @pytest.mark.parametrize(

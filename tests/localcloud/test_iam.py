@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,9 +29,8 @@ def document(*statements: dict[str, Any]) -> dict[str, Any]:
 
 
 def trust(service: str) -> str:
-    return json.dumps(
-        document({"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}),
-    )
+    principal = {"Service": service} if service.endswith(".com") else {"AWS": service}
+    return json.dumps(document({"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}))
 
 
 def refused(call: Any, **arguments: Any) -> tuple[str, str]:
@@ -44,6 +44,12 @@ def make_role(cloud: LocalCloud, name: str, service: str = TASKS) -> str:
     made = cloud.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust(service))
     arn: str = made["Role"]["Arn"]
     return arn
+
+
+def until_allowed(cloud: LocalCloud, role: str, action: str, allowed: bool = True) -> None:
+    """What IAM makes is seen a little later."""
+    while cloud.do("allowed", arn=role, action=action) is not allowed:
+        time.sleep(0.01)
 
 
 def definition(role: str = "") -> dict[str, Any]:
@@ -71,6 +77,18 @@ def test_a_user_without_policies_may_only_ask_who_it_is(cloud: LocalCloud) -> No
         "User: arn:aws:iam::123456789012:user/joe is not authorized to perform: ecs:ListClusters on resource: * "
         "because no identity-based policy allows the ecs:ListClusters action",
     )
+
+
+def test_a_key_that_was_switched_off_or_deleted_is_nobodys(cloud: LocalCloud) -> None:
+    key = cloud.user("joe", ECS_FULL, IAM_FULL)
+    iam = cloud.client("iam")
+    iam.update_access_key(UserName="joe", AccessKeyId=key[0], Status="Inactive")
+    assert refused(cloud.client("ecs", *key).list_clusters)[0] == "UnrecognizedClientException"
+    iam.update_access_key(UserName="joe", AccessKeyId=key[0], Status="Active")
+    cloud.client("ecs", *key).list_clusters()
+    iam.delete_access_key(UserName="joe", AccessKeyId=key[0])
+    assert refused(cloud.client("iam", *key).list_roles)[0] == "InvalidClientTokenId"
+    assert refused(cloud.client("ec2", *key).describe_vpcs)[0] == "AuthFailure"
 
 
 @pytest.mark.parametrize(
@@ -218,16 +236,37 @@ def test_the_two_managed_policies_allow_what_they_do_at_aws(cloud: LocalCloud) -
 
 
 def test_a_session_of_a_role_has_the_roles_policies(cloud: LocalCloud) -> None:
-    role = make_role(cloud, "role")
+    role = make_role(cloud, "role", "123456789012")
     policy = json.dumps(document(statement("ecs:ListClusters")))
     cloud.client("iam").put_role_policy(RoleName="role", PolicyName="own", PolicyDocument=policy)
+    until_allowed(cloud, role, "ecs:ListClusters")
     session = cloud.client("sts").assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
     ecs = cloud.client("ecs", session["AccessKeyId"], session["SecretAccessKey"])
-    while not cloud.do("allowed", arn=role, action="ecs:ListClusters"):
-        pass
     ecs.list_clusters()
     _, message = refused(ecs.list_task_definitions)
     assert message.startswith("User: arn:aws:sts::123456789012:assumed-role/role/me is not authorized")
+
+
+def test_a_role_that_does_not_trust_is_not_assumed(cloud: LocalCloud) -> None:
+    role = make_role(cloud, "role")
+    for each in (role, role + "-that-is-not-there"):
+        code, message = refused(cloud.client("sts").assume_role, RoleArn=each, RoleSessionName="me")
+        assert code == "AccessDenied"
+        assert f"sts:AssumeRole on resource: {each}" in message
+
+
+def test_what_one_may_can_be_asked_beforehand(cloud: LocalCloud) -> None:
+    mine = "arn:aws:ecs:us-east-1:123456789012:cluster/mine"
+    key = cloud.user(
+        "joe", IAM_FULL, document(statement("ecs:*", resource=mine), statement("ecs:Stop*", effect="Deny"))
+    )
+    user = cloud.client("sts", *key).get_caller_identity()["Arn"]
+    found = cloud.client("iam", *key).simulate_principal_policy(
+        PolicySourceArn=user, ActionNames=["ecs:DescribeClusters", "ecs:StopTask", "s3:GetObject"], ResourceArns=[mine]
+    )
+    decisions = {each["EvalActionName"]: each["EvalDecision"] for each in found["EvaluationResults"]}
+    expected = {"ecs:DescribeClusters": "allowed", "ecs:StopTask": "explicitDeny", "s3:GetObject": "implicitDeny"}
+    assert decisions == expected
 
 
 def test_a_permissions_boundary_is_the_most_that_a_role_may(cloud: LocalCloud) -> None:
@@ -237,8 +276,7 @@ def test_a_permissions_boundary_is_the_most_that_a_role_may(cloud: LocalCloud) -
     iam.create_role(RoleName="role", AssumeRolePolicyDocument=trust(TASKS), PermissionsBoundary=boundary)
     iam.attach_role_policy(RoleName="role", PolicyArn=ECS_FULL)
     role = "arn:aws:iam::123456789012:role/role"
-    while not cloud.do("allowed", arn=role, action="ecs:ListClusters"):
-        pass
+    until_allowed(cloud, role, "ecs:ListClusters")
     assert not cloud.do("allowed", arn=role, action="ecs:RunTask")
 
 
@@ -252,12 +290,10 @@ def test_others_see_a_roles_policies_a_little_later(slow_cloud: LocalCloud) -> N
     role = make_role(slow_cloud, "role")
     slow_cloud.client("iam").attach_role_policy(RoleName="role", PolicyArn=ECS_FULL)
     assert not slow_cloud.do("allowed", arn=role, action="ecs:RunTask")
-    while not slow_cloud.do("allowed", arn=role, action="ecs:RunTask"):
-        pass
+    until_allowed(slow_cloud, role, "ecs:RunTask")
     slow_cloud.client("iam").detach_role_policy(RoleName="role", PolicyArn=ECS_FULL)
     assert slow_cloud.do("allowed", arn=role, action="ecs:RunTask")
-    while slow_cloud.do("allowed", arn=role, action="ecs:RunTask"):
-        pass
+    until_allowed(slow_cloud, role, "ecs:RunTask", False)
 
 
 def test_what_iam_has_is_left_until_it_is_deleted(cloud: LocalCloud) -> None:

@@ -1,56 +1,61 @@
 """The contract suite on ECS tasks that are processes of this machine."""
 
 import contextlib
+import itertools
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
+from clouds import options_of, wait_for_task
 from scaler.managers.api import Launch, Owner
 from scaler.testing.driver_contract import DriverCase, DriverContract, Seen
 from scaler.testing.localcloud import LocalCloud
-from scaler_plugin_ecs import driver
+from scaler_plugin_ecs import clients, driver
 from scaler_plugin_ecs.tagging import GROUP, decode, encode
 
 
 def launch(group: str, slots: int, capabilities: Mapping[str, int]) -> Launch:
     told = ",".join(f"{name}={amount}" for name, amount in capabilities.items())
     capability = ["--per-worker-capabilities", told] if told else []
-    return Launch({}, {}, ("tcp://127.0.0.1:1", "--num-of-workers", str(slots), *capability))
+    return Launch(
+        {}, {}, ("tcp://127.0.0.1:1", "--num-of-workers", str(slots), *capability, "--worker-group-id", group)
+    )
 
 
 class Looking:
-    """At the cloud, past the driver."""
+    """At the cloud, past the driver. A task that is being stopped has no tags any more: what it was is remembered."""
 
     def __init__(self, cloud: LocalCloud) -> None:
         self._cloud = cloud
+        self._tags: dict[str, Mapping[str, str]] = {}
 
     def __call__(self) -> list[Seen]:
         return [self._seen(each) for each in self._cloud.resources() if each["left"]]
 
     def _seen(self, found: Mapping[str, Any]) -> Seen:
-        tags = found["tags"]
+        tags = self._tags[found["id"]] = found["tags"] or self._tags.get(found["id"], {})
         owner = None
         if "scaler:cluster" in tags:
             owner = Owner(tags["scaler:cluster"], tags["scaler:manager"], int(tags["scaler:generation"]))
         command = self._command(found) if found["kind"] == "ecs task" else ""
-        size = self._size(shlex.split(command)) if command else (None, None)
+        words = shlex.split(command)
+        given = dict(itertools.pairwise(words))
+        unit = decode(tags[GROUP]) if GROUP in tags else given.get("--worker-group-id", "")
         text = json.dumps([found["id"], tags, command])
-        return Seen(found["id"], decode(tags.get(GROUP, "")), owner, *size, text)
+        if not words:
+            return Seen(found["id"], unit, owner, text=text)
+        return Seen(found["id"], unit, owner, int(given["--num-of-workers"]), self._capabilities(given), text)
 
     def _command(self, task: Mapping[str, Any]) -> str:
         overrides = task["more"]["overrides"].get("containerOverrides", [])
         variables = {each["name"]: each["value"] for one in overrides for each in one.get("environment", [])}
         return str(variables.get("COMMAND", ""))
 
-    def _size(self, words: Sequence[str]) -> tuple[int, dict[str, int]]:
-        given = dict(zip(words, words[1:], strict=False))
+    def _capabilities(self, given: Mapping[str, str]) -> dict[str, int]:
         told = given.get("--per-worker-capabilities", "")
-        capabilities = {
-            name: int(amount) for name, _, amount in (each.partition("=") for each in told.split(",")) if name
-        }
-        return int(given["--num-of-workers"]), capabilities
+        return {name: int(amount) for name, _, amount in (each.partition("=") for each in told.split(",")) if name}
 
 
 def plant(cloud: LocalCloud) -> str:
@@ -75,6 +80,12 @@ def plant(cloud: LocalCloud) -> str:
     return str(answer["tasks"][0]["taskArn"])
 
 
+def kill(cloud: LocalCloud, arn: str) -> None:
+    """Its machine crashes, as soon as it is on one."""
+    wait_for_task(cloud, arn, "RUNNING")
+    cloud.do("kill_task", task=arn)
+
+
 def fault_for(cloud: LocalCloud, kind: str) -> Callable[[Sequence[str]], Any]:
     """A fault that meets the calls that start these groups alone."""
 
@@ -90,13 +101,16 @@ def fault_for(cloud: LocalCloud, kind: str) -> Callable[[Sequence[str]], Any]:
 
 class TestEcs(DriverContract):
     @pytest.fixture
-    def driver_case(self, cloud: LocalCloud, options: dict[str, Any]) -> DriverCase:
+    def driver_case(self, used_cloud: LocalCloud, subnet: str, monkeypatch: pytest.MonkeyPatch) -> DriverCase:
+        # Of a cloud that does not answer; four hooks wait for it.
+        monkeypatch.setattr(clients, "READ_SECONDS", 5.0)
+        cloud, options = used_cloud, options_of(subnet)
         return DriverCase(
             module=driver,
             look=Looking(cloud),
             options=options,
             launch=launch,
-            vanish=lambda arn: cloud.do("kill_task", task=arn),
+            vanish=lambda arn: kill(cloud, arn),
             plant=lambda: plant(cloud),
             refusing=fault_for(cloud, "denied"),
             losing_answers=lambda: cloud.fault("drop:operation=RunTask"),

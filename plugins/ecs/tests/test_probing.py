@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import pytest
 from scaler.managers.api import TemporaryError
+from scaler_plugin_ecs.errors import UnknownOutcome
 from scaler_plugin_ecs.probing import Probe
 
 
@@ -61,3 +65,43 @@ def test_other_errors_keep_nobody_back() -> None:
         with pytest.raises(ValueError):  # noqa: PT011
             probe.ask("definition:1", refused)
     assert probe.ask("definition:1", lambda: "task") == "task"
+
+
+def test_those_who_waited_for_a_call_without_an_answer_do_not_wait_for_their_own() -> None:
+    probe = Probe(clock=lambda: 0.0)
+    began, go_on = threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def silent(name: str) -> str:
+        calls.append(name)
+        began.set()
+        go_on.wait()
+        raise UnknownOutcome("no answer", late=True)
+
+    errors: list[Exception] = []
+
+    def ask(name: str) -> None:
+        try:
+            probe.ask("definition:1", lambda: silent(name))
+        except Exception as error:
+            errors.append(error)
+
+    first = threading.Thread(target=ask, args=("first",))
+    first.start()
+    began.wait()
+    others = [threading.Thread(target=ask, args=(f"other {each}",)) for each in range(3)]
+    for each in others:
+        each.start()
+    # They wait at the gate, and nowhere else.
+    while any(each.is_alive() for each in others) and sum(_waits(each) for each in others) < len(others):
+        pass
+    go_on.set()
+    for each in (first, *others):
+        each.join()
+    assert calls == ["first"]
+    assert sorted(type(each).__name__ for each in errors) == ["TemporaryError"] * 3 + ["UnknownOutcome"]
+
+
+def _waits(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code.co_name == "ask" and frame.f_code.co_filename.endswith("probing.py")

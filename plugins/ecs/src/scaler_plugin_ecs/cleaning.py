@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from scaler.managers.api import (
     ConfigurationError,
+    Context,
     CredentialsExpired,
     DriverError,
-    Owner,
     Resource,
     Scope,
     TemporaryError,
@@ -22,42 +21,47 @@ from scaler.managers.api import (
 from scaler_plugin_ecs.clients import Aws
 from scaler_plugin_ecs.errors import Denied, Refused, UnknownOutcome
 from scaler_plugin_ecs.finding import find_cluster, find_log_group, find_revision, find_role
-from scaler_plugin_ecs.options import EcsOptions
+from scaler_plugin_ecs.patience import Patient
 from scaler_plugin_ecs.record import Names, Record, names_of
 from scaler_plugin_ecs.tagging import as_dict, in_scope
 from scaler_plugin_ecs.tasks import describe, stop_task
 
+_TASK = "task"
 _DRY = "would be deleted"
 _DELETED = "deleted"
-# How long tasks may take to end, and their cluster to be empty then; where people wait for it, and at a manager's end.
-_PATIENCE = {Scope.RUN: 20.0, Scope.MANAGER: 90.0, Scope.CLUSTER: 240.0}
+# How long tasks may take to end, and their cluster to be empty then, where people wait for it, in seconds.
+_PATIENCE = {Scope.MANAGER: 90.0, Scope.CLUSTER: 240.0}
+# At a manager's end: it has been told how much time there is for all of that.
+_LEAST_PATIENCE, _MOST_PATIENCE = 5.0, 60.0
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 
 
 @dataclass(frozen=True)
 class _Item:
-    """Something to delete. delete: does it; what it raises is why it is left."""
+    """Something to delete. names: of what it is one. delete: does it; what it raises is why it is left."""
 
     kind: str
     id: str
+    names: Names
     delete: Callable[[], None]
 
 
 class Cleaning:
     """One call of `cleanup`. Only what has exactly the names of the options, now or once, is looked at."""
 
-    def __init__(
-        self, aws: Aws, options: EcsOptions, owner: Owner, log: logging.Logger, record: Record, scope: Scope
-    ) -> None:
-        self._aws = aws
-        self._owner = owner
-        self._log = log
+    def __init__(self, aws: Aws, context: Context, record: Record, scope: Scope) -> None:
+        self._aws = Patient(aws)
+        self._owner = context.owner
+        self._log = context.log
         self._record = record
         self._scope = scope
-        self._used = record.is_used_by(owner.generation)
-        self._names = list(dict.fromkeys([*record.names(), names_of(options)]))
-        self._deadline = time.monotonic() + _PATIENCE[scope]
+        self._used = record.is_used_by(context.owner.generation)
+        self._names = list(dict.fromkeys([*record.names(), names_of(context.options)]))
+        # Of them lists may still say that they are wanted.
+        self._stopped: set[str] = set()
+        at_end = min(max(_LEAST_PATIENCE, context.shutdown_seconds), _MOST_PATIENCE)
+        self._deadline = time.monotonic() + _PATIENCE.get(scope, at_end)
 
     def run(self, dry_run: bool) -> list[Resource]:
         """Throttled, CredentialsExpired, TemporaryError: it is to be called again."""
@@ -73,6 +77,8 @@ class Cleaning:
 
     def _delete(self, item: _Item) -> Resource:
         try:
+            if item.kind != _TASK and (users := self._users(item.names)):
+                raise DriverError(f"tasks that live in the cluster {item.names.cluster} may need it: {users}")
             item.delete()
         except (Throttled, CredentialsExpired, TemporaryError):
             raise
@@ -115,10 +121,14 @@ class Cleaning:
             return
         for task in tasks:
             if self._ours(as_dict(task.get("tags"))):
-                yield _Item("task", task["taskArn"], self._stopping(names, task["taskArn"]))
+                yield _Item(_TASK, task["taskArn"], names, self._stopping(names, task["taskArn"]))
 
     def _stopping(self, names: Names, arn: str) -> Callable[[], None]:
-        return lambda: stop_task(self._aws, names.cluster, arn, names.region)
+        def stop() -> None:
+            stop_task(self._aws, names.cluster, arn, names.region)
+            self._stopped.add(arn)
+
+        return stop
 
     def _definitions(self, names: Names) -> Iterator[_Item]:
         """All revisions of the family; of nothing else is asked."""
@@ -133,17 +143,28 @@ class Cleaning:
             for arn in list(arns):
                 found = find_revision(self._aws, arn, names.region)
                 if found is not None and self._ours(found.tags):
-                    yield _Item("task definition", arn, self._deleting_definition(names, arn, status))
+                    yield _Item("task definition", arn, names, self._deleting_definition(names, arn, status))
 
     def _deleting_definition(self, names: Names, arn: str, status: str) -> Callable[[], None]:
         def delete() -> None:
             if status == "ACTIVE":
-                self._call("ecs:DeregisterTaskDefinition", names.region, taskDefinition=arn)
+                self._deregister(names, arn)
             answer = self._call("ecs:DeleteTaskDefinitions", names.region, taskDefinitions=[arn])
             for failure in answer.get("failures", ()):
-                raise Refused("ecs:DeleteTaskDefinitions", str(failure.get("reason")), str(failure.get("detail")))
+                reason = str(failure.get("reason"))
+                # A call whose answer was lost has done it.
+                if reason != "MISSING" and "delete" not in reason.lower():
+                    raise Refused("ecs:DeleteTaskDefinitions", reason, str(failure.get("detail")))
 
         return delete
+
+    def _deregister(self, names: Names, arn: str) -> None:
+        try:
+            self._call("ecs:DeregisterTaskDefinition", names.region, taskDefinition=arn)
+        except Refused as error:
+            # As after a call whose answer was lost.
+            if "inactive" not in error.message.lower():
+                raise
 
     def _log_groups(self, names: Names) -> Iterator[_Item]:
         found = find_log_group(self._aws, names.log_group, names.region) if names.log_group else None
@@ -151,13 +172,14 @@ class Cleaning:
             yield _Item(
                 "log group",
                 found.id,
+                names,
                 lambda: self._gone_is_fine("logs:DeleteLogGroup", names.region, logGroupName=names.log_group),
             )
 
     def _roles(self, names: Names) -> Iterator[_Item]:
         found = find_role(self._aws, names.role) if names.role else None
         if found is not None and self._ours(found.tags):
-            yield _Item("role", found.id, lambda: self._delete_role(names.role))
+            yield _Item("role", found.id, names, lambda: self._delete_role(names.role))
 
     def _delete_role(self, name: str) -> None:
         for each in self._call("iam:ListAttachedRolePolicies", RoleName=name).get("AttachedPolicies", ()):
@@ -167,7 +189,7 @@ class Cleaning:
     def _clusters(self, names: Names) -> Iterator[_Item]:
         found = find_cluster(self._aws, names.cluster, names.region)
         if found is not None and self._ours(found.tags):
-            yield _Item("cluster", found.id, lambda: self._delete_cluster(names))
+            yield _Item("cluster", found.id, names, lambda: self._delete_cluster(names))
 
     def _delete_cluster(self, names: Names) -> None:
         """Again, while tasks in it are just ending."""
@@ -177,16 +199,21 @@ class Cleaning:
                 self._gone_is_fine("ecs:DeleteCluster", names.region, cluster=names.cluster)
                 return
             except Refused as error:
-                wanted = self._wanted_tasks(names)
-                if error.code != "ClusterContainsTasksException" or wanted or time.monotonic() > self._deadline:
-                    more = f", {len(wanted)} of which nobody has ended" if wanted else ""
-                    raise Refused(error.operation, error.code, f"there are tasks in it{more}") from error
+                if error.code != "ClusterContainsTasksException" or time.monotonic() > self._deadline:
+                    raise
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _wanted_tasks(self, names: Names) -> Sequence[str]:
-        """Those that nobody has asked to stop: they would be there for a long time."""
-        return list(self._aws.pages("ecs:ListTasks", "taskArns", region=names.region, cluster=names.cluster))
+    def _users(self, names: Names) -> int:
+        """Tasks in the cluster that nobody has asked to stop: another manager's, perhaps. They need what was made here,
+        and those that are about to start would fail without."""
+        try:
+            arns = set(self._aws.pages("ecs:ListTasks", "taskArns", region=names.region, cluster=names.cluster))
+        except Refused as error:
+            if error.code != "ClusterNotFoundException":
+                raise
+            return 0
+        return len(arns - self._stopped)
 
     def _call(self, action: str, region: str = "", **parameters: Any) -> dict[str, Any]:
         return self._aws.call(action, creates=True, region=region, **parameters)
@@ -199,8 +226,6 @@ class Cleaning:
                 raise
 
 
-def clean(
-    aws: Aws, options: EcsOptions, owner: Owner, log: logging.Logger, record: Record, scope: Scope, dry_run: bool
-) -> list[Resource]:
+def clean(aws: Aws, context: Context, record: Record, scope: Scope, dry_run: bool) -> list[Resource]:
     """As the hook `cleanup`."""
-    return Cleaning(aws, options, owner, log, record, scope).run(dry_run)
+    return Cleaning(aws, context, record, scope).run(dry_run)

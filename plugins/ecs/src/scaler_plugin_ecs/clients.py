@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from scaler.managers.api import ConfigurationError, Pace
 
@@ -19,6 +19,27 @@ READ_SECONDS = 12.0
 _CONNECTIONS = 16
 # What AWS lets an account do: RunTask on Fargate 20 a second, what changes clusters' resources 20, all else above.
 _PACES = {"ecs:RunTask": (18.0, 50), "ecs:StopTask": (36.0, 80)}
+
+
+class Calling(Protocol):
+    """Who makes calls."""
+
+    region: str
+
+    def call(self, action: str, *, creates: bool = False, region: str = "", **parameters: Any) -> dict[str, Any]: ...
+
+    def pages(self, action: str, key: str, **parameters: Any) -> Iterator[Any]: ...
+
+
+def pages(aws: Calling, action: str, key: str, **parameters: Any) -> Iterator[Any]:
+    """What all pages of a list have under `key`."""
+    token: dict[str, Any] = {}
+    while True:
+        answer = aws.call(action, **parameters, **token)
+        yield from answer.get(key, ())
+        if not answer.get("nextToken"):
+            return
+        token = {"nextToken": answer["nextToken"]}
 
 
 class Aws:
@@ -51,14 +72,7 @@ class Aws:
         return answer
 
     def pages(self, action: str, key: str, **parameters: Any) -> Iterator[Any]:
-        """What all pages of a list have under `key`."""
-        token: dict[str, Any] = {}
-        while True:
-            answer = self.call(action, **parameters, **token)
-            yield from answer.get(key, ())
-            if not answer.get("nextToken"):
-                return
-            token = {"nextToken": answer["nextToken"]}
+        return pages(self, action, key, **parameters)
 
     def has_credentials(self) -> bool:
         """Whether there are any; not whether they are good for something."""

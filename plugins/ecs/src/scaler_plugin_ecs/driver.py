@@ -124,7 +124,7 @@ def shutdown(context: Context, ids: Sequence[str]) -> None:
 
 def cleanup(context: Context, scope: Scope, dry_run: bool) -> list[Resource]:
     state: State = context.state
-    return clean(state.aws, context.options, context.owner, context.log, state.record, scope, dry_run)
+    return clean(state.aws, context, state.record, scope, dry_run)
 
 
 def commands() -> Mapping[str, Command]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from scaler_plugin_ecs.clients import Aws
+from scaler_plugin_ecs.clients import Calling
 from scaler_plugin_ecs.errors import Denied, Refused
 from scaler_plugin_ecs.tagging import as_dict
 
@@ -21,7 +21,7 @@ class Found:
     about: Mapping[str, Any]
 
 
-def find_cluster(aws: Aws, name: str, region: str = "") -> Found | None:
+def find_cluster(aws: Calling, name: str, region: str = "") -> Found | None:
     answer = aws.call("ecs:DescribeClusters", region=region, clusters=[name], include=["TAGS"])
     for each in answer.get("clusters", ()):
         if each.get("status") != "INACTIVE":
@@ -29,13 +29,13 @@ def find_cluster(aws: Aws, name: str, region: str = "") -> Found | None:
     return None
 
 
-def find_definition(aws: Aws, family: str, region: str = "") -> Found | None:
+def find_definition(aws: Calling, family: str, region: str = "") -> Found | None:
     """Its newest active revision."""
     found = find_revision(aws, family, region)
     return found if found is not None and found.about.get("status", "ACTIVE") == "ACTIVE" else None
 
 
-def find_revision(aws: Aws, name: str, region: str = "") -> Found | None:
+def find_revision(aws: Calling, name: str, region: str = "") -> Found | None:
     """name: the ARN of a revision, active or not; or a family."""
     try:
         answer = aws.call("ecs:DescribeTaskDefinition", region=region, taskDefinition=name, include=["TAGS"])
@@ -47,7 +47,7 @@ def find_revision(aws: Aws, name: str, region: str = "") -> Found | None:
     return Found(about["taskDefinitionArn"], as_dict(answer.get("tags")), about)
 
 
-def find_role(aws: Aws, name: str) -> Found | None:
+def find_role(aws: Calling, name: str) -> Found | None:
     """name: without its path."""
     try:
         about = aws.call("iam:GetRole", RoleName=name)["Role"]
@@ -58,7 +58,7 @@ def find_role(aws: Aws, name: str) -> Found | None:
     return Found(about["Arn"], as_dict(about.get("Tags")), about)
 
 
-def find_log_group(aws: Aws, name: str, region: str = "") -> Found | None:
+def find_log_group(aws: Calling, name: str, region: str = "") -> Found | None:
     """Its tags are empty where they may not be looked at."""
     answer = aws.call("logs:DescribeLogGroups", region=region, logGroupNamePrefix=name)
     for each in answer.get("logGroups", ()):

@@ -90,8 +90,12 @@ class Launcher:
         ):
             self._preparation.again(prepared)
             return True
-        if "service linked role" in error.message.lower() or "reached the limit" in error.message.lower():
-            raise TemporaryError(f"{error}; more at once: ask AWS to raise the quota of Fargate vCPU") from error
+        if "service linked role" in error.message.lower():
+            mend = "an account has it from its first cluster on, or by `aws iam create-service-linked-role"
+            raise TemporaryError(f"{error}; {mend} --aws-service-name ecs.amazonaws.com`") from error
+        if "reached the limit" in error.message.lower():
+            mend = "ask AWS for more (Service Quotas, AWS Fargate), or lower --max-task-concurrency"
+            raise TemporaryError(f"{error}; {mend}") from error
         if error.code in ("PlatformUnknownException", "BlockedException", "UnsupportedFeatureException"):
             where = "the AWS account and region of this manager"
             raise ConfigurationError(str(error), where, "ask AWS, or use another --aws-region") from error

@@ -15,6 +15,7 @@ from scaler.managers.api import ConfigurationError, Context
 from scaler_plugin_ecs.options import DEFAULT_EXECUTION_ROLE, EcsOptions
 from scaler_plugin_ecs.roles import POLICY
 
+_PROGRAM = "scaler_worker_manager aws_raw_ecs iam-policy"
 _DESCRIPTION = """\
 Prints the IAM policy that a manager with these options needs, and nothing beyond: for an IAM user or role, by
 `aws iam put-user-policy --user-name NAME --policy-name scaler --policy-document file://policy.json`.
@@ -41,7 +42,8 @@ def iam_policy(arguments: Sequence[str], context: Context) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "scaler_worker_manager aws_raw_ecs iam-policy",
+        _PROGRAM,
+        usage=f"{_PROGRAM} [--aws-account ID] [options of the manager]",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -46,21 +46,36 @@ class Preparation:
         self._lock = threading.Lock()
         self._prepared: Prepared | None = None
         self._at = 0.0
+        self._tries = 0
+        self._failure: Exception | None = None
 
     def ready(self) -> Prepared:
         """ConfigurationError: what is there under these names cannot be used. TemporaryError and the like: later."""
-        found = self._prepared
+        found, tries = self._prepared, self._tries
         if found is not None:
             return found
         with self._lock:
             if self._prepared is None:
-                try:
-                    self._prepared = self._prepare()
-                except UnknownOutcome as error:
-                    # Of this; of tasks nothing was begun, and what was made is found the next time.
-                    raise TemporaryError(str(error)) from error
-                self._at = time.monotonic()
+                if self._failure is not None and self._tries != tries:
+                    # Whoever waited for it has no better luck; where nothing answers they would wait for each other.
+                    raise self._failure
+                self._try()
+            assert self._prepared is not None
             return self._prepared
+
+    def _try(self) -> None:
+        self._tries += 1
+        self._failure = None
+        try:
+            self._prepared = self._prepare()
+        except UnknownOutcome as error:
+            # Of this; of tasks nothing was begun, and what was made is found the next time.
+            self._failure = TemporaryError(str(error))
+            raise self._failure from error
+        except Exception as error:
+            self._failure = error
+            raise
+        self._at = time.monotonic()
 
     def again(self, prepared: Prepared, role: bool = False) -> None:
         """Something of it is not there any more, as far as ECS sees: the next `ready` looks.

@@ -12,6 +12,8 @@ from typing import TypeVar
 
 from scaler.managers.api import TemporaryError
 
+from scaler_plugin_ecs.errors import UnknownOutcome
+
 Answer = TypeVar("Answer")
 
 _FIRST_PAUSE = 0.25
@@ -29,6 +31,8 @@ class Probe:
         self._refusal = ""
         self._pause = _FIRST_PAUSE
         self._not_before = 0.0
+        # Calls that were not answered in time: who waited for one does not wait for its own.
+        self._silences = 0
 
     def ask(self, subject: object, call: Callable[[], Answer]) -> Answer:
         """What `call` gives, alone until it has worked once for this subject.
@@ -36,8 +40,11 @@ class Probe:
         TemporaryError: somebody has asked a moment ago, and it was too early; or what `call` raises.
         """
         if self._proven is not subject:
+            silences = self._silences
             with self._gate:
                 if self._proven is not subject:
+                    if self._silences != silences:
+                        raise TemporaryError("AWS did not answer the call before this one")
                     return self._first(subject, call)
         return call()
 
@@ -51,7 +58,11 @@ class Probe:
     def _first(self, subject: object, call: Callable[[], Answer]) -> Answer:
         if self._clock() < self._not_before:
             raise TemporaryError(self._refusal)
-        answer = call()
+        try:
+            answer = call()
+        except UnknownOutcome as error:
+            self._silences += error.late
+            raise
         self._proven = subject
         self._pause = _FIRST_PAUSE
         return answer

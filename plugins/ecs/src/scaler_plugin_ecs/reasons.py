@@ -55,11 +55,6 @@ _MENDS: tuple[tuple[str, str], ...] = (
 # Patterns of the agent's own output, of all its lines together.
 _SAID: tuple[tuple[str, str], ...] = (
     (
-        r"cannot connect|[Nn]obody|nothing answers|not be reached|timed out|refused|[Nn]o connection",
-        "its scheduler is not reached from there: --worker-scheduler-address must be an address that tasks can reach "
-        "(and --object-storage-address too), and the security group there must let them in on that port",
-    ),
-    (
         r"scaler_cluster: (command )?not found|No module named .?scaler",
         "the task has no scaler: name an image that has it by --ecs-task-image, or say how tasks get it by "
         "--worker-package",
@@ -68,6 +63,11 @@ _SAID: tuple[tuple[str, str], ...] = (
         r"No solution found|not find a version|No matching distribution|not found in the package registry|"
         r"[Ff]ailed to (build|download|fetch)",
         "what --ecs-python-requirements or --worker-package name cannot be installed there",
+    ),
+    (
+        r"[Nn]obody answers|has no address|does not speak|[Cc]annot connect|[Cc]onnection (refused|timed out)|No route",
+        "its scheduler is not reached from there: --worker-scheduler-address must be an address that tasks can reach "
+        "(and --object-storage-address too), and the security group there must let them in on that port",
     ),
 )
 

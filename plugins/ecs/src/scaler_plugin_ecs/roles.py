@@ -21,12 +21,16 @@ _TRUST = {
 
 def ensure_role(aws: Aws, name: str, owner: Owner, log: logging.Logger) -> str:
     """The ARN of a role of that name, which is made with its policy when it is missing."""
-    found = find_role(aws, name)
-    if found is not None and not belongs_to(found.tags, owner):
-        return found.id
-    arn = found.id if found is not None else _make(aws, name, owner, log)
-    # Ours may lack its policy: a manager that was killed had no time for it.
-    aws.call("iam:AttachRolePolicy", creates=True, RoleName=name, PolicyArn=policy_arn(arn))
+    try:
+        found = find_role(aws, name)
+        if found is not None and not belongs_to(found.tags, owner):
+            return found.id
+        arn = found.id if found is not None else _make(aws, name, owner, log)
+        # Ours may lack its policy: a manager that was killed had no time for it.
+        aws.call("iam:AttachRolePolicy", creates=True, RoleName=name, PolicyArn=policy_arn(arn))
+    except Denied as error:
+        mend = f"{error.mend}; or name a role that is there: --ecs-execution-role-arn"
+        raise ConfigurationError(error.what, error.where, mend) from None
     return arn
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from scaler.managers.api import Owner, TemporaryError, Unit, UnitState, WorkerGroup, batches
 
-from scaler_plugin_ecs.clients import Aws
+from scaler_plugin_ecs.clients import Aws, Calling
 from scaler_plugin_ecs.errors import Refused, UnknownOutcome
 from scaler_plugin_ecs.launching import Gone, Launcher
 from scaler_plugin_ecs.output import Output
@@ -88,7 +88,11 @@ class Tasks:
         self._look(listed)
         with self._lock:
             self._heartbeats += 1
-            return self._units()
+            units = self._units()
+            # Once more, so that the host need not wait for what may not show yet.
+            for arn in [each.arn for each in self._known.values() if each.stopping and not each.lives]:
+                del self._known[arn]
+            return units
 
     def stop(self, groups: Sequence[str]) -> None:
         """Once AWS has taken note. What is not there is fine."""
@@ -167,8 +171,6 @@ class Tasks:
         unit = self._unit(group, task, stopping, with_output)
         with self._lock:
             known.unit = unit
-            if known.stopping and not known.lives:
-                self._known.pop(arn, None)
         return not known.lives
 
     def _unit(self, group: str, task: Mapping[str, Any], stopping: bool, with_output: bool) -> Unit:
@@ -189,10 +191,7 @@ class Tasks:
             known = self._known.get(arn)
             if known is None or (not known.stopping and time.monotonic() - known.since < _SETTLING_SECONDS):
                 return
-            if known.stopping:
-                del self._known[arn]
-            else:
-                known.unit = Unit(known.unit.id, arn, UnitState.GONE, "AWS does not know its task any more")
+            known.unit = Unit(known.unit.id, arn, UnitState.GONE, "AWS does not know its task any more")
 
     def _units(self) -> list[Unit]:
         """One a group; of several tasks, which nobody has wanted, one that lives."""
@@ -204,7 +203,7 @@ class Tasks:
 
 
 def describe(
-    aws: Aws, cluster: str, arns: Iterable[str], with_tags: bool = False, region: str = ""
+    aws: Calling, cluster: str, arns: Iterable[str], with_tags: bool = False, region: str = ""
 ) -> list[Mapping[str, Any]]:
     """What AWS knows of these tasks; those that it does not know are left out."""
     found: list[Mapping[str, Any]] = []
@@ -215,7 +214,7 @@ def describe(
     return found
 
 
-def stop_task(aws: Aws, cluster: str, arn: str, region: str = "") -> None:
+def stop_task(aws: Calling, cluster: str, arn: str, region: str = "") -> None:
     """Says SIGTERM to it. One that is not there is fine."""
     try:
         aws.call("ecs:StopTask", creates=True, region=region, cluster=cluster, task=arn, reason=_REASON)

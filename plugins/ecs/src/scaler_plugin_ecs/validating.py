@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
-from collections.abc import Callable
-from typing import TypeVar
 
-from scaler.managers.api import ConfigurationError, CredentialsExpired, Owner, TemporaryError, Throttled
+from scaler.managers.api import ConfigurationError, CredentialsExpired, Owner
 
 from scaler_plugin_ecs import fargate
 from scaler_plugin_ecs.clients import Aws
@@ -18,18 +15,16 @@ from scaler_plugin_ecs.finding import find_cluster, find_definition
 from scaler_plugin_ecs.images import check_image
 from scaler_plugin_ecs.launching import check_overrides
 from scaler_plugin_ecs.options import DEFAULT_EXECUTION_ROLE, EcsOptions
+from scaler_plugin_ecs.patience import patiently
 from scaler_plugin_ecs.preparing import check_foreign, has_spot, without_spot
 from scaler_plugin_ecs.requirements import Software, python_words
 from scaler_plugin_ecs.roles import check_role
 from scaler_plugin_ecs.tagging import belongs_to
 
-Result = TypeVar("Result")
-
 # What an agent's command and its join token take of a container's overrides, about.
 _COMMAND_CHARACTERS = 2000
-# While a user waits: tries of a question that AWS does not answer yet, and the first pause between, in seconds.
-_TRIES = 6
-_PAUSE = 0.25
+# Of this host.
+HERE = (sys.version_info.major, sys.version_info.minor)
 
 
 def validate(aws: Aws, options: EcsOptions, owner: Owner, log: logging.Logger, software: Software) -> None:
@@ -39,7 +34,7 @@ def validate(aws: Aws, options: EcsOptions, owner: Owner, log: logging.Logger, s
     _check_names(options)
     _check_length(software)
     is_default = "ecs_python_version" not in options.model_fields_set
-    for word in (*software.warnings, *python_words(options.ecs_python_version, sys.version_info[:2], is_default)):
+    for word in (*software.warnings, *python_words(options.ecs_python_version, HERE, is_default)):
         log.warning("%s", word)
     try:
         _ask_aws(aws, options, owner, log)
@@ -78,13 +73,13 @@ def _ask_aws(aws: Aws, options: EcsOptions, owner: Owner, log: logging.Logger) -
             "run `aws configure` or `aws login`; or name a profile: --aws-profile NAME; or set AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY",
         )
-    _patiently(lambda: _check_subnets(aws, options, log))
-    _patiently(lambda: _check_security_groups(aws, options, log))
+    patiently(lambda: _check_subnets(aws, options, log))
+    patiently(lambda: _check_security_groups(aws, options, log))
     arn = options.ecs_execution_role_arn
     name, flag = (arn.rpartition("/")[2], "--ecs-execution-role-arn") if arn else (DEFAULT_EXECUTION_ROLE, "")
-    _patiently(lambda: check_role(aws, name, flag, owner, log))
-    _patiently(lambda: _check_cluster(aws, options, owner, log))
-    _patiently(lambda: _check_definition(aws, options, owner, log))
+    patiently(lambda: check_role(aws, name, flag, owner, log))
+    patiently(lambda: _check_cluster(aws, options, owner, log))
+    patiently(lambda: _check_definition(aws, options, owner, log))
 
 
 def _check_subnets(aws: Aws, options: EcsOptions, log: logging.Logger) -> None:
@@ -124,17 +119,6 @@ def _check_definition(aws: Aws, options: EcsOptions, owner: Owner, log: logging.
     found = find_definition(aws, options.ecs_task_definition)
     if found is not None and not belongs_to(found.tags, owner):
         check_foreign(found, options)
-
-
-def _patiently(ask: Callable[[], Result]) -> Result:
-    pause = _PAUSE
-    for _ in range(_TRIES - 1):
-        try:
-            return ask()
-        except (Throttled, TemporaryError) as error:
-            time.sleep(max(pause, getattr(error, "retry_after", None) or 0.0))
-            pause *= 2
-    return ask()
 
 
 def _where(aws: Aws) -> str:

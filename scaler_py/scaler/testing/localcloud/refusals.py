@@ -35,6 +35,14 @@ _EXPIRED = {
     "sts": ("ExpiredToken", "The security token included in the request is expired", 403),
     "s3": ("ExpiredToken", "The provided token has expired.", 400),
 }
+_INVALID = {
+    "": ("UnrecognizedClientException", "The security token included in the request is invalid.", 400),
+    "batch": ("UnrecognizedClientException", "The security token included in the request is invalid.", 403),
+    "ec2": ("AuthFailure", "AWS was not able to validate the provided access credentials", 401),
+    "iam": ("InvalidClientTokenId", "The security token included in the request is invalid.", 403),
+    "sts": ("InvalidClientTokenId", "The security token included in the request is invalid.", 403),
+    "s3": ("InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.", 403),
+}
 _DENIED = {
     "": ("AccessDeniedException", 400),
     "batch": ("AccessDeniedException", 403),
@@ -55,6 +63,11 @@ def failed(call: Call) -> AwsError:
 
 def expired(call: Call) -> AwsError:
     return AwsError(*_of(_EXPIRED, call))
+
+
+def invalid(call: Call) -> AwsError:
+    """The key is nobody's any more."""
+    return AwsError(*_of(_INVALID, call))
 
 
 def denied(call: Call, sentence: str) -> AwsError:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scaler.testing.localcloud.batch.errors import NAME, client_error, executing_error
+from scaler.testing.localcloud.ecs import fargate
 
 _MOST_ATTEMPTS = 10
 _MOST_CONDITIONS = 5
@@ -24,12 +25,19 @@ def check_definition(given: Mapping[str, Any]) -> None:
     for kind in ("VCPU", "MEMORY"):
         if requirement(properties, kind) is None:
             raise executing_error(f"containerProperties must have {kind} in resourceRequirements")
-    fargate = "FARGATE" in (given.get("platformCapabilities") or ())
-    if fargate and not properties.get("executionRoleArn"):
-        raise executing_error("executionRoleArn is required for Fargate jobs")
-    if not fargate and properties.get("networkConfiguration"):
+    if "FARGATE" in (given.get("platformCapabilities") or ()):
+        _check_fargate(properties)
+    elif properties.get("networkConfiguration"):
         raise executing_error("networkConfiguration not applicable for EC2.")
     check_shared(given, properties)
+
+
+def _check_fargate(properties: Mapping[str, Any]) -> None:
+    if not properties.get("executionRoleArn"):
+        raise executing_error("executionRoleArn is required for Fargate jobs")
+    vcpus, mebibytes = requirement(properties, "VCPU") or 0.0, int(requirement(properties, "MEMORY") or 0)
+    if not fargate.exists(round(vcpus * 1024), mebibytes):
+        raise executing_error(f"Fargate resource requirements ({vcpus:.2f} vCPU, {mebibytes} MiB) not valid.")
 
 
 def check_shared(given: Mapping[str, Any], container: Mapping[str, Any]) -> None:

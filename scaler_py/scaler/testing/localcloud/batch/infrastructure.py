@@ -16,6 +16,8 @@ from scaler.testing.localcloud.moto_part import backend, backends
 # What AWS calls its choices of instance types, and moto another name for one of them.
 _BUNDLES = ("default_x86_64", "default_arm64", "optimal")
 _SERVICE = "batch.amazonaws.com"
+_SERVICE_ROLE = "AWSServiceRoleForBatch"
+_ROLE_PATH = f"/aws-service-role/{_SERVICE}/"
 _BEING_MODIFIED = ("CREATING", "UPDATING", "DELETING")
 
 
@@ -121,7 +123,8 @@ class Infrastructure:
         return json_answer(made)
 
     def _environment_is_ready(self, call: Call, arn: str, role: str) -> None:
-        if self._seen(role):
+        # A role that is linked to the service is the service's own.
+        if f":role{_ROLE_PATH}" in role or self._seen(role):
             self._valid(arn)
         else:
             why = "Service: AWSSecurityTokenService; Status Code: 403; Error Code: AccessDenied"
@@ -133,9 +136,12 @@ class Infrastructure:
             raise executing_error("ServiceRole is required.")
         iam = backend("iam", "aws")
         for role in iam.roles.values():
-            if role.path == f"/aws-service-role/{_SERVICE}/":
+            if role.path == _ROLE_PATH:
                 return str(role.arn)
-        return str(iam.create_service_linked_role(_SERVICE, "", "").arn)
+        # moto's own function for this does not know how AWS spells this one.
+        trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": _SERVICE}}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        return str(iam.create_role(_SERVICE_ROLE, document, _ROLE_PATH, None, "", [], "3600").arn)
 
     def _update_environment(self, call: Call, go_on: Next) -> Answer:
         given = call.parameters

@@ -25,7 +25,8 @@ def describe(call: Call, jobs: Mapping[str, Job]) -> dict[str, Any]:
     return {"jobs": [jobs[name].detail() for name in dict.fromkeys(asked) if name in jobs]}
 
 
-def list_jobs(call: Call, jobs: Mapping[str, Job], infrastructure: Infrastructure) -> dict[str, Any]:
+def list_jobs(call: Call, jobs: Mapping[str, Job], infrastructure: Infrastructure, delay: float) -> dict[str, Any]:
+    """delay: seconds until a job is listed."""
     given = call.parameters
     queue, array = given.get("jobQueue"), given.get("arrayJobId")
     if (queue is None) == (array is None):
@@ -41,6 +42,8 @@ def list_jobs(call: Call, jobs: Mapping[str, Job], infrastructure: Infrastructur
         found = [each for each in jobs.values() if each.parent is None and each.wanted.queue_arn == arn]
     else:
         found = jobs[array].children if array is not None and array in jobs else []
+    if delay:
+        found = [each for each in found if states.now() - each.created_at >= delay * 1000]
     if filters and queue is not None:
         found = _newest_first(each for each in found if _fits(each, filters[0]))
     else:

@@ -12,6 +12,8 @@ from scaler.testing.localcloud.batch import job as states
 from scaler.testing.localcloud.batch.job import Attempt, Job
 from scaler.testing.localcloud.batch.submission import command
 from scaler.testing.localcloud.cloud import ACCOUNT, Cloud
+from scaler.testing.localcloud.faults import Faults
+from scaler.testing.localcloud.iam.identity import make_session
 from scaler.testing.localcloud.images import Images, is_image
 from scaler.testing.localcloud.logs import Logs
 from scaler.testing.localcloud.moto_part import backend
@@ -137,7 +139,7 @@ class Runner:
         self.ended(job, attempt)
 
     def _not_pulled(self, image: str) -> str:
-        if is_image(image) and not self._cloud.fault("pull", image=image):
+        if is_image(image) and not self._cloud.part(Faults).active("pull", image=image):
             return ""
         return (
             "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref "
@@ -182,22 +184,15 @@ def _surroundings(job: Job) -> dict[str, str]:
     region = job.wanted.region
     found = {"AWS_DEFAULT_REGION": region, "AWS_REGION": region, "AWS_EC2_METADATA_DISABLED": "true"}
     role = job.wanted.container.get("jobRoleArn")
-    return {**found, **_session(role, job)} if role else found
+    return {**found, **_session(role)} if role else found
 
 
-def _session(role: str, job: Job) -> dict[str, str]:
-    session = backend("sts", "aws").assume_role(
-        region_name=job.wanted.region,
-        role_session_name=uuid.uuid4().hex,
-        role_arn=role,
-        policy="",
-        duration=_SESSION_SECONDS,
-        external_id="",
-    )
+def _session(role: str) -> dict[str, str]:
+    made = make_session(role, uuid.uuid4().hex, _SESSION_SECONDS)
     return {
-        "AWS_ACCESS_KEY_ID": session.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
-        "AWS_SESSION_TOKEN": session.session_token,
+        "AWS_ACCESS_KEY_ID": made.access_key,
+        "AWS_SECRET_ACCESS_KEY": made.secret,
+        "AWS_SESSION_TOKEN": made.token,
     }
 
 

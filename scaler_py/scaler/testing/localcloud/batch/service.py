@@ -16,6 +16,7 @@ from scaler.testing.localcloud.batch.scheduler import Scheduler
 from scaler.testing.localcloud.batch.submission import Submission
 from scaler.testing.localcloud.call import Call
 from scaler.testing.localcloud.cloud import Cloud, Handler, Next, Resource
+from scaler.testing.localcloud.faults import Faults
 from scaler.testing.localcloud.moto_part import backend
 from scaler.testing.localcloud.roles import is_assumable
 from scaler.testing.localcloud.settings import Settings
@@ -24,6 +25,7 @@ from scaler.testing.localcloud.settings import Settings
 class Batch:
     def __init__(self, cloud: Cloud, settings: Settings) -> None:
         self._cloud = cloud
+        self._list_delay = settings.batch_seconds
         self._infrastructure = Infrastructure(
             cloud, settings.step_seconds, lambda role: is_assumable(cloud, role, "batch.amazonaws.com")
         )
@@ -46,7 +48,7 @@ class Batch:
         named: dict[str, Callable[[Call], Mapping[str, Any]]] = {
             "SubmitJob": self._submit,
             "DescribeJobs": lambda call: listing.describe(call, jobs),
-            "ListJobs": lambda call: listing.list_jobs(call, jobs, self._infrastructure),
+            "ListJobs": lambda call: listing.list_jobs(call, jobs, self._infrastructure, self._list_delay),
             "CancelJob": self._cancel,
             "TerminateJob": self._terminate,
         }
@@ -130,7 +132,7 @@ class Batch:
             return [each.detail() for each in self._scheduler.jobs.values()]
 
     def _no_capacity(self) -> bool:
-        return self._cloud.fault("capacity", service="batch", operation="SubmitJob")
+        return self._cloud.part(Faults).active("capacity", service="batch", operation="SubmitJob")
 
     def _answering(self, handler: Callable[[Call], Mapping[str, Any]]) -> Handler:
         def answer(call: Call, _: Next) -> Answer:

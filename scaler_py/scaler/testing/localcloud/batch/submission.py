@@ -60,7 +60,8 @@ class Submission:
         check_shared(given, overrides)
         platforms = list(definition.platform_capabilities or ["EC2"])
         for each in queue.environments:
-            if each.compute_resources["type"].startswith("FARGATE") != ("FARGATE" in platforms):
+            kind = str((each.compute_resources or {}).get("type", "EC2"))
+            if kind.startswith("FARGATE") != ("FARGATE" in platforms):
                 attached = "Job Queue is attached to Compute Environment that can not run Jobs with capability"
                 raise client_error(f"{attached} {platforms[0]}.")
         if not queue.schedule_policy and ("shareIdentifier" in given or "schedulingPriorityOverride" in given):

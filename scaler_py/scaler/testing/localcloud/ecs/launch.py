@@ -20,7 +20,7 @@ from scaler.testing.localcloud.roles import is_assumable
 
 _MOST = 10
 _OVERRIDES = 8192
-_STARTED_BY = 128
+_STARTED_BY = re.compile(r"[\w/-]{0,128}", re.ASCII)
 _TOKEN = re.compile(r"[!-~]{1,64}")
 _FARGATE = ("FARGATE", "FARGATE_SPOT")
 _LAUNCH_TYPES = ("EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
@@ -49,8 +49,8 @@ def read_launch(cloud: Cloud, call: Call) -> Launch:
     if not isinstance(count, int) or not 1 <= count <= _MOST:
         raise _refused(f"count should be between 1 and {_MOST}.")
     started_by = str(given.get("startedBy") or "")
-    if len(started_by) > _STARTED_BY:
-        raise _refused(f"startedBy length must be at most {_STARTED_BY}")
+    if not _STARTED_BY.fullmatch(started_by):
+        raise _refused("startedBy: up to 128 letters, numbers, hyphens, forward slashes and underscores are allowed.")
     tags = check_tags(given.get("tags") or [])
     cluster = active_cluster(call)
     definition = _definition(call.region, str(given.get("taskDefinition") or ""))

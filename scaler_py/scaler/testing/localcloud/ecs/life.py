@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scaler.testing.localcloud.cloud import Cloud
+from scaler.testing.localcloud.ecs.metadata import Metadata
 from scaler.testing.localcloud.ecs.network import release
 from scaler.testing.localcloud.ecs.obstacles import Obstacles, log_options, stream_name
 from scaler.testing.localcloud.ecs.task import Container, Task
@@ -27,12 +28,14 @@ class Life:
         cloud: Cloud,
         settings: Settings,
         obstacles: Obstacles,
+        metadata: Metadata,
         alive: Callable[[Task], bool],
         forget: Callable[[Task], None],
     ) -> None:
         self._cloud = cloud
         self._settings = settings
         self._obstacles = obstacles
+        self._metadata = metadata
         self._alive = alive
         self._forget = forget
 
@@ -57,6 +60,8 @@ class Life:
 
     def kill(self, task: Task) -> None:
         """As if its machine had crashed."""
+        if not any(_runs(each) for each in task.containers):
+            self.stop(task, _FAILED, "Task failed to start")
         for each in task.containers:
             if each.process is not None:
                 each.process.kill()
@@ -106,12 +111,11 @@ class Life:
         images = self._cloud.part(Images)
         image = definition["image"]
         own = {each["name"]: each.get("value", "") for each in definition.get("environment") or []}
-        region = {"AWS_EXECUTION_ENV": "AWS_ECS_FARGATE", "AWS_REGION": task.region, "AWS_DEFAULT_REGION": task.region}
         home = task.home / container.name
         container.process = self._cloud.processes.start(
             f"ecs {task.id} {container.name}",
             images.command(image, definition.get("entryPoint") or [], definition.get("command") or []),
-            images.environment(image, {**region, **own}, home),
+            images.environment(image, {**self._metadata.variables(task, container), **own}, home),
             lambda process: self._ended(task, container, process),
             home,
         )
@@ -134,6 +138,8 @@ class Life:
         self.stop(task, _FAILED, container.reason)
 
     def _end_containers(self, task: Task, longest: float | None) -> None:
+        if not any(_runs(each) for each in task.containers):
+            return  # they have ended by themselves meanwhile
         task.become("STOPPING")
         most = self._settings.grace_seconds if longest is None else min(longest, self._settings.grace_seconds)
         for each in task.containers:

@@ -29,8 +29,8 @@ class Obstacles:
         return next(filter(None, (self._to_log(task, each) for each in task.containers)), "")
 
     def _to_pull(self, task: Task, image: str) -> str:
-        if is_private(image):
-            return self._to_authorize(task)
+        if is_private(image) and (obstacle := self._to_authorize(task)):
+            return obstacle
         if not self._is_routed(task):
             return (
                 "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref "

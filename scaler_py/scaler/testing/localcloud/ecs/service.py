@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -13,14 +14,16 @@ from scaler.testing.localcloud.answers import Answer, AwsError, json_answer
 from scaler.testing.localcloud.call import Call
 from scaler.testing.localcloud.cloud import ACCOUNT, Cloud, Handler, Next, Resource
 from scaler.testing.localcloud.ecs.clusters import active_cluster, find_cluster
-from scaler.testing.localcloud.ecs.definitions import check_definition
+from scaler.testing.localcloud.ecs.kept import Kept
 from scaler.testing.localcloud.ecs.launch import Launch, check_token, read_launch
 from scaler.testing.localcloud.ecs.life import Life
 from scaler.testing.localcloud.ecs.listing import list_tasks
+from scaler.testing.localcloud.ecs.metadata import SITE, Metadata
 from scaler.testing.localcloud.ecs.obstacles import Obstacles
+from scaler.testing.localcloud.ecs.tags import check_tags
 from scaler.testing.localcloud.ecs.task import Container, Task
 from scaler.testing.localcloud.faults import Faults
-from scaler.testing.localcloud.moto_part import backends
+from scaler.testing.localcloud.server import Site
 from scaler.testing.localcloud.settings import Settings
 
 _MOST_DESCRIBED = 100
@@ -32,7 +35,9 @@ class Ecs:
         self._cloud = cloud
         self._settings = settings
         self._obstacles = Obstacles(cloud)
-        self._life = Life(cloud, settings, self._obstacles, self._is_known, self._forget)
+        self._metadata = Metadata(cloud, self._by_id)
+        self._life = Life(cloud, settings, self._obstacles, self._metadata, self._is_known, self._forget)
+        self._kept = Kept(cloud, lambda: self._tasks.values())
         self._tasks: dict[str, Task] = {}
         # By cluster and client token: what was asked, and what came of it.
         self._launched: dict[tuple[str, str], tuple[str, list[str], list[dict[str, Any]]]] = {}
@@ -44,22 +49,15 @@ class Ecs:
             "ecs:StopTask": self._locked(self._stop_task),
             "ecs:DescribeTasks": self._locked(self._describe_tasks),
             "ecs:ListTasks": self._locked(self._list_tasks),
-            "ecs:DescribeClusters": self._describe_clusters,
-            "ecs:DeleteCluster": self._delete_cluster,
-            "ecs:RegisterTaskDefinition": self._register,
+            **dict.fromkeys(["ecs:TagResource", "ecs:UntagResource", "ecs:ListTagsForResource"], self._tag),
+            **self._kept.handlers(),
         }
 
     def resources(self) -> Iterable[Resource]:
         for task in self._tasks.values():
             ended = task.last_status == "STOPPED"
             yield Resource("ecs task", task.arn, task.last_status, task.tags, not ended, task.described(True))
-        for _, each in backends("ecs"):
-            for cluster in each.clusters.values():
-                left = cluster.status == "ACTIVE"
-                yield Resource("ecs cluster", cluster.arn, cluster.status, _tags(cluster.tags), left)
-            for family in each.task_definitions.values():
-                for definition in family.values():
-                    yield Resource("ecs task definition", definition.arn, definition.status, _tags(definition.tags))
+        yield from self._kept.resources()
 
     def controls(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
         """kill_task(task): its machine crashes. interrupt(task): of Fargate Spot. route(open): whether tasks that may
@@ -70,6 +68,9 @@ class Ecs:
             "route": self._control(lambda given: setattr(self._obstacles, "open", bool(given["open"]))),
             "tasks": self._control(lambda _: [each.described(True) for each in self._tasks.values()]),
         }
+
+    def sites(self) -> Mapping[str, Site]:
+        return {SITE: self._metadata.answer}
 
     def reset(self) -> None:
         self._tasks.clear()
@@ -97,15 +98,16 @@ class Ecs:
         check_token(token)
         key = (find_cluster(call).arn, str(token))
         asked = json.dumps({**call.parameters, "cluster": key[0]}, sort_keys=True)
-        if key in self._launched:
-            before, arns, failures = self._launched[key]
+        before, arns, failures = self._launched.get(key, ("", [], []))
+        known = [self._tasks[arn].described(True) for arn in arns if arn in self._tasks]
+        # A token is remembered as long as what came of it, 24 hours at most at AWS.
+        if known:
             if before != asked:
                 raise AwsError(
                     "ConflictException",
                     "The provided clientToken is already in use with a different RunTask request.",
                     resourceIds=arns,
                 )
-            known = [self._tasks[arn].described(True) for arn in arns if arn in self._tasks]
             return {"tasks": known, "failures": failures}
         answer, arns = self._launch(call, read_launch(self._cloud, call))
         if arns:
@@ -143,12 +145,13 @@ class Ecs:
 
     def _stop_task(self, call: Call) -> Mapping[str, Any]:
         cluster = active_cluster(call)
-        task = self._tasks.get(self._arn(cluster, str(call.parameters.get("task") or "")))
+        task = self._visible(cluster).get(self._arn(cluster, str(call.parameters.get("task") or "")))
         if task is None:
             raise AwsError("InvalidParameterException", "The referenced task was not found.")
-        answer = task
-        self._life.stop(answer, "UserInitiated", str(call.parameters.get("reason") or "Task stopped by user"))
-        return {"task": answer.described(True)}
+        self._life.stop(task, "UserInitiated", str(call.parameters.get("reason") or "Task stopped by user"))
+        # As AWS does it: who wants to know whose task it was must have asked before.
+        task.tags = {}
+        return {"task": task.described(True)}
 
     def _describe_tasks(self, call: Call) -> Mapping[str, Any]:
         cluster = active_cluster(call)
@@ -159,36 +162,44 @@ class Ecs:
             raise AwsError("InvalidParameterException", f"Tasks cannot have more than {_MOST_DESCRIBED} elements.")
         with_tags = "TAGS" in (call.parameters.get("include") or [])
         arns = dict.fromkeys(self._arn(cluster, str(each)) for each in names)
+        seen = self._visible(cluster)
         return {
-            "tasks": [self._tasks[arn].described(with_tags) for arn in arns if arn in self._tasks],
-            "failures": [{"arn": arn, "reason": "MISSING"} for arn in arns if arn not in self._tasks],
+            "tasks": [seen[arn].described(with_tags) for arn in arns if arn in seen],
+            "failures": [{"arn": arn, "reason": "MISSING"} for arn in arns if arn not in seen],
         }
 
     def _list_tasks(self, call: Call) -> Mapping[str, Any]:
         cluster = active_cluster(call)
-        return list_tasks(call.parameters, [each for each in self._tasks.values() if each.cluster is cluster])
+        return list_tasks(call.parameters, self._visible(cluster).values())
 
-    def _describe_clusters(self, call: Call, go_on: Next) -> Answer:
-        with self._cloud.lock:
-            for _, each in backends("ecs"):
-                for cluster in each.clusters.values():
-                    states = [task.last_status for task in self._tasks.values() if task.cluster is cluster]
-                    cluster.running_tasks_count = states.count("RUNNING")
-                    cluster.pending_tasks_count = states.count("PENDING") + states.count("PROVISIONING")
-        return go_on(call)
+    def _visible(self, cluster: Any) -> Mapping[str, Task]:
+        """A cluster's; AWS's answers may be a while behind its deeds."""
+        before = time.time() - self._settings.ecs_seconds
+        return {
+            arn: task
+            for arn, task in self._tasks.items()
+            if task.cluster.arn == cluster.arn and task.created_at <= before
+        }
 
-    def _delete_cluster(self, call: Call, go_on: Next) -> Answer:
+    def _tag(self, call: Call, go_on: Next) -> Answer:
+        """Of a task; others are moto's."""
         with self._cloud.lock:
-            cluster = find_cluster(call)
-            if any(each.cluster is cluster and each.last_status != "STOPPED" for each in self._tasks.values()):
-                raise AwsError("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
-            return go_on(call)
-
-    def _register(self, call: Call, go_on: Next) -> Answer:
-        parameters = json.loads(json.dumps(call.parameters))
-        check_definition(parameters)
-        with self._cloud.lock:
-            return go_on(dataclasses.replace(call, body=json.dumps(parameters).encode()))
+            arn = str(call.parameters.get("resourceArn") or "")
+            if ":task/" not in arn:
+                return go_on(call)
+            task = self._tasks.get(arn)
+            if task is None or task.last_status == "STOPPED":
+                raise AwsError("InvalidParameterException", "The specified task is stopped or was not found.")
+            if call.operation == "TagResource":
+                tags = {**task.tags, **check_tags(call.parameters.get("tags") or [])}
+                check_tags([{"key": key, "value": value} for key, value in tags.items()])
+                task.tags = tags
+            elif call.operation == "UntagResource":
+                gone = call.parameters.get("tagKeys") or []
+                task.tags = {key: value for key, value in task.tags.items() if key not in gone}
+            else:
+                return json_answer({"tags": task.described(True)["tags"]})
+            return json_answer({})
 
     def _interrupt(self, given: Mapping[str, Any]) -> None:
         task = self._named(given)
@@ -198,8 +209,13 @@ class Ecs:
 
     def _named(self, given: Mapping[str, Any]) -> Task:
         """By ARN or id."""
-        wanted = str(given["task"]).rpartition("/")[2]
-        return next(each for each in self._tasks.values() if each.id == wanted)
+        found = self._by_id(str(given["task"]).rpartition("/")[2])
+        if found is None:
+            raise ValueError(f"there is no task {given['task']}")
+        return found
+
+    def _by_id(self, wanted: str) -> Task | None:
+        return next((each for each in self._tasks.values() if each.id == wanted), None)
 
     def _arn(self, cluster: Any, name: str) -> str:
         """Of a task by its ARN or id."""
@@ -210,7 +226,3 @@ class Ecs:
 
     def _forget(self, task: Task) -> None:
         del self._tasks[task.arn]
-
-
-def _tags(given: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
-    return {each["key"]: each.get("value", "") for each in given or ()}

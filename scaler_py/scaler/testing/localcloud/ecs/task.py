@@ -94,6 +94,10 @@ class Task:
         return str(self.overrides.get("executionRoleArn") or getattr(self.definition, "execution_role_arn", None) or "")
 
     @property
+    def task_role(self) -> str:
+        return str(self.overrides.get("taskRoleArn") or getattr(self.definition, "task_role_arn", None) or "")
+
+    @property
     def is_spot(self) -> bool:
         return self.provider == "FARGATE_SPOT"
 

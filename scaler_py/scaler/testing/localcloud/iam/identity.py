@@ -16,12 +16,14 @@ class Principal:
     """arn: as AWS names it in refusals. source: the user or role whose policies count; empty for root, who may do all.
 
     session_policy: JSON, what the session was narrowed to. expired: it was a session's key, whose time is over.
+    inactive: it is a user's key that was switched off.
     """
 
     arn: str
     source: str = ""
     session_policy: str = ""
     expired: bool = False
+    inactive: bool = False
 
 
 ROOT = Principal(ROOT_ARN)
@@ -40,7 +42,7 @@ class Credentials:
 def caller(access_key: str) -> Principal:
     """A key that nobody has made is the root's. To be called with the cloud's lock held."""
     if (user := backend("iam", "aws").get_user_from_access_key_id(access_key)) is not None:
-        return Principal(user.arn, user.arn)
+        return Principal(user.arn, user.arn, inactive=user.get_access_key_by_id(access_key).status != "Active")
     if (role := backend("sts", "aws").get_assumed_role_from_access_key(access_key)) is not None:
         expired = bool(role.expiration.timestamp() < time.time())
         return Principal(role.arn, role.role_arn, role.policy or "", expired)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -42,16 +42,27 @@ def decide(documents: Iterable[str], action: str, resource: str, context: Contex
 
 def trusts(document: str, service: str) -> bool:
     """Whether a role with this trust policy may be assumed by a service, like "ecs-tasks.amazonaws.com"."""
-    decision = False
+    return _trusts(document, "Service", {"*", service})
+
+
+def trusts_principal(document: str, arn: str) -> bool:
+    """The same of a user or a role; a trusted account trusts all of its users."""
+    account = arn.split(":")[4]
+    return _trusts(document, "AWS", {"*", arn, account, f"arn:aws:iam::{account}:root"})
+
+
+def _trusts(document: str, kind: str, names: Collection[str]) -> bool:
+    """A statement without conditions, as trust policies of services and accounts have them."""
+    trusted = False
     for statement in _statements(document):
-        services = statement.principals.get("Service", ()) if statement.principals else ()
-        if not any(each in ("*", service) for each in (*services, *statement.principals.get("*", ()))):
-            continue
-        if any(fits(each.lower(), "sts:assumerole") for each in statement.actions or ()):
+        listed = (*statement.principals.get(kind, ()), *statement.principals.get("*", ()))
+        if any(each in names for each in listed) and any(
+            fits(each.lower(), "sts:assumerole") for each in statement.actions
+        ):
             if not statement.allows:
                 return False
-            decision = True
-    return decision
+            trusted = True
+    return trusted
 
 
 @dataclass(frozen=True)

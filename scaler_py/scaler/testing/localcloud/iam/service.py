@@ -12,9 +12,10 @@ from scaler.testing.localcloud.iam.access import Access
 from scaler.testing.localcloud.iam.consistency import Consistency
 from scaler.testing.localcloud.iam.identity import Principal, caller
 from scaler.testing.localcloud.iam.needs import Need, needs_of
-from scaler.testing.localcloud.iam.policies import Decision, trusts
+from scaler.testing.localcloud.iam.policies import Decision, trusts, trusts_principal
+from scaler.testing.localcloud.iam.simulate import simulate
 from scaler.testing.localcloud.moto_part import backend
-from scaler.testing.localcloud.refusals import denied, expired
+from scaler.testing.localcloud.refusals import denied, expired, invalid
 from scaler.testing.localcloud.settings import Settings
 
 # Calls that change nothing.
@@ -30,6 +31,8 @@ class Iam:
         self._access = Access(self.consistency)
         # Of each key, by action, the resources that it was done to.
         self._needed: dict[str, dict[str, set[str]]] = {}
+        # Keys that nobody has made are the root's; these were a user's.
+        self._deleted: set[str] = set()
 
     def stage(self, call: Call, go_on: Next) -> Answer:
         """Refuses what the caller may not do."""
@@ -37,6 +40,8 @@ class Iam:
             who = caller(call.access_key)
             if who.expired:
                 raise expired(call)
+            if who.inactive or call.access_key in self._deleted:
+                raise invalid(call)
             needs = needs_of(call)
             of_key = self._needed.setdefault(call.access_key, {})
             for need in needs:
@@ -64,20 +69,40 @@ class Iam:
         return role is not None and trusts(role.trust, service)
 
     def handlers(self) -> Mapping[str, Handler]:
-        return {"iam:*": self._iam}
+        return {
+            "iam:*": self._iam,
+            "iam:SimulatePrincipalPolicy": self._simulate,
+            "sts:AssumeRole": self._assume,
+        }
+
+    def _simulate(self, call: Call, _: Next) -> Answer:
+        with self._cloud.lock:
+            return simulate(call, self._access)
+
+    def _assume(self, call: Call, go_on: Next) -> Answer:
+        """moto gives sessions of roles that are not there."""
+        with self._cloud.lock:
+            who, role = caller(call.access_key), str(call.parameters.get("RoleArn", ""))
+            seen = self.consistency.now().roles.get(role)
+            if seen is None or not trusts_principal(seen.trust, who.source or who.arn):
+                raise denied(call, f"User: {who.arn} is not authorized to perform: sts:AssumeRole on resource: {role}")
+            return go_on(call)
 
     def _iam(self, call: Call, go_on: Next) -> Answer:
-        answer = go_on(call)
-        if not call.operation.startswith(_READING):
-            with self._cloud.lock:
+        with self._cloud.lock:
+            answer = go_on(call)
+            if call.operation == "DeleteAccessKey":
+                self._deleted.add(str(call.parameters.get("AccessKeyId", "")))
+            if not call.operation.startswith(_READING):
                 self.consistency.changed()
-        return answer
+            return answer
 
     def resources(self) -> Iterable[Resource]:
-        """Users and groups are there for who calls, and cost nothing: they are not left."""
+        """Users and groups are there for who calls; services' own roles are AWS's business: they are not left."""
         iam = backend("iam", "aws")
         for role in iam.roles.values():
-            yield Resource("iam role", role.arn, tags=_tags(role.tags))
+            left = not role.path.startswith("/aws-service-role/")
+            yield Resource("iam role", role.arn, tags=_tags(role.tags), left=left)
         for policy in iam.managed_policies.values():
             if not policy.arn.startswith("arn:aws:iam::aws:"):
                 yield Resource("iam policy", policy.arn, tags=_tags(policy.tags))
@@ -111,6 +136,7 @@ class Iam:
 
     def reset(self) -> None:
         self._needed.clear()
+        self._deleted.clear()
         self.consistency.reset()
 
 

@@ -64,7 +64,7 @@ def needs(call: Call) -> Iterable[Need]:
     elif call.operation == "RunInstances":
         yield from _run(call)
     elif call.operation in ("CreateTags", "DeleteTags"):
-        tags = {str(each["Key"]): str(each.get("Value", "")) for each in given.get("Tags", [])}
+        tags = {str(each.get("Key", "")): str(each.get("Value", "")) for each in given.get("Tags", [])}
         for each in given.get("Resources", []):
             yield Need(action, _of_id(call, each), {**_tags_there(call, each), **tag_context(tags)})
     else:
