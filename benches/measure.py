@@ -41,7 +41,7 @@ def submit_rate(system: Any) -> dict[str, float]:
 
 
 def submit_big_rate(system: Any) -> dict[str, float]:
-    return {"submit_big_per_s": submit_all(system, 2_000 if system.slow else 100_000)}
+    return {"submit_big_per_s": submit_all(system, 1_000 if system.slow else 100_000)}
 
 
 def map_all(system: Any, count: int) -> float:
@@ -56,7 +56,7 @@ def map_rate(system: Any) -> dict[str, float]:
 
 
 def map_big_rate(system: Any) -> dict[str, float]:
-    return {"map_big_per_s": map_all(system, 4_000 if system.slow else 1_000_000)}
+    return {"map_big_per_s": map_all(system, 2_000 if system.slow else 1_000_000)}
 
 
 def cpu(system: Any) -> dict[str, float]:
