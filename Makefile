@@ -25,6 +25,7 @@ bench: $(INSTALLED)
 	$(VENV)/bin/python benches/side_by_side.py
 	$(VENV)/bin/python benches/back_pressure.py
 	$(VENV)/bin/python benches/help.py
+	$(VENV)/bin/python benches/instructions.py
 
 $(INSTALLED): $(SOURCES)
 	@test -n "$(PYTHON)" || { echo "scaler needs Python 3.11 or newer with venv, and found none."; \

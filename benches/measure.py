@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import adapters
@@ -25,23 +26,54 @@ def rate(run: Callable[[], Any], count: int) -> float:
     return count / (time.perf_counter() - start)
 
 
-def submit_rate(system: Any) -> dict[str, float]:
-    count = 1_000 if system.slow else 10_000
+def submit_all(system: Any, count: int) -> float:
+    """Tasks a second."""
 
     def run() -> None:
         futures = [system.submit(work.noop, x) for x in range(count)]
         assert [system.get(future) for future in futures] == list(range(count))
 
-    return {"submit_per_s": rate(run, count)}
+    return rate(run, count)
 
 
-def map_rate(system: Any) -> dict[str, float]:
-    count = 2_000 if system.slow else 100_000
+def submit_rate(system: Any) -> dict[str, float]:
+    return {"submit_per_s": submit_all(system, 1_000 if system.slow else 10_000)}
 
+
+def submit_big_rate(system: Any) -> dict[str, float]:
+    return {"submit_big_per_s": submit_all(system, 1_000 if system.slow else 100_000)}
+
+
+def map_all(system: Any, count: int) -> float:
     def run() -> None:
         assert system.map(work.noop, range(count)) == list(range(count))
 
-    return {"map_per_s": rate(run, count)}
+    return rate(run, count)
+
+
+def map_rate(system: Any) -> dict[str, float]:
+    return {"map_per_s": map_all(system, 2_000 if system.slow else 100_000)}
+
+
+def map_big_rate(system: Any) -> dict[str, float]:
+    return {"map_big_per_s": map_all(system, 2_000 if system.slow else 1_000_000)}
+
+
+def cpu(system: Any) -> dict[str, float]:
+    """Seconds of CPU of all processes for 10,000 no-op tasks."""
+    count = 1_000 if system.slow else 10_000
+    before = cpu_seconds()
+    submit_all(system, count)
+    return {"cpu_s": (cpu_seconds() - before) * 10_000 / count}
+
+
+def cpu_seconds() -> float:
+    """Of this process and all below it that live."""
+    pids = [os.getpid()]
+    for pid in pids:  # which grows meanwhile
+        for task in os.listdir(f"/proc/{pid}/task"):
+            pids += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+    return sum(time.clock_gettime(~pid << 3 | 2) for pid in pids)  # as clock_getcpuclockid(3) makes the clock's id
 
 
 def round_trip(system: Any) -> dict[str, float]:
@@ -83,6 +115,12 @@ def efficiency(system: Any, seconds: list[float]) -> float:
     return bound / (time.perf_counter() - start)
 
 
+def efficiency_of_map(system: Any, seconds: list[float]) -> float:
+    start = time.perf_counter()
+    system.map(work.spin, seconds)
+    return sum(seconds) / adapters.WORKERS / (time.perf_counter() - start)
+
+
 def spin_1ms(system: Any) -> dict[str, float]:
     return {"efficiency_1ms": efficiency(system, [0.001] * (500 if system.slow else 2_000))}
 
@@ -91,8 +129,21 @@ def spin_10ms(system: Any) -> dict[str, float]:
     return {"efficiency_10ms": efficiency(system, [0.01] * 300)}
 
 
+def map_1ms(system: Any) -> dict[str, float]:
+    return {"efficiency_map_1ms": efficiency_of_map(system, [0.001] * (500 if system.slow else 2_000))}
+
+
+def map_10ms(system: Any) -> dict[str, float]:
+    return {"efficiency_map_10ms": efficiency_of_map(system, [0.01] * 300)}
+
+
 def tail(system: Any) -> dict[str, float]:
     return {"heavy_tail": efficiency(system, work.heavy_tail(500))}
+
+
+def tail_last(system: Any) -> dict[str, float]:
+    """The cruel case: nobody knows of the longest task before all others have begun."""
+    return {"heavy_tail_last": efficiency(system, sorted(work.heavy_tail(500)))}
 
 
 def memory(system: Any) -> dict[str, float]:
@@ -128,13 +179,19 @@ def resident() -> int:
 
 ROWS: dict[str, Callable[[Any], dict[str, float]]] = {
     "submit": submit_rate,
+    "submit_big": submit_big_rate,
     "map": map_rate,
+    "map_big": map_big_rate,
+    "cpu": cpu,
     "round_trip": round_trip,
     "echo_small": echo_small,
     "echo_large": echo_large,
     "spin_1ms": spin_1ms,
     "spin_10ms": spin_10ms,
+    "map_1ms": map_1ms,
+    "map_10ms": map_10ms,
     "tail": tail,
+    "tail_last": tail_last,
     "memory": memory,
 }
 

@@ -21,18 +21,29 @@ HERE = Path(__file__).parent
 RIVALS = HERE / ".rivals"
 OURS = ("scaler", "scaler-tcp", "executor", "pool")
 SYSTEMS = (*OURS, "opengris", "dask", "ray")
-ROWS = ("submit", "map", "round_trip", "echo_small", "echo_large", "spin_1ms", "spin_10ms", "tail", "memory")
+ROWS = (
+    *("submit", "submit_big", "map", "map_big", "cpu", "round_trip", "echo_small", "echo_large"),
+    *("spin_1ms", "spin_10ms", "map_1ms", "map_10ms", "tail", "tail_last", "memory"),
+)
+# What the floor can do: it has no large values.
+FLOOR_ROWS = ("submit", "submit_big", "map", "map_big", "cpu", "round_trip")
 
 LABELS = {
     "submit_per_s": "no-op submit x10,000, tasks/s",
+    "submit_big_per_s": "no-op submit x100,000, tasks/s",
     "map_per_s": "no-op map x100,000, elements/s",
+    "map_big_per_s": "no-op map x1,000,000, elements/s",
+    "cpu_s": "CPU of all processes for 10,000 no-op tasks, s",
     "p50_us": "round trip p50, µs",
     "p99_us": "round trip p99, µs",
     "echo_1mib_per_s": "echo of 1 MiB x64, echoes/s",
     "echo_64mib_s": "echo of four 64 MiB arrays, s",
     "efficiency_1ms": "spinning tasks of 1 ms, efficiency",
     "efficiency_10ms": "spinning tasks of 10 ms, efficiency",
+    "efficiency_map_1ms": "the same by map, 1 ms",
+    "efficiency_map_10ms": "the same by map, 10 ms",
     "heavy_tail": "heavy tail, share of the bound",
+    "heavy_tail_last": "heavy tail, the longest task last, share of the bound",
     "start_s": "start to first result, s",
     "queued_bytes": "client and scheduler memory a queued task, bytes",
 }
@@ -50,14 +61,11 @@ def rivals_python() -> Path:
 
 
 def measure(system: str, rows: list[str], floor: Path | None) -> dict[str, float]:
-    if system == "floor":
-        run = subprocess.run([sys.executable, str(floor)], capture_output=True, text=True, check=True)
-        figures = json.loads(run.stdout)
-        keys = {"submit_per_s": "floor_submit_per_s", "map_per_s": "floor_map_per_s"}
-        keys |= {"p50_us": "floor_p50_us", "p99_us": "floor_p99_us"}
-        return {ours: figures[theirs] for ours, theirs in keys.items()}
-    python = Path(sys.executable) if system in OURS else rivals_python()
+    python = Path(sys.executable) if system in (*OURS, "floor") else rivals_python()
     environment = {**os.environ, "PYTHONPATH": str(HERE), "RAY_USAGE_STATS_ENABLED": "0"}
+    if system == "floor":
+        environment["FLOOR"] = str(floor)
+        rows = [row for row in rows if row in FLOOR_ROWS]
     command = [str(python), str(HERE / "measure.py"), system, *rows]
     run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, check=False)
     if run.returncode:
@@ -88,16 +96,36 @@ def bars(figures: Figures) -> list[tuple[str, float, float, bool]]:
             found.append((what, ours, wanted, ours >= wanted))
 
     three = ("opengris", "dask", "ray")
-    ratio("submit / best of the three", "scaler", "submit_per_s", three, "max", 50)
-    ratio("map / best of the three", "scaler", "map_per_s", three, "max", 500)
-    ratio("p50 / best of the three", "scaler", "p50_us", three, "min", 0.12)
-    ratio("p50 / ProcessPoolExecutor", "scaler", "p50_us", ("executor",), "min", 0.8)
-    ratio("tcp + CURVE: submit / best of the three", "scaler-tcp", "submit_per_s", three, "max", 20)
-    ratio("tcp + CURVE: p50 / best of the three", "scaler-tcp", "p50_us", three, "min", 0.3)
-    ratio("echo of 1 MiB / best of the three", "scaler", "echo_1mib_per_s", three, "max", 1)
-    share("efficiency at 1 ms", "efficiency_1ms", 0.90)
-    share("efficiency at 10 ms", "efficiency_10ms", 0.97)
-    share("heavy tail / bound", "heavy_tail", 0.9)
+    for key, what in (("submit_per_s", "submit x10,000"), ("submit_big_per_s", "submit x100,000")):
+        ratio(f"{what} / best of the three", "scaler", key, three, "max", 100)
+        ratio(f"{what} / multiprocessing.Pool", "scaler", key, ("pool",), "max", 8)
+        ratio(f"{what} / ProcessPoolExecutor", "scaler", key, ("executor",), "max", 20)
+        ratio(f"{what} / the floor", "scaler", key, ("floor",), "max", 0.9)
+    for key, what in (("map_per_s", "map x100,000"), ("map_big_per_s", "map x1,000,000")):
+        ratio(f"{what} / best of the three", "scaler", key, three, "max", 800)
+        ratio(f"{what} / multiprocessing.Pool", "scaler", key, ("pool",), "max", 1)
+        ratio(f"{what} / the floor", "scaler", key, ("floor",), "max", 0.9)
+    ratio("p50 / best of the three", "scaler", "p50_us", three, "min", 0.06)
+    ratio("p50 / ProcessPoolExecutor", "scaler", "p50_us", ("executor",), "min", 0.4)
+    ratio("p50 / the floor", "scaler", "p50_us", ("floor",), "min", 0.8)
+    ratio("p99 / best of the three", "scaler", "p99_us", three, "min", 0.1)
+    ratio("p99 / ProcessPoolExecutor", "scaler", "p99_us", ("executor",), "min", 0.6)
+    ratio("tcp + CURVE: submit / best of the three", "scaler-tcp", "submit_per_s", three, "max", 40)
+    ratio("tcp + CURVE: p50 / best of the three", "scaler-tcp", "p50_us", three, "min", 0.2)
+    ratio("tcp + CURVE: p50 / ProcessPoolExecutor", "scaler-tcp", "p50_us", ("executor",), "min", 1.5)
+    ratio("CPU / best of the three", "scaler", "cpu_s", three, "min", 0.02)
+    ratio("CPU / ProcessPoolExecutor", "scaler", "cpu_s", ("executor",), "min", 0.1)
+    ratio("start / best of the three", "scaler", "start_s", three, "min", 0.5)
+    ratio("echo of 1 MiB / best of the three", "scaler", "echo_1mib_per_s", three, "max", 3)
+    ratio("echo of 1 MiB / multiprocessing.Pool", "scaler", "echo_1mib_per_s", ("pool",), "max", 1)
+    ratio("echo of 64 MiB / best of the three", "scaler", "echo_64mib_s", three, "min", 0.333)
+    ratio("echo of 64 MiB / multiprocessing.Pool", "scaler", "echo_64mib_s", ("pool",), "min", 1)
+    share("efficiency at 1 ms", "efficiency_1ms", 0.95)
+    share("efficiency at 10 ms", "efficiency_10ms", 0.99)
+    share("efficiency at 1 ms by map", "efficiency_map_1ms", 0.95)
+    share("efficiency at 10 ms by map", "efficiency_map_10ms", 0.99)
+    share("heavy tail / bound", "heavy_tail", 0.97)
+    share("heavy tail, the longest last / bound", "heavy_tail_last", 0.97)
     return found
 
 
@@ -134,7 +162,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--systems", default=",".join(SYSTEMS), help="some of " + ",".join(SYSTEMS))
     parser.add_argument("--rows", default=",".join(ROWS), help="some of " + ",".join(ROWS))
-    parser.add_argument("--floor", type=Path, help="a script that prints a floor's figures as JSON: one more system")
+    parser.add_argument("--floor", type=Path, help="a script with the floor's `Client`: one more system")
     parser.add_argument("--no-bars", action="store_true", help="exit 0 whatever was reached")
     parser.add_argument("--output", type=Path, default=HERE / "RESULTS.md")
     arguments = parser.parse_args()

@@ -319,7 +319,7 @@ def test_book_finds_runs_and_forgets_them():
     failed = KnownError(ValueError())
     book.resolve(mapped.first + 5, 1, failed)
     assert mapped.outcome_of(5) is failed
-    assert (mapped.cancelled, mapped.prefix, mapped.first_failure) == (99, 100, 0)
+    assert (mapped.cancelled, mapped.prefix) == (99, 100)
     book.close(mapped)
     for start, end in book.all_unfinished():
         book.resolve(start, end - start, one)

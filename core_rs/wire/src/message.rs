@@ -253,7 +253,7 @@ pub enum Form {
     Reference = 3,
 }
 
-/// Neighbouring elements that travel together: at most 1,024 of them in at most 64 KiB, or a single one.
+/// Neighbouring elements that travel together: at most 4,096 of them in at most 64 KiB, or a single one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Block<P> {
     pub count: u32,

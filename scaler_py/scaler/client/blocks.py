@@ -18,7 +18,7 @@ from scaler.client.needs import Needs
 from scaler.errors import PackingError
 from scaler.packing import ObjectReference, dumps, is_plain, pack_table
 
-MOST_ELEMENTS = 1024
+MOST_ELEMENTS = 4096
 MOST_BYTES = 64 << 10
 FIRST_ELEMENTS = 32
 GROWTH = 8

@@ -111,7 +111,6 @@ class MapRun:
         # All elements below `prefix` have an outcome.
         self.prefix = 0
         self._ends: dict[int, int] = {}
-        self.first_failure: int | None = None
 
     @property
     def end(self) -> int:
@@ -139,8 +138,6 @@ class MapRun:
             self.prefix = self._ends.pop(self.prefix)
         if outcome.cancelled:
             self.cancelled += upto - at
-        if outcome.failed and (self.first_failure is None or at < self.first_failure):
-            self.first_failure = at
         if self.futures:
             self._resolve_futures(at, upto, outcome, settle)
         return upto - at

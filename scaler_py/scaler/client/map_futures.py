@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from scaler.client.book import MapRun
 from scaler.client.futures import ScalerFuture
-from scaler.client.outcomes import ReferenceValue
+from scaler.client.outcomes import Outcome, ReferenceValue
 
 if TYPE_CHECKING:
     from scaler.client.conversation import Conversation
@@ -78,19 +79,30 @@ class MapFutures(Sequence[ScalerFuture]):
         """All values, in order; raises the first failed element's exception, as soon as all before it are done.
 
         timeout: seconds; TimeoutError when not all are done by then."""
+        deadline = None if timeout is None else time.monotonic() + timeout
         run = self._run
-        ready = _Ready(run)
-        if ready._outcome is None:
-            self._conversation.wait_for(ready, timeout)
-        with self._conversation.lock:
-            arrivals = sorted(run.arrivals, key=_start)
         values: list[Any] = []
-        large = _Ahead([outcome for _, _, outcome in arrivals if isinstance(outcome, ReferenceValue)])
-        for start, end, outcome in arrivals:
-            if isinstance(outcome, ReferenceValue):
-                large.advance(outcome)
-            values += outcome.values(run.first + start, run.first + end)
-        return values
+        # What came and is not the next, by where it starts: opened in order, and while other elements still run.
+        waiting: dict[int, tuple[int, Outcome]] = {}
+        seen = at = 0
+        large = _Ahead()
+        while True:
+            arrivals = run.arrivals[seen:]
+            seen += len(arrivals)
+            for start, end, outcome in arrivals:
+                waiting[start] = end, outcome
+                if isinstance(outcome, ReferenceValue):
+                    large.add(outcome)
+            while at in waiting:
+                end, outcome = waiting.pop(at)
+                if isinstance(outcome, ReferenceValue):
+                    large.advance(outcome)
+                values += outcome.values(run.first + at, run.first + end)
+                at = end
+            if run.closed and at >= run.count:
+                return values
+            left = None if deadline is None else deadline - time.monotonic()
+            self._conversation.wait_for(_Reaches(run, at), left)
 
     def as_completed(self, timeout: float | None = None) -> Iterator[ScalerFuture]:
         """The futures, those that are done first first. timeout: seconds, for all of it."""
@@ -148,22 +160,16 @@ class MapFutures(Sequence[ScalerFuture]):
         return f"<MapFutures of {len(self)} elements, {self.done_count} done>"
 
 
-def _start(arrival: tuple[int, int, Any]) -> int:
-    return arrival[0]
+class _Reaches:
+    """For waiting: the element at `index` is done."""
 
-
-class _Ready:
-    """For waiting: all are done, or one failed and all before it are done."""
-
-    def __init__(self, run: MapRun) -> None:
+    def __init__(self, run: MapRun, index: int) -> None:
         self._run = run
+        self._index = index
 
     @property
     def _outcome(self) -> bool | None:
-        run = self._run
-        if run.first_failure is not None and run.prefix > run.first_failure:
-            return True
-        return run._outcome
+        return True if self._run.prefix > self._index else self._run._outcome
 
 
 class _Arrived:
@@ -181,13 +187,22 @@ class _Arrived:
 class _Ahead:
     """Asks for large values a while before they are opened."""
 
-    def __init__(self, values: list[ReferenceValue]) -> None:
-        self._waiting = iter(values)
+    def __init__(self) -> None:
+        self._waiting: deque[ReferenceValue] = deque()
+        self._asked: set[ReferenceValue] = set()
         self._bytes = 0
+
+    def add(self, value: ReferenceValue) -> None:
+        self._waiting.append(value)
 
     def advance(self, opened: ReferenceValue) -> None:
         """`opened` is opened next."""
-        while self._bytes <= FETCHED_AHEAD_BYTES and (value := next(self._waiting, None)) is not None:
-            value.start()
-            self._bytes += value.size
-        self._bytes -= opened.size
+        while self._waiting and self._bytes <= FETCHED_AHEAD_BYTES:
+            value = self._waiting.popleft()
+            if not value.is_open:
+                value.start()
+                self._asked.add(value)
+                self._bytes += value.size
+        if opened in self._asked:
+            self._asked.remove(opened)
+            self._bytes -= opened.size

@@ -144,7 +144,10 @@ class ListValues(_Value):
         return (self.opened or self.open())[sequence - self.first]
 
     def values(self, start: int, end: int) -> list[Any]:
-        return self.open()[start - self.first : end - self.first]
+        payload = self.payload
+        # Not kept open, which would make a second list of all of a map's values.
+        opened: list[Any] = self.open() if payload is None else loads(payload)
+        return opened[start - self.first : end - self.first] if end - start < len(opened) else opened
 
 
 class TableValues(_Value):

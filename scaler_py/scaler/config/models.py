@@ -166,7 +166,11 @@ class WorkerOptions(LinkOptions, LoggingOptions):
         [], "what each worker offers, like linux,gpu=2", short="-pwc", metavar="NAMES"
     )
     per_worker_task_queue_size: int = option(
-        1000, "most tasks sent to one worker ahead of time", short="-wtqs", metavar="N", gt=0
+        1000,
+        "most tasks sent to one worker ahead of time; of those of a microsecond sixteen count as one",
+        short="-wtqs",
+        metavar="N",
+        gt=0,
     )
     heartbeat_interval_seconds: float = option(
         2.0, "of the workers and of the manager", short="-his", metavar="SECONDS", gt=0

@@ -156,10 +156,10 @@ class DealerBridge:
     def _from_remote(self) -> tuple[bool, bool]:
         """Whether there may be more, and whether the conversation goes on."""
         for _ in range(_TURN_MESSAGES):
-            try:
-                message = self._dealer.recv(zmq.NOBLOCK)
-            except zmq.Again:
+            # Half the cost of an attempt in vain.
+            if not int(self._dealer.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
                 return False, True
+            message = self._dealer.recv(zmq.NOBLOCK)
             if message == END or self._dealer.getsockopt(zmq.RCVMORE) or not self._pair.deliver(message):
                 return False, False
         return True, True

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import threading
 
 LENGTH = struct.Struct("<I")
 # A frame's prefix, and a frame that has nothing else.
@@ -12,6 +13,16 @@ LARGEST_FRAME = 8 << 20
 _READ_BYTES = 256 << 10
 # Read in one call of `FrameReader.read`, so that nobody else waits for long.
 _TURN_BYTES = 4 << 20
+
+
+class _Scratch(threading.local):
+    """What a thread reads into: `recv` would map as much anew each time, to give most of it back."""
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(_READ_BYTES))
+
+
+_scratch = _Scratch()
 
 
 class FrameReader:
@@ -54,8 +65,9 @@ class FrameReader:
         return got
 
     def _read_any(self, frames: list[bytes | memoryview]) -> int:
-        received = self._stream.recv(_READ_BYTES)
-        data = self._rest + received if self._rest else received
+        buffer = _scratch.buffer
+        got = self._stream.recv_into(buffer)
+        data = self._rest + buffer[:got]
         view = memoryview(data)
         start = 0
         while len(data) - start >= 4:
@@ -67,7 +79,7 @@ class FrameReader:
             frames.append(view[begin:end])
             start = end
         self._rest = data[start:]
-        return len(received)
+        return got
 
     def _begin(self, first: memoryview, length: int) -> None:
         if length > LARGEST_FRAME:

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import sys
 from collections import deque
+from itertools import islice
 
 from scaler import _core
 from scaler.transport.frames import LARGEST_FRAME, LENGTH, SHORTEST_FRAME, FrameReader
@@ -20,6 +21,8 @@ LARGEST_BACKLOG = 128 << 20
 END = b""
 
 _SEND_PARTS = 64
+# A smaller frame goes in one piece with its length.
+_COPIED = 16 << 10
 
 
 class PairEnd:
@@ -59,19 +62,26 @@ class PairEnd:
                 frame = _core.unpack_remote(message)
             except ValueError:
                 return False
-        if self._waiting_bytes + len(frame) > LARGEST_BACKLOG or len(frame) > LARGEST_FRAME:
+        length = len(frame)
+        if self._waiting_bytes + length > LARGEST_BACKLOG or length > LARGEST_FRAME:
             return False
-        self._waiting.append(LENGTH.pack(len(frame)))
-        self._waiting.append(frame)
-        self._waiting_bytes += len(frame) + 4
+        if length < _COPIED:
+            self._waiting.append(LENGTH.pack(length) + frame)
+        else:
+            self._waiting.append(LENGTH.pack(length))
+            self._waiting.append(frame)
+        self._waiting_bytes += length + 4
         return True
 
     def flush(self) -> bool:
         """Writes what the socket takes. False when the loop has closed its end."""
-        while self._waiting:
-            parts = [self._waiting[i] for i in range(min(len(self._waiting), _SEND_PARTS))]
+        waiting = self._waiting
+        while waiting:
             try:
-                sent = self._socket.sendmsg(parts)
+                if len(waiting) == 1:
+                    sent = self._socket.send(waiting[0])
+                else:
+                    sent = self._socket.sendmsg(list(islice(waiting, _SEND_PARTS)))
             except BlockingIOError:
                 return True
             except OSError:

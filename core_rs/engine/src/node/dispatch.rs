@@ -9,6 +9,9 @@ use crate::wire::{Chunk, Message, Payload};
 const HELPING_NS: u64 = 4_000_000;
 /// No helping is made smaller than this just to leave work for the other slots.
 const CRUMB_NS: u64 = 250_000;
+/// The rest of a block with less work than this is not divided while others wait: each executor that gets a part
+/// unpacks all of it.
+const WHOLE_NS: u64 = 1_000_000;
 /// An element longer than this is not handed to an executor that is busy.
 pub(super) const LONG_NS: u64 = 20_000_000;
 /// A waiting helping with less work than this is not worth taking to another slot.
@@ -108,7 +111,17 @@ impl<P: Payload> Node<P> {
                 break;
             }
             let fits = element_ns.map_or(u64::MAX, |ns| left_ns / ns);
-            let fair = element_ns.map_or(share, |ns| share.max(CRUMB_NS / ns));
+            let rest = u64::from(next.count);
+            let whole = 2 * share >= rest
+                && element_ns.is_some_and(|ns| ns.saturating_mul(rest) <= WHOLE_NS);
+            if whole && chunks > 0 && elements + rest > MOST_ELEMENTS {
+                break;
+            }
+            let fair = match element_ns {
+                None => share,
+                Some(_) if whole => share.max(elements + rest),
+                Some(ns) => share.max(CRUMB_NS / ns),
+            };
             let most = fair.min(self.most(next)).min(MOST_ELEMENTS).min(recycle);
             let room = if alone {
                 1

@@ -19,6 +19,9 @@ use super::Scheduler;
 
 /// Expected work that a slot holds; microseconds. A round trip between hosts under load, several times over.
 const TARGET_US: u64 = 16_000;
+/// So many elements of a microsecond or less count as one in a node's queue: a thousand of them are not the work of one
+/// round trip.
+const TINY: u32 = 16;
 
 /// Where the next elements of a class go.
 #[derive(Clone, Copy)]
@@ -134,7 +137,9 @@ impl<P: Payload> Scheduler<P> {
             0 => due.min(1),
             _ => due.max(by_time.min(by_share)),
         };
-        let most = node.capacity().saturating_sub(node.assigned);
+        let tiny = if cost == 0 { TINY } else { 1 };
+        let most = node.capacity().saturating_mul(tiny);
+        let most = most.saturating_sub(node.assigned);
         room.min(most.max(node.given_back(depth)).into()) as u32
     }
 

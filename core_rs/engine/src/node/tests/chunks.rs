@@ -57,6 +57,18 @@ fn what_waits_is_shared_so_that_slots_end_together() {
 }
 
 #[test]
+fn a_block_of_little_work_is_not_divided_while_others_wait() {
+    let mut rig = Rig::new(2);
+    rig.warm_up(200);
+    rig.assign_this(Rig::assignment(0, 24, 8, Options::default()));
+    assert_eq!((rig.chunks(0)[0], rig.chunks(1)[0]), ((0, 8), (8, 8)));
+    // Nothing waits behind the last one.
+    assert!(rig.chunks(0)[1].1 < 8, "{:?}", rig.chunks(0));
+    rig.run_dry();
+    assert!(rig.owed.is_empty());
+}
+
+#[test]
 fn elements_of_several_blocks_travel_as_several_chunks_of_one_helping() {
     let mut rig = Rig::new(1);
     rig.warm_up(200);

@@ -68,11 +68,26 @@ fn short_tasks_are_sent_ahead_up_to_a_targets_worth() {
 fn no_more_is_sent_ahead_than_the_queue_size() {
     let mut rig = Rig::new();
     rig.node(10, 2);
-    measure(&mut rig, 10, 1);
+    measure(&mut rig, 10, 3);
     for first in 0..10 {
         rig.submit(first * 8_000, 8_000);
     }
     assert_eq!(rig.assigned_count(10), 2 + 2 * 1_000);
+}
+
+#[test]
+fn of_the_tiniest_tasks_sixteen_count_as_one_in_a_queue() {
+    let mut rig = Rig::new();
+    rig.node(10, 2);
+    measure(&mut rig, 10, 1);
+    for first in 0..10 {
+        rig.submit(first * 8_000, 8_000);
+    }
+    let sent = rig.assigned_count(10);
+    assert!(
+        (2_003..=16 * 2_002).contains(&sent),
+        "{sent} tasks of a microsecond"
+    );
 }
 
 #[test]
