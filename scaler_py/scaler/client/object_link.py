@@ -118,7 +118,7 @@ class ObjectLink(Attendant):
             f"use another address"
         )
 
-    def start_put(self, hash: bytes, data: bytes, put: Any) -> Request:
+    def start_put(self, hash: bytes, data: bytes | SharedBytes, put: Any) -> Request:
         """Hands the bytes to the link, which sends them by and by. put: what its owner knows it by."""
         with self.turns.lock:
             self._refuse_closed()

@@ -16,7 +16,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 
-from scaler._core import FORM_REFERENCE, blake3
+from scaler._core import FORM_REFERENCE, SharedBytes, blake3, share
 from scaler.client.ahead import Ahead
 from scaler.client.holds import Handle, Holds
 from scaler.client.object_link import ObjectLink, Owner, Request
@@ -33,7 +33,7 @@ class Stored:
 
     __slots__ = ("__weakref__", "data", "handle", "hash", "request", "session", "size")
 
-    def __init__(self, session: int, hash: bytes, data: bytes, handle: Handle) -> None:
+    def __init__(self, session: int, hash: bytes, data: bytes | SharedBytes, handle: Handle) -> None:
         self.session = session
         self.hash = hash
         self.data = data
@@ -89,9 +89,12 @@ class Objects(Owner):
                 self._link = self._open_link(self)
             return self._link
 
-    def start_put(self, data: bytes) -> Stored:
+    def start_put(self, data: bytes | SharedBytes) -> Stored:
         """Begins to store a pickle, unless it is there. Waits while much is on its way."""
         self._check_open()
+        if self.link.is_local and type(data) is bytes:
+            # What is kept here and what is stored there are one memory then.
+            data = share([data]) or data
         hash = blake3(data)[:16]
         with self._lock:
             known = self._kept.get(hash)
@@ -134,7 +137,7 @@ class Objects(Owner):
         """Until it is in storage. ObjectStorageException when it does not get there."""
         self.link.wait(stored.request)
 
-    def put_arguments(self, data: bytes) -> Stored:
+    def put_arguments(self, data: bytes | SharedBytes) -> Stored:
         """Those of a task that is submitted next. On this machine they are there as soon as the task is; over a slow
         network it may take longer than anybody would wait for them, so then it is waited for."""
         stored = self.start_put(data)
@@ -160,7 +163,7 @@ class Objects(Owner):
                     self._kept_bytes -= stored.size
         self._put_failed(put, error)
 
-    def store(self, data: bytes, name: str) -> ObjectReference:
+    def store(self, data: bytes | SharedBytes, name: str) -> ObjectReference:
         """Both: a reference that keeps the object in storage while it lives."""
         stored = self.start_put(data)
         self.wait(stored)
@@ -173,9 +176,9 @@ class Objects(Owner):
     def start_fetch(self, session: int, hash: bytes, size: int) -> Request:
         return self.link.start_get(session, hash, size)
 
-    def finish_fetch(self, request: Request) -> bytes:
+    def finish_fetch(self, request: Request) -> bytes | SharedBytes:
         """The object's bytes. MissingObjects, ObjectStorageException."""
-        data: bytes = self.link.wait(request)
+        data: bytes | SharedBytes = self.link.wait(request)
         return data
 
     def clear(self) -> None:
