@@ -44,6 +44,13 @@ EVENT_OUTPUT: Final = 10  # (10, dropped, records: bytes): what tasks wrote, and
 def blake3(data: Buffer, key: bytes | None = None) -> bytes:
     """32 bytes; keyed (a MAC) where `key`, 32 bytes, is given."""
 
+def own_name() -> bytes:
+    """16 random bytes."""
+
+def fingerprint(data: Buffer) -> bytes:
+    """16 bytes that tell most buffers apart: of the length and of 64 KiB here and there, or of all of a short one."""
+
+def same_bytes(one: Buffer, other: Buffer) -> bool: ...
 def share(parts: Sequence[Buffer]) -> SharedBytes | None:
     """The parts one after the other in a file that processes of this host share. None where they are too few bytes, or
     this process may have no more files: then they travel as they are."""

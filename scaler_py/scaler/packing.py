@@ -43,10 +43,13 @@ from scaler.exception_packing import pack_exception, unpack_exception
 # Not from `typing`, which takes as long to import as all of this may.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Set
+    from collections.abc import Callable, Set
     from typing import Any, Final, Protocol
 
     from typing_extensions import Buffer
+
+    # Where a container's parts may be put.
+    Share = Callable[[list[Buffer]], SharedBytes | None]
 
     class Handle(Protocol):
         """Keeps an object in storage while it lives."""
@@ -92,7 +95,7 @@ class ObjectReference:
     """Names an object in the cluster's object storage, and keeps it there while it lives in the client that made it.
 
     As a positional argument of a task it stands for the object. Equal and hashed by the object, not by the name.
-    size: bytes. session: whose object it is. hash: first 16 bytes of the blake3 of the object's bytes.
+    size: bytes. session: whose object it is. hash: its name there, which no other object has.
     """
 
     __slots__ = ("__weakref__", "_handle", "hash", "name", "session", "size")
@@ -139,7 +142,7 @@ def dumps(value: object) -> bytes:
         return dumps_by_value(value)
     if type(value) not in _NAMELESS and refers_to_main(data):
         return dumps_by_value(value)
-    return _with_buffers(value, data, buffers, _pickle) if buffers else data
+    return bytes(_with_buffers(value, data, buffers, _pickle)) if buffers else data
 
 
 def dumps_shared(value: object) -> bytes | SharedBytes:
@@ -153,9 +156,9 @@ def dumps_shared(value: object) -> bytes | SharedBytes:
     try:
         data = _pickle(value, 5, buffer_callback=buffers.append)
     except Exception:
-        return dumps_by_value(value, share)
+        return _dumps_by_value(value, share)
     if type(value) not in _NAMELESS and refers_to_main(data):
-        return dumps_by_value(value, share)
+        return _dumps_by_value(value, share)
     return _with_buffers(value, data, buffers, _pickle, share) if buffers else data
 
 
@@ -191,12 +194,17 @@ def with_bytes_apart(values: tuple[Any, ...]) -> tuple[Any, ...]:
     )
 
 
-def _by_copying(parts: list[Buffer]) -> None:
+def _by_copying(parts: list[Buffer]) -> SharedBytes | None:
     """In the place of `share`, for what travels with its task."""
+    return None
 
 
-def dumps_by_value(value: object, share: Any = _by_copying) -> Any:
+def dumps_by_value(value: object) -> bytes:
     """As `dumps`, by cloudpickle without trying plain pickle first."""
+    return bytes(_dumps_by_value(value, _by_copying))
+
+
+def _dumps_by_value(value: object, share: Share) -> bytes | SharedBytes:
     from scaler.by_value import dumps_in_band, dumps_with_buffers
 
     buffers: list[pickle.PickleBuffer] = []
@@ -230,8 +238,8 @@ def look_for_by_value_modules() -> bool:
 
 
 def _with_buffers(
-    value: object, data: bytes, buffers: list[pickle.PickleBuffer], in_band: Any, share: Any = _by_copying
-) -> Any:
+    value: object, data: bytes, buffers: list[pickle.PickleBuffer], in_band: Any, share: Share = _by_copying
+) -> bytes | SharedBytes:
     views = [buffer.raw() for buffer in buffers]
     if sum(view.nbytes for view in views) < LEAST_BUFFERS_BYTES:
         return bytes(in_band(value, 5))
@@ -293,7 +301,9 @@ def _loads_container(view: memoryview, shared: SharedBytes | None = None) -> Any
 
 
 def pack_values(values: list[Any]) -> tuple[int, bytes | SharedBytes]:
-    """(form, payload) of at least one value; only a single one may be in a file. PackingError with `index` and `path` of what cannot be pickled."""
+    """(form, payload) of at least one value; only a single one may be in a file.
+
+    PackingError with `index` and `path` of what cannot be pickled."""
     if len(values) == 1:
         return FORM_SINGLE, _dumps_shared_at(0, values[0])
     if is_plain(values):

@@ -123,8 +123,16 @@ impl<O: Copy> Connections<O> {
             key,
             socket,
             owner,
-            input: if local { Input::with_files() } else { Input::default() },
-            output: if local { Output::with_files() } else { Output::default() },
+            input: if local {
+                Input::with_files()
+            } else {
+                Input::default()
+            },
+            output: if local {
+                Output::with_files()
+            } else {
+                Output::default()
+            },
             // Bytes may be here already; their event comes too, and then finds nothing.
             readable: true,
             closing: false,

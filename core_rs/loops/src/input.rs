@@ -163,7 +163,10 @@ fn receive(
         match received {
             Ok(0) => return Ok(Read::End),
             Ok(count) => {
-                if files.as_ref().is_some_and(|files| files.waiting.len() > MOST_WAITING) {
+                if files
+                    .as_ref()
+                    .is_some_and(|files| files.waiting.len() > MOST_WAITING)
+                {
                     let text = "descriptors that belong to nothing";
                     return Err(io::Error::new(io::ErrorKind::InvalidData, text));
                 }
@@ -199,10 +202,7 @@ fn take_frames(
     Ok(at)
 }
 
-fn frame_from_buffer(
-    buffer: Bytes,
-    files: &mut Option<Files>,
-) -> Result<Frame<Bytes>, ReadError> {
+fn frame_from_buffer(buffer: Bytes, files: &mut Option<Files>) -> Result<Frame<Bytes>, ReadError> {
     let frame = buffer.slice(LENGTH..);
     one_frame(&frame, files, |start, end| {
         if (end - start) * SHARE >= buffer.len() {

@@ -425,11 +425,9 @@ pub fn receive_with_files(
     buffer: &mut Vec<u8>,
     files: &mut std::collections::VecDeque<OwnedFd>,
 ) -> rustix::io::Result<usize> {
-    use rustix::net::{
-        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags,
-    };
-    let mut room = [std::mem::MaybeUninit::uninit();
-        rustix::cmsg_space!(ScmRights(scaler_wire::MOST_FILES))];
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags};
+    let mut room =
+        [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(scaler_wire::MOST_FILES))];
     let mut control = RecvAncillaryBuffer::new(&mut room);
     let spare = buffer.spare_capacity_mut();
     let length = spare.len();

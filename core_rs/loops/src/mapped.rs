@@ -169,8 +169,8 @@ impl Incoming {
                 false => Err(invalid("a file that grew")),
             };
         }
-        let sealed = rustix::fs::fcntl_get_seals(&file)
-            .is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
+        let sealed =
+            rustix::fs::fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
         if sealed && has_room() {
             let mapped = Mapped::new(file, &stat)?;
             self.last = Arc::downgrade(&mapped);

@@ -258,7 +258,9 @@ fn in_files(payloads: &[Bytes]) -> (Vec<InFile>, Vec<Arc<Mapped>>) {
     let mut place = 0;
     for payload in payloads {
         let length = payload.len() as u32;
-        if let Some((mapped, offset)) = mapped::file_of(payload).filter(|_| entries.len() < MOST_FILES) {
+        if let Some((mapped, offset)) =
+            mapped::file_of(payload).filter(|_| entries.len() < MOST_FILES)
+        {
             let entry = InFile {
                 place,
                 length,

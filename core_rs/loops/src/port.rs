@@ -18,8 +18,8 @@ use scaler_wire::{
 
 use crate::input::{Input, Read, ReadError};
 use crate::line::Line;
-use crate::mapped;
 use crate::linux::{self, monotonic_us};
+use crate::mapped;
 use crate::output::Output;
 use crate::spare_files;
 
@@ -165,7 +165,8 @@ impl Port {
                 return Ok(Received::Interrupted);
             }
             let read = receiving.read(self.socket.as_fd())?;
-            if receiving.input.peer_takes_files() && !self.gives_files.swap(true, Ordering::SeqCst) {
+            if receiving.input.peer_takes_files() && !self.gives_files.swap(true, Ordering::SeqCst)
+            {
                 lock(&self.sending).give_files();
             }
             match read {
@@ -441,7 +442,7 @@ pub(crate) fn parts(length: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// A name that no other object has.
-pub(crate) fn own_name() -> [u8; 16] {
+pub fn own_name() -> [u8; 16] {
     let mut name = [0; 16];
     name[..8].copy_from_slice(&linux::random().to_le_bytes());
     name[8..].copy_from_slice(&linux::random().to_le_bytes());

@@ -362,7 +362,9 @@ impl Running {
             });
         };
         let local = linux::leads_to_listener(socket.as_fd());
-        let opened = self.connections.open(self.poll.registry(), socket, owner, local);
+        let opened = self
+            .connections
+            .open(self.poll.registry(), socket, owner, local);
         match opened {
             Ok(key) => outward.on_open(now, key),
             Err(error) => self.report("cannot use a connection", Err(error)),

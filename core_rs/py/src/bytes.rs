@@ -65,6 +65,15 @@ impl Borrowed<'_> {
         }
     }
 
+    /// Copies a part that is there.
+    pub fn read(&self, offset: usize, to: &mut [u8]) -> std::io::Result<()> {
+        if let Borrowed::Shared(shared) = self {
+            return shared.get().read(offset, to);
+        }
+        to.copy_from_slice(&self.as_slice()[offset..offset + to.len()]);
+        Ok(())
+    }
+
     /// A handle that outlives the call: on the Python object itself where that is large and cannot change.
     pub fn to_bytes(&self) -> Bytes {
         match self {
@@ -106,10 +115,9 @@ pub fn blake3<'py>(
     data: Borrowed<'py>,
     key: Option<&[u8]>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let hash = match (key, &data) {
-        (Some(key), _) => ::blake3::keyed_hash(&exactly(key, "a key")?, data.as_slice()),
-        (None, Borrowed::Shared(shared)) => shared.get().blake3(py)?,
-        (None, _) => ::blake3::hash(data.as_slice()),
+    let hash = match key {
+        Some(key) => ::blake3::keyed_hash(&exactly(key, "a key")?, data.as_slice()),
+        None => ::blake3::hash(data.as_slice()),
     };
     Ok(PyBytes::new(py, hash.as_bytes()))
 }

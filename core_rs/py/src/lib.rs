@@ -29,6 +29,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     add_constants(module)?;
     module.add_function(wrap_pyfunction!(bytes::blake3, module)?)?;
     module.add_function(wrap_pyfunction!(shared_bytes::share, module)?)?;
+    module.add_function(wrap_pyfunction!(shared_bytes::own_name, module)?)?;
+    module.add_function(wrap_pyfunction!(shared_bytes::fingerprint, module)?)?;
+    module.add_function(wrap_pyfunction!(shared_bytes::same_bytes, module)?)?;
     module.add_function(wrap_pyfunction!(remote::pack_remote, module)?)?;
     module.add_function(wrap_pyfunction!(remote::unpack_remote, module)?)?;
     module.add_function(wrap_pyfunction!(codec::compress, module)?)?;

@@ -14,8 +14,6 @@ use crate::bytes::{join, Borrowed};
 
 /// Fresh memory from here on is a mapping of its own, which large pages may be asked for.
 const OF_LARGE_PAGES: usize = 8 << 20;
-/// What is hashed at a time: it stays in the cache.
-const HASHED: usize = 128 << 10;
 
 #[pyclass(frozen, module = "scaler._core")]
 pub struct SharedBytes {
@@ -74,8 +72,7 @@ impl SharedBytes {
         };
         // SAFETY: a new object that nobody else has seen, filled before anybody does.
         unsafe {
-            let made =
-                ffi::PyBytes_FromStringAndSize(std::ptr::null(), length as ffi::Py_ssize_t);
+            let made = ffi::PyBytes_FromStringAndSize(std::ptr::null(), length as ffi::Py_ssize_t);
             let made = Bound::from_owned_ptr_or_err(py, made)?.cast_into_unchecked::<PyBytes>();
             let start = ffi::PyBytes_AsString(made.as_ptr()).cast::<u8>();
             if length >= OF_LARGE_PAGES {
@@ -97,22 +94,15 @@ impl SharedBytes {
         &self.bytes
     }
 
-    /// Reads the file: to touch the mapping would cost its pages' faults.
-    pub fn blake3(&self, py: Python<'_>) -> PyResult<::blake3::Hash> {
-        let Some((file, at)) = mapped::file_of(&self.bytes) else {
-            return Ok(::blake3::hash(&self.bytes));
-        };
-        let length = self.bytes.len();
-        Ok(py.detach(|| -> std::io::Result<_> {
-            let mut hasher = ::blake3::Hasher::new();
-            let mut piece = vec![0; HASHED.min(length)];
-            for start in (0..length).step_by(HASHED) {
-                let piece = &mut piece[..HASHED.min(length - start)];
-                file.read(piece, at + start as u64)?;
-                hasher.update(piece);
+    /// Copies a part that is there. Reads the file: to touch the mapping would cost its pages' faults.
+    pub fn read(&self, offset: usize, to: &mut [u8]) -> std::io::Result<()> {
+        match mapped::file_of(&self.bytes) {
+            Some((file, at)) => file.read(to, at + offset as u64),
+            None => {
+                to.copy_from_slice(&self.bytes[offset..offset + to.len()]);
+                Ok(())
             }
-            Ok(hasher.finalize())
-        })?)
+        }
     }
 }
 
@@ -153,7 +143,14 @@ unsafe fn fill(
     let (length, read_only) = (length as ffi::Py_ssize_t, c_int::from(read_only));
     // SAFETY: as promised by the caller; the call takes a reference on `owner`.
     let filled = unsafe {
-        ffi::PyBuffer_FillInfo(view, owner.as_ptr(), start.cast::<c_void>(), length, read_only, flags)
+        ffi::PyBuffer_FillInfo(
+            view,
+            owner.as_ptr(),
+            start.cast::<c_void>(),
+            length,
+            read_only,
+            flags,
+        )
     };
     match filled {
         0 => Ok(()),
@@ -167,6 +164,58 @@ pub fn share(parts: Vec<Borrowed<'_>>) -> Option<SharedBytes> {
     let slices: Vec<&[u8]> = parts.iter().map(Borrowed::as_slice).collect();
     let bytes = spare_files::share(&slices)?;
     Some(SharedBytes { bytes })
+}
+
+#[pyfunction]
+pub fn own_name(py: Python<'_>) -> Bound<'_, PyBytes> {
+    PyBytes::new(py, &scaler_loops::port::own_name())
+}
+
+/// Of the length and of 64 KiB here and there.
+#[pyfunction]
+pub fn fingerprint<'py>(py: Python<'py>, data: Borrowed<'py>) -> PyResult<Bound<'py, PyBytes>> {
+    const SAMPLE: usize = 4 << 10;
+    const SAMPLES: usize = 16;
+    let length = data.as_slice().len();
+    let mut hasher = ::blake3::Hasher::new();
+    hasher.update(&(length as u64).to_le_bytes());
+    if length <= SAMPLE * SAMPLES {
+        hasher.update(data.as_slice());
+    } else {
+        let mut sample = [0; SAMPLE];
+        for at in 0..SAMPLES {
+            // The first begins at 0, the last reaches to the end.
+            let offset = (length - SAMPLE) / (SAMPLES - 1) * at;
+            let offset = if at + 1 == SAMPLES {
+                length - SAMPLE
+            } else {
+                offset
+            };
+            data.read(offset, &mut sample)?;
+            hasher.update(&sample);
+        }
+    }
+    Ok(PyBytes::new(py, &hasher.finalize().as_bytes()[..16]))
+}
+
+#[pyfunction]
+pub fn same_bytes(one: Borrowed<'_>, other: Borrowed<'_>) -> PyResult<bool> {
+    const PIECE: usize = 64 << 10;
+    let length = one.as_slice().len();
+    if length != other.as_slice().len() {
+        return Ok(false);
+    }
+    let mut pieces = [vec![0; PIECE.min(length)], vec![0; PIECE.min(length)]];
+    for start in (0..length).step_by(PIECE) {
+        let bytes = PIECE.min(length - start);
+        let [left, right] = &mut pieces;
+        one.read(start, &mut left[..bytes])?;
+        other.read(start, &mut right[..bytes])?;
+        if left[..bytes] != right[..bytes] {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// An object's bytes: shared where they are one file, joined otherwise.

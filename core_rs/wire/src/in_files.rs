@@ -114,7 +114,12 @@ pub fn decode_in_files<P: Payload>(
         find(Found::Here(from.min(to), to))
     })?;
     if used < count {
-        return fail(header_end, Problem::Trailing { bytes: ENTRY as u64 });
+        return fail(
+            header_end,
+            Problem::Trailing {
+                bytes: ENTRY as u64,
+            },
+        );
     }
     Ok(decoded)
 }

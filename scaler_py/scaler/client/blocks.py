@@ -30,7 +30,7 @@ class Block:
 
     count: int
     form: int
-    payload: bytes
+    payload: bytes | SharedBytes
     references: list[tuple[int, ObjectReference]]
 
 
@@ -95,7 +95,7 @@ class BlockMaker:
                 form, payload = FORM_SINGLE, pickle.dumps(values[0], 5)
             yield Block(len(values), form, payload, [])
         elif len(values) == 1:
-            yield Block(1, FORM_SINGLE, pickle.dumps(values[0], 5), [])
+            yield Block(1, FORM_SINGLE, dumps_shared(values[0]), [])
         else:
             pieces = min(len(values), -(-len(payload) // self._most_bytes) + 1)
             step = -(-len(values) // pieces)

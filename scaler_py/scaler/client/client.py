@@ -15,6 +15,7 @@ from typing import Any, Literal, overload
 from scaler import nested
 from scaler._core import (
     FORM_SINGLE,
+    LEAST_SHARED,
     STYLE_FULL,
     STYLE_ONE,
     STYLE_STAR,
@@ -225,6 +226,9 @@ class Client:
             return self._submit_slowly(function, options, args, kwargs)
         # What follows is the short way of `_submit_slowly`, for small plain positional arguments: it is walked a lot.
         try:
+            for value in args:
+                if type(value) is bytes and len(value) >= LEAST_SHARED:
+                    raise BufferError
             blob = pickle_plainly(args, 5, buffer_callback=refuse_buffer)
         except Exception:
             return self._submit_slowly(function, function.options_starred, args, kwargs)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from scaler._core import Options
+from scaler._core import Options, SharedBytes
 from scaler.client.blocks import Block, BlockMaker, Needing, Unpacked
 from scaler.client.book import MapRun
 from scaler.client.calls import object_uses
@@ -54,7 +54,7 @@ class MapSubmission:
         self._clear()
 
     def _clear(self) -> None:
-        self._blocks: list[tuple[int, int, bytes]] = []
+        self._blocks: list[tuple[int, int, bytes | SharedBytes]] = []
         self._objects: list[tuple[int, int, bytes, int]] = []
         # Elements of this batch that lie in storage, by offset.
         self._stored: list[tuple[int, Stored]] = []

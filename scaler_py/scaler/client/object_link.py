@@ -20,6 +20,7 @@ from scaler._core import (
     EVENT_STORED,
     EVENT_WELCOME,
     ObjectChannel,
+    SharedBytes,
 )
 from scaler.client.attendant import Attendant
 from scaler.client.connection import Endpoint
