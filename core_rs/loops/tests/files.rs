@@ -281,7 +281,10 @@ fn a_file_is_written_anew_only_when_nobody_has_it() {
     assert_ne!(number(&share(&[&vec![1; size]]).unwrap()), its);
     drop(descriptor);
     assert_ne!(number(&share(&[&vec![2; size]]).unwrap()), its);
-    assert!(mapping.as_slice()[..size] == kept[..], "it was written anew");
+    assert!(
+        mapping.as_slice()[..size] == kept[..],
+        "it was written anew"
+    );
     drop(mapping);
     assert_ne!(number(&share(&[&vec![3; size]]).unwrap()), its);
     let mut got = Vec::new();
