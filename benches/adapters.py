@@ -33,6 +33,9 @@ class Scaler:
     def get(self, future: Any) -> Any:
         return future.result()
 
+    def put(self, value: Any) -> Any:
+        return self.client.send_object(value)
+
     def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
         return self.client.map(function, xs).results()
 
@@ -66,6 +69,9 @@ class OpenGris:
     def get(self, future: Any) -> Any:
         return future.result()
 
+    def put(self, value: Any) -> Any:
+        return self.client.send_object(value)
+
     def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
         return list(self.client.map(function, xs))
 
@@ -91,6 +97,9 @@ class Dask:
 
     def get(self, future: Any) -> Any:
         return future.result()
+
+    def put(self, value: Any) -> Any:
+        return self.client.scatter(value)
 
     def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
         return list(self.client.gather(self.client.map(function, xs, pure=False)))
@@ -119,6 +128,9 @@ class Ray:
     def get(self, future: Any) -> Any:
         return self.ray.get(future)
 
+    def put(self, value: Any) -> Any:
+        return self.ray.put(value)
+
     def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
         return self.ray.get([self.submit(function, x) for x in xs])
 
@@ -140,6 +152,9 @@ class Executor:
 
     def get(self, future: Any) -> Any:
         return future.result()
+
+    def put(self, value: Any) -> Any:
+        return value
 
     def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
         return list(self.pool.map(function, xs, chunksize=max(1, len(xs) // (WORKERS * 8))))
@@ -164,6 +179,9 @@ class Pool:
 
     def get(self, future: Any) -> Any:
         return future.get()
+
+    def put(self, value: Any) -> Any:
+        return value
 
     def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
         return self.pool.map(function, xs)

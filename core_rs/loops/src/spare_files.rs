@@ -22,7 +22,7 @@ const MOST_FILES: usize = 64;
 /// How long memory is kept that nobody uses.
 const IDLE: Duration = Duration::from_secs(1);
 /// How long it is looked whether a file that is used is not any more.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(3);
 const PAGE: usize = 4096;
 
 static SPARE: Mutex<Spare> = Mutex::new(Spare {

@@ -246,8 +246,8 @@ fn nothing_is_left_of_what_was_sent_and_never_read() {
     let (files, before) = (mapped::live(), descriptors());
     for read in [false, true] {
         let mut pair = Pair::new();
-        pair.output.push(&frame(&[payload.clone()]));
-        pair.output.push(&frame(&[payload.clone()]));
+        pair.output.push(&frame(std::slice::from_ref(&payload)));
+        pair.output.push(&frame(std::slice::from_ref(&payload)));
         pair.output.write(pair.left.as_fd()).unwrap();
         if read {
             pair.read(&mut Vec::new()).unwrap();
