@@ -61,7 +61,7 @@ class SharedBytes:
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def own_view(self) -> OwnView:
-        """The same bytes, writable: what is written stays in this view."""
+        """The same bytes, writable: what is written stays in this view. OSError where there are too many."""
 
     def part(self, offset: int, length: int) -> bytes:
         """A copy."""

@@ -292,12 +292,18 @@ def _loads_container(view: memoryview, shared: SharedBytes | None = None) -> Any
         elif kind_and_length & READ_ONLY:
             buffers.append(part.toreadonly())
         elif shared is not None:
-            if writable is None:
-                writable = memoryview(shared.own_view())
+            writable = writable or _writable(shared)
             buffers.append(writable[offset : offset + length])
         else:
             buffers.append(part if not view.readonly else bytearray(part))
     return _unpickle(view[at:], buffers=buffers)
+
+
+def _writable(shared: SharedBytes) -> memoryview:
+    try:
+        return memoryview(shared.own_view())
+    except OSError:
+        return memoryview(bytearray(shared))  # this process has too many mappings
 
 
 def pack_values(values: list[Any]) -> tuple[int, bytes | SharedBytes]:

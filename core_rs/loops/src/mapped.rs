@@ -23,7 +23,11 @@ const TMPFS: i64 = 0x0102_1994;
 /// Of the descriptors that a process may have, the part that may be such files.
 const SHARE_OF_DESCRIPTORS: u64 = 4;
 
+/// The kernel lets a process have 65,530 mappings, and most of these are for others.
+const MOST_VIEWS: usize = 8_192;
+
 static LIVE: AtomicUsize = AtomicUsize::new(0);
+static VIEWS: AtomicUsize = AtomicUsize::new(0);
 /// By the first address of their mappings.
 static ALL: Mutex<BTreeMap<usize, Weak<Mapped>>> = Mutex::new(BTreeMap::new());
 
@@ -37,22 +41,19 @@ pub struct Mapped {
 
 impl Mapped {
     /// `stat`: of the file, which is sealed against shrinking.
-    fn new(file: OwnedFd, stat: &Stat) -> io::Result<Arc<Mapped>> {
-        let length = usize::try_from(stat.st_size).map_err(|_| invalid("no such size"))?;
-        let mapped = Arc::new(Mapped {
-            mapping: Mapping::read_only(file.as_fd(), length)?,
-            file,
-            id: id(stat),
-        });
+    fn new(file: OwnedFd, stat: &Stat, mapping: Mapping) -> Arc<Mapped> {
+        let id = id(stat);
+        let mapped = Arc::new(Mapped { mapping, file, id });
         LIVE.fetch_add(1, Ordering::Relaxed);
         lock(&ALL).insert(mapped.address(), Arc::downgrade(&mapped));
-        Ok(mapped)
+        mapped
     }
 
     /// One that this process made.
     pub(crate) fn own(file: OwnedFd) -> io::Result<Arc<Mapped>> {
         let stat = rustix::fs::fstat(&file)?;
-        Mapped::new(file, &stat)
+        let mapping = map(&file, &stat)?;
+        Ok(Mapped::new(file, &stat, mapping))
     }
 
     pub fn file(&self) -> BorrowedFd<'_> {
@@ -75,8 +76,12 @@ impl Mapped {
     }
 
     /// The whole file, writable for whoever has this mapping alone.
-    pub fn copy_on_write(&self) -> io::Result<Mapping> {
-        Mapping::copy_on_write(self.file(), self.length())
+    pub fn copy_on_write(&self) -> io::Result<OwnView> {
+        let own = OwnView(Mapping::copy_on_write(self.file(), self.length())?);
+        if VIEWS.fetch_add(1, Ordering::Relaxed) >= MOST_VIEWS {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        Ok(own)
     }
 
     fn address(&self) -> usize {
@@ -88,6 +93,23 @@ impl Drop for Mapped {
     fn drop(&mut self) {
         lock(&ALL).remove(&self.address());
         LIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A mapping whose changes nobody else sees.
+pub struct OwnView(Mapping);
+
+impl std::ops::Deref for OwnView {
+    type Target = Mapping;
+
+    fn deref(&self) -> &Mapping {
+        &self.0
+    }
+}
+
+impl Drop for OwnView {
+    fn drop(&mut self) {
+        VIEWS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -171,8 +193,10 @@ impl Incoming {
         }
         let sealed =
             rustix::fs::fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
-        if sealed && has_room() {
-            let mapped = Mapped::new(file, &stat)?;
+        // A process may have only so many mappings, too.
+        let mapping = (sealed && has_room()).then(|| map(&file, &stat).ok());
+        if let Some(mapping) = mapping.flatten() {
+            let mapped = Mapped::new(file, &stat, mapping);
             self.last = Arc::downgrade(&mapped);
             return Ok(mapped.part(range));
         }
@@ -186,6 +210,11 @@ impl std::fmt::Debug for Incoming {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         to.write_str("Incoming")
     }
+}
+
+fn map(file: &OwnedFd, stat: &Stat) -> io::Result<Mapping> {
+    let length = usize::try_from(stat.st_size).map_err(|_| invalid("no such size"))?;
+    Mapping::read_only(file.as_fd(), length)
 }
 
 fn id(stat: &Stat) -> (u64, u64) {

@@ -273,3 +273,58 @@ fn in_files(payloads: &[Bytes]) -> (Vec<InFile>, Vec<Arc<Mapped>>) {
     }
     (entries, files)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use scaler_wire::Message;
+
+    use super::*;
+    use crate::input::Input;
+    use crate::spare_files::share;
+
+    fn frame(sequence: u64, payloads: &[&Bytes]) -> Frame<Bytes> {
+        let message = |payload: &&Bytes| Message::Function {
+            id: [1; 16],
+            payload: Bytes::clone(payload),
+        };
+        Frame {
+            link: 1,
+            epoch: 1,
+            sequence,
+            acknowledged: 0,
+            messages: payloads.iter().map(message).collect(),
+        }
+    }
+
+    #[test]
+    fn what_a_kernel_does_not_take_as_a_descriptor_goes_as_bytes() {
+        let (left, right) = UnixStream::pair().unwrap();
+        let large = share(&[&vec![7; 600_000]]).unwrap();
+        let small = Bytes::from(vec![8; 50_000]);
+        let frames = [
+            frame(1, &[&small, &large, &small]),
+            frame(2, &[&large]),
+            frame(3, &[&small]),
+        ];
+        let (mut output, mut input) = (Output::with_files(), Input::with_files());
+        output.give_files();
+        frames.iter().for_each(|frame| output.push(frame));
+        output.without_files();
+        let (mut scratch, mut got) = (Vec::new(), Vec::new());
+        while got.len() < frames.len() {
+            output.write(left.as_fd()).unwrap();
+            input.read(right.as_fd(), &mut scratch, &mut got).unwrap();
+        }
+        assert!(got == frames);
+        assert_eq!(output.unsent(), 0);
+        let files = got.iter().flat_map(|frame| &frame.messages);
+        let files = files.filter(|message| match message {
+            Message::Function { payload, .. } => mapped::file_of(payload).is_some(),
+            _ => false,
+        });
+        assert_eq!(files.count(), 1, "that of the second frame");
+    }
+}

@@ -7,7 +7,7 @@ use pyo3::exceptions::{PyBufferError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use scaler_loops::linux::{want_large_pages, Mapping};
+use scaler_loops::linux::want_large_pages;
 use scaler_loops::{mapped, spare_files};
 
 use crate::bytes::{join, Borrowed};
@@ -23,7 +23,7 @@ pub struct SharedBytes {
 /// A mapping of the whole file, whose changes nobody else sees.
 #[pyclass(module = "scaler._core")]
 pub struct OwnView {
-    mapping: Mapping,
+    mapping: mapped::OwnView,
     offset: usize,
     length: usize,
 }
