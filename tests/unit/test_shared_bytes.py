@@ -31,7 +31,7 @@ def test_parts_lie_one_after_the_other():
     assert shared.part(50, 100) == bytes(shared)[50:150]
     assert memoryview(shared).readonly
     for offset, length in [(0, len(shared) + 1), (len(shared), 1), (2**63, 2**63)]:
-        with pytest.raises(ValueError):
+        with pytest.raises((ValueError, OverflowError), match=r"no such part|out of range|too large|too big"):
             shared.part(offset, length)
 
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rustix::fs::{FlockOperation, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{FallocateFlags, FlockOperation, MemfdFlags, Mode, OFlags, SealFlags};
 
 use crate::mapped::{self, Mapped};
 use crate::shared::lock;
@@ -66,14 +66,17 @@ pub fn shared(payload: Bytes) -> Bytes {
 
 fn written(parts: &[&[u8]], length: usize) -> io::Result<Bytes> {
     let size = length.next_multiple_of(PAGE);
-    let (file, size) = match take(size) {
-        Some((file, size)) => (file, size),
-        None => (make(size)?, size),
+    let (file, size, used) = match take(size) {
+        Some((file, size)) => (file, size, true),
+        None => (make(size)?, size, false),
     };
     let mut offset = 0;
     for part in parts {
         write_all(&file, part, offset)?;
         offset += part.len() as u64;
+    }
+    if used {
+        forget_rest(&file, offset, size as u64)?;
     }
     let given = hand_out(&file)?;
     let mapped: Arc<Mapped> = Mapped::own(given)?;
@@ -99,6 +102,15 @@ fn write_all(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()
         }
     }
     Ok(())
+}
+
+/// What was there before belongs to whoever had it, and the memory to nobody.
+fn forget_rest(file: &OwnedFd, from: u64, size: u64) -> io::Result<()> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match size - from {
+        0 => Ok(()),
+        rest => Ok(rustix::fs::fallocate(file, flags, from, rest)?),
+    }
 }
 
 /// The opening that others get.

@@ -293,8 +293,14 @@ fn a_file_is_written_anew_only_when_nobody_has_it() {
     assert_ne!(number(&share(&[&vec![4; size]]).unwrap()), its);
     drop((pair, got));
     let files: Vec<Bytes> = (0..4).map(|_| share(&[&kept]).unwrap()).collect();
-    assert!(files.iter().any(|file| number(file) == its));
     assert!(files.iter().all(|file| file == &kept));
+    assert!(files.iter().any(|file| number(file) == its));
+    drop(files);
+    let smaller = share(&[&vec![5; size - 5_000]]).unwrap();
+    let (file, _) = mapped::file_of(&smaller).unwrap();
+    let mut rest = vec![1; 5_000];
+    file.read(&mut rest, (size - 5_000) as u64).unwrap();
+    assert!(rest == vec![0; 5_000], "what another payload had");
 }
 
 #[test]
