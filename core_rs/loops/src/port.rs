@@ -449,7 +449,7 @@ pub fn own_name() -> [u8; 16] {
     name
 }
 
-/// The name of an object by its bytes: the first 16 bytes of the blake3 of its bytes.
+/// The name of a function: the first 16 bytes of the blake3 of its pickle.
 pub fn object_hash(bytes: &[u8]) -> [u8; 16] {
     let mut hash = [0; 16];
     hash.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
