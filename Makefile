@@ -2,7 +2,7 @@
 VENV ?= .venv
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)
-SOURCES := pyproject.toml Cargo.toml Cargo.lock $(shell find core_rs -name '*.rs' -o -name Cargo.toml)
+SOURCES := pyproject.toml plugins/ecs/pyproject.toml Cargo.toml Cargo.lock $(shell find core_rs -name '*.rs' -o -name Cargo.toml)
 INSTALLED := $(VENV)/.installed
 
 .PHONY: demo test lint bench clean
@@ -19,6 +19,7 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy --strict scaler_py/scaler
+	$(VENV)/bin/mypy --strict plugins/ecs/src/scaler_plugin_ecs
 
 bench: $(INSTALLED)
 	$(VENV)/bin/python benches/side_by_side.py
@@ -35,7 +36,7 @@ $(INSTALLED): $(SOURCES)
 	@command -v cc >/dev/null || { echo "Building the core needs a C compiler and linker, and there is no cc on the PATH."; \
 		echo "Install one (Debian, Ubuntu: apt-get install gcc libc6-dev; Fedora: dnf install gcc), then run make again."; exit 1; } >&2
 	test -x $(VENV)/bin/python || "$(PYTHON)" -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
+	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]" --editable plugins/ecs
 	touch $@
 
 clean:

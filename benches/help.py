@@ -28,6 +28,7 @@ COMMANDS = {
     "scaler_worker_manager --list": "worker_manager --list",
     "scaler_cluster": "cluster --help",
     "scaler_keys": "keys --help",
+    "scaler_localcloud": "localcloud --help",
 }
 MOST = 3.0
 PLUGINS = 10

@@ -360,6 +360,7 @@ class Loop:
 
         ("start_executor", slot) | ("connect", link, attempt) | ("log", level, text) | ("exit", reason)
         | ("refused", link, code, text) | ("welcome", link, cluster, storage) | ("listen", session, on)
+        | ("ticket", ticket): to be shown from now on
 
         A worker manager's: ("record", number, [(group, slots, capabilities, state, infrastructure)])
         | ("start", call, [(group, slots, capabilities)]) | ("heartbeat", call) | ("shutdown", call, [group])

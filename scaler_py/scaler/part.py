@@ -42,7 +42,7 @@ class Ending:
         self._on_stop: Callable[[], None] = lambda: os._exit(1)
         self._on_drain: Callable[[], None] = self.stop
         self._on_leave: Callable[[], None] = lambda: None
-        self._seconds = END_SECONDS
+        self._seconds: Callable[[], float] = lambda: END_SECONDS
         self._drained = self._stopped = False
         self._lock = threading.Lock()
         threading.Thread(target=self._wait_for_signals, name="signals", daemon=True).start()
@@ -53,17 +53,17 @@ class Ending:
         self,
         on_stop: Callable[[], None],
         on_drain: Callable[[], None] | None = None,
-        seconds: float = END_SECONDS,
+        seconds: float | Callable[[], float] = END_SECONDS,
         on_leave: Callable[[], None] = lambda: None,
     ) -> None:
         """Calls one of them, from another thread, when the time has come. Until then the process just ends.
 
         on_drain: for the first SIGTERM, where there is something to finish. Everything else, and a second signal, calls
-        on_stop; the process is gone so many seconds later, whatever happens. One more Ctrl-C ends it there and then,
-        after on_leave.
+        on_stop; the process is gone so many seconds later (asked then), whatever happens. One more Ctrl-C ends it there
+        and then, after on_leave.
         """
         self._on_leave = on_leave
-        self._seconds = seconds
+        self._seconds = seconds if callable(seconds) else lambda: seconds
         self._on_stop = on_stop
         self._on_drain = on_drain or self.stop
 
@@ -73,7 +73,7 @@ class Ending:
             if self._stopped:
                 return
             self._stopped = True
-        limit = threading.Timer(self._seconds, os._exit, (1,))
+        limit = threading.Timer(self._seconds(), os._exit, (1,))
         limit.daemon = True
         limit.start()
         self._on_stop()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import chores
+import cloudpickle
 import pytest
 from commands import Run
 from fargate import Fargate, scaled
 from scaler.testing.localcloud import LocalCloud
+
+cloudpickle.register_pickle_by_value(chores)
 
 
 @pytest.fixture(scope="module")

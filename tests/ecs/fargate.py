@@ -67,6 +67,8 @@ def scaled(run: Run, cloud: LocalCloud, *arguments: str, policy: str = VANILLA) 
 
 def ends_well(manager: Command) -> str:
     """All output, once it was told to end and has."""
-    code, output = manager.end()
+    manager.process.terminate()
+    rest, _ = manager.process.communicate(timeout=150)
+    code, output = manager.process.returncode, (manager.output + rest).decode()
     assert (code, "Traceback" in output) == (0, False), output
     return output

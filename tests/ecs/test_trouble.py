@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 
 import pytest
+from chores import nap
 from dynamic import kill
 from fargate import Fargate, ends_well
-from test_fleet import nap
 
 pytestmark = pytest.mark.timeout(400)
 

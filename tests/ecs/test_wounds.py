@@ -9,22 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chores import nap, tell_and_wait, wait_for_file
 from commands import PATIENCE, Command, Run
 from dynamic import kill
 from fargate import PYTHON, Fargate, ends_well
-from test_fleet import nap
 from working import works
 
 pytestmark = pytest.mark.timeout(240)
-
-
-def tell_and_wait(began: str, go_on: str) -> int:
-    """Ends when somebody has opened both pipes. Of the agent."""
-    with open(began, "w"):
-        pass
-    with open(go_on):
-        pass
-    return os.getppid()
 
 
 def pipes(home: Path) -> list[str]:
@@ -96,7 +87,9 @@ def test_wound_6_a_create_whose_answer_is_lost_leaks_nothing(operation: str, far
         with fleet.client() as client:
             works(client)
         fleet.wait_until(lambda: not fleet.tasks(), "all are gone")
-    assert len(fleet.cloud.resources("ecs task")) == 1
+    # A task for each worker group, whatever became of the first answer.
+    tokens = {call["parameters"]["clientToken"] for call in fleet.cloud.calls("ecs:RunTask")}
+    assert len(fleet.cloud.resources("ecs task")) == len(tokens)
     ends_well(manager)
 
 
@@ -122,23 +115,21 @@ def test_wound_8_the_lifetime_travels_in_the_creating_call(fargate: Callable[...
     manager = fleet.manager("--death-timeout-seconds", "77", most=1)
     with fleet.client() as client:
         works(client)
-        (call,) = fleet.cloud.calls("ecs:RunTask")
+    (call,) = [each for each in fleet.cloud.calls("ecs:RunTask") if each["outcome"] == "ok"]
     assert "--death-timeout-seconds=77" in str(call["parameters"]["overrides"])
     ends_well(manager)
 
 
 def test_wound_9_an_image_that_cannot_be_pulled_is_said_and_tried_again(fargate: Callable[..., Fargate]) -> None:
     fleet = fargate()
-    with fleet.cloud.fault("pull:image=*"):
-        manager = fleet.manager(most=1)
-        with fleet.client() as client:
+    with fleet.client() as client:
+        with fleet.cloud.fault("pull:image=*"):
+            manager = fleet.manager(most=1)
             future = client.submit(nap, 7)
             fleet.scheduler.read_until("CannotPullContainerError")
-            manager.read_until("--ecs-task-image")
-            assert "CannotPullContainerError" in client.explain(future)
+            fleet.wait_until(lambda: "CannotPullContainerError" in client.explain(future), "the waiting task says why")
             assert "--ecs-task-image" in client.explain(future)
-            fleet.cloud.do("mend", number=0)
-            assert future.result(4 * PATIENCE) == 7
+        assert future.result(4 * PATIENCE) == 7
     ends_well(manager)
 
 
@@ -168,22 +159,25 @@ def test_wound_13_where_there_is_no_spot_capacity_on_demand_is_taken(fargate: Ca
         manager = fleet.manager("--capacity-provider", "FARGATE_SPOT", most=1)
         with fleet.client() as client:
             assert client.submit(nap, 3).result(4 * PATIENCE) == 3
-        assert "on-demand" in manager.read_until("on-demand").lower()
+        manager.read_until("is started on demand")
     (task,) = fleet.cloud.resources("ecs task")
     assert task["more"].get("capacityProviderName") != "FARGATE_SPOT"
     ends_well(manager)
 
 
-def test_wound_29_too_many_requests_slow_a_start_down_and_nothing_more(fargate: Callable[..., Fargate]) -> None:
+def test_wound_29_too_many_requests_slow_a_start_down_and_nothing_more(
+    fargate: Callable[..., Fargate], home: Path
+) -> None:
     fleet = fargate()
-    with fleet.cloud.fault("throttle:operation=RunTask,rate=0.7"):
-        manager = fleet.manager(most=6)
+    with fleet.cloud.fault("throttle:operation=RunTask,rate=0.5"):
+        manager = fleet.manager(most=4, cpu="1", memory="2")
         with fleet.client() as client:
-            futures = client.map(nap, range(2000))
-            fleet.wait_until(lambda: len(fleet.tasks("RUNNING")) == 6, "six tasks run")
-            assert futures.results(4 * PATIENCE) == list(range(2000))
+            futures = [client.submit(wait_for_file, str(home / "go-on")) for _ in range(50)]
+            fleet.wait_until(lambda: len(fleet.tasks("RUNNING")) == 4, "four tasks run", 120)
+            (home / "go-on").touch()
+            assert all(future.result(PATIENCE) for future in futures)
     # One that was throttled is not replaced by another.
-    assert len({call["parameters"]["clientToken"] for call in fleet.cloud.calls("ecs:RunTask")}) == 6
+    assert len({call["parameters"]["clientToken"] for call in fleet.cloud.calls("ecs:RunTask")}) == 4
     ends_well(manager)
 
 

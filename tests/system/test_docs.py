@@ -1,5 +1,6 @@
 """What the README and `docs/` say holds: programs, files and commands run, links lead somewhere, options exist."""
 
+import contextlib
 import inspect
 import itertools
 import re
@@ -15,8 +16,12 @@ from commands import Command, Run
 from scaler import Client, errors
 from scaler.cli import reference
 from scaler.config import retired, table
+from scaler.config.fields import component_of
 from scaler.stack.plan import read_plan
+from scaler.testing.localcloud.settings import options as local_cloud_options
+from scaler.testing.localcloud import LocalCloud
 from scaler.transport.errors import ConfigurationError
+from scaler_plugin_ecs.options import EcsOptions
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -25,6 +30,7 @@ PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").g
 NAMES = [page.name for page in PAGES]
 # Of `scaler_keys`, which has no table, of pip and of `scaler_worker_manager` itself.
 OTHER_FLAGS = {"--key-file", "--list", "--config", "--help", "--version", "--insecure", "--dry-run", "--scope"}
+OTHER_FLAGS |= {*local_cloud_options(), "--json"}
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -72,18 +78,21 @@ READY = {
 class Shell:
     """Runs a page's commands, each block for itself, at sockets of the test's own: others may have the ports."""
 
-    def __init__(self, run: Run, home: Path) -> None:
+    def __init__(self, run: Run, home: Path, cloud: LocalCloud | None = None) -> None:
         self._run = run
+        self._cloud = cloud
         self._home = home
         self._running: list[Command] = []
         self._programs: set[str] = set()
-        self._environment: dict[str, str] = {}
+        self._environment = {} if cloud is None else cloud.environment
         self._last = ""
         (home / "run").mkdir(mode=0o700)
 
     def here(self, text: str) -> str:
         """With local sockets for addresses, and two workers for any number: this machine is shared."""
         text = re.sub(r"tcp://[\w.]+:(\d+)", rf"ipc://{self._home}/run/\1", text)
+        if self._cloud is not None:
+            text = text.replace("subnet-0abc1234def56789a", self._cloud.subnet)
         return re.sub(r"(--max-task-concurrency |max_task_concurrency = |-n )\d+", r"\g<1>2", text)
 
     def block(self, text: str) -> None:
@@ -145,9 +154,14 @@ AROUND = {
 )
 def test_commands(page: Path, number: int, run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
-    shell = Shell(run, home)
-    prerequisites(page, home, shell)
     text = blocks(page, "bash")[number]
+    with LocalCloud() if "aws_raw_ecs" in text else contextlib.nullcontext() as cloud:
+        commands_of(page, text, home, Shell(run, home, cloud))
+        assert cloud is None or cloud.leftovers() == []
+
+
+def commands_of(page: Path, text: str, home: Path, shell: Shell) -> None:
+    prerequisites(page, home, shell)
     if text.startswith("export "):
         # Alone it is for another machine, with what was printed on this one.
         text = "scaler_keys export\n" + text
@@ -197,7 +211,9 @@ def test_every_page_can_be_reached_from_the_first() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_its_options_exist(page: Path) -> None:
-    components = (table.SCHEDULER, table.OBJECT_STORAGE, table.CLUSTER, table.WORKER_MANAGER, table.BAREMETAL_NATIVE)
+    components = [table.SCHEDULER, table.OBJECT_STORAGE, table.CLUSTER, table.WORKER_MANAGER, table.BAREMETAL_NATIVE]
+    if page.stem == "ecs":
+        components.append(component_of(EcsOptions, "worker_manager"))
     known = {option.flag for component in components for option in component.options} | OTHER_FLAGS
     for line in page.read_text().splitlines():
         # Other programs' options are their own business.

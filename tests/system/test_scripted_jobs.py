@@ -153,7 +153,7 @@ def manager(address: str) -> Callable[[Cloud], Any]:
 
         def manage() -> None:
             make = lambda: cast(Ending, SimpleNamespace(watch=watch))  # noqa: E731
-            status.append(run_manager(driver, options, Nothing(), make, lambda text: ready.set()))
+            status.append(run_manager(driver, options, Nothing(), make, lambda greeting: ready.set()))
 
         thread = threading.Thread(target=manage)
         thread.start()

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.timeout(180)
 DRIVERS = Later("comes with the drivers")
 HERE = "tests/system/test_seen_before.py::"
 DYNAMIC = "tests/system/test_dynamic_manager.py::"
+FARGATE = "tests/ecs/test_wounds.py::"
 
 ROWS: Rows = {
     "-mt, -ot, -tts do nothing": [
@@ -34,24 +35,33 @@ ROWS: Rows = {
         "tests/unit/test_cli.py::test_manager_says_what_to_do",
         "tests/unit/test_interface_rows.py::test_no_number_of_workers_is_the_drivers_own",
     ],
-    "ECS: the container's command holds an option that is unknown there": [DRIVERS],
+    "ECS: the container's command holds an option that is unknown there": [
+        FARGATE + "test_every_option_of_workers_is_understood_in_the_container"
+    ],
     "dead units stay counted, failed starts are not tried again": [
         "core_rs/engine/src/scheduler/tests/wounds.rs::wound_09_failed_starts_are_tried_again_later_and_waiting_tasks_say_why",
         "core_rs/engine/src/scheduler/tests/wounds.rs::wound_06_what_failed_to_start_is_ended_all_the_same",
         "tests/system/test_native_agents.py::test_one_that_is_killed_is_seen_with_the_signal_until_it_is_let_go",
+        FARGATE + "test_a_task_that_dies_is_replaced_and_does_not_count",
         "tests/system/test_cli_commands.py::test_killed_agent_is_replaced_and_tasks_go_on",
     ],
-    "ECS: shutdown stops another task than was meant": [DRIVERS],
+    "ECS: shutdown stops another task than was meant": [FARGATE + "test_wound_4_a_busy_task_is_not_stopped"],
     "what a manager started goes on when it has ended": [
         "tests/system/test_cli_commands.py::test_interrupted_manager_takes_its_workers_with_it",
         HERE + "test_workers_end_with_a_manager_that_is_killed",
         DYNAMIC + "test_the_groups_of_a_manager_that_is_gone_for_good_end",
         DYNAMIC + "test_agents_end_by_themselves_when_manager_and_scheduler_are_gone",
         DYNAMIC + "test_cleanup_ends_what_a_killed_manager_has_left",
-        DRIVERS,
+        FARGATE + "test_tasks_end_with_their_manager",
+        FARGATE + "test_wound_7_tasks_end_by_themselves_when_manager_and_scheduler_are_gone",
     ],
-    "ECS: options that an existing task definition overrides": [DRIVERS],
-    "ECS: default requirements lack the framework": [DRIVERS],
+    "ECS: options that an existing task definition overrides": [
+        FARGATE + "test_options_are_not_ignored_where_somebody_elses_task_definition_differs",
+        FARGATE + "test_our_own_task_definition_gets_a_new_revision_for_new_options",
+    ],
+    "ECS: default requirements lack the framework": [
+        FARGATE + "test_units_get_this_software_or_a_line_says_that_they_must_have_it"
+    ],
     "a storage bound to loopback is advertised as such": [
         "tests/unit/test_addresses.py::test_advertised_wildcard_or_loopback_means_the_host_that_was_reached",
         "tests/system/test_cli_commands.py::test_wildcard_scheduler_and_its_storage_are_reached_by_another_address",

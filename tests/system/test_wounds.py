@@ -33,6 +33,7 @@ FAULTS = "tests/faults/"
 
 FLEET = "core_rs/engine/src/scheduler/tests/wounds.rs::"
 DYNAMIC = "tests/system/test_dynamic_manager.py::"
+FARGATE = "tests/ecs/test_wounds.py::"
 
 ROWS: Rows = {
     "1 scales up and down at once": [
@@ -44,28 +45,35 @@ ROWS: Rows = {
     "4 what just got a task is stopped": [
         FLEET + "wound_04_what_just_got_a_task_is_not_ended",
         DYNAMIC + "test_the_worker_of_a_task_that_still_runs_is_the_last_to_go",
+        FARGATE + "test_wound_4_a_busy_task_is_not_stopped",
     ],
     "5 units that never registered are abandoned": [
-        FLEET + "wound_05_what_never_connects_is_ended_and_replaced_with_a_hint"
+        FLEET + "wound_05_what_never_connects_is_ended_and_replaced_with_a_hint",
+        FARGATE + "test_wound_5_a_task_that_never_connects_is_stopped_and_replaced_and_said",
     ],
     "6 a failed or timed-out create leaks": [
         FLEET + "wound_06_what_failed_to_start_is_ended_all_the_same",
         "tests/unit/test_manager_host.py::test_a_full_disk_holds_records_back_in_order_until_there_is_room",
         FAULTS + "test_manager_kills.py::test_a_manager_that_is_killed_while_it_scales_leaves_just_what_is_wanted",
+        FARGATE + "test_wound_6_a_create_whose_answer_is_lost_leaks_nothing",
+        "tests/ecs/test_trouble.py::test_a_tenth_of_all_calls_fail_and_the_manager_is_killed_ten_times",
     ],
     "7 the manager dies and the bill runs on": [
         DYNAMIC + "test_the_groups_of_a_manager_that_is_gone_for_good_end",
         DYNAMIC + "test_agents_end_by_themselves_when_manager_and_scheduler_are_gone",
         DYNAMIC + "test_cleanup_ends_what_a_killed_manager_has_left",
+        FARGATE + "test_wound_7_tasks_end_by_themselves_when_manager_and_scheduler_are_gone",
     ],
     "8 the lifetime is set too late": [
         "tests/unit/test_launching.py::test_every_option_of_workers_arrives_by_the_command",
+        FARGATE + "test_wound_8_the_lifetime_travels_in_the_creating_call",
     ],
     "9 workers cannot start, and nobody says so": [
         FLEET + "wound_09_failed_starts_are_tried_again_later_and_waiting_tasks_say_why",
         FLEET + "wound_09_groups_that_leave_as_soon_as_they_came_are_failed_starts",
         FLEET + "wound_09_trouble_of_a_manager_stands_on_the_waiting_tasks",
         "tests/unit/test_manager_host.py::test_workers_that_fail_are_told_once_with_the_reason",
+        FARGATE + "test_wound_9_an_image_that_cannot_be_pulled_is_said_and_tried_again",
     ],
     "10 state machines deadlock, both sides disagree who has a task": [
         "core_rs/sim/tests/seeds.rs::fresh_histories_keep_all_promises",
@@ -88,7 +96,10 @@ ROWS: Rows = {
         "core_rs/engine/src/scheduler/tests/dying.rs::a_loss_that_was_not_the_elements_fault_is_no_attempt",
         "core_rs/engine/src/node/tests/chunks.rs::a_machine_that_goes_drains_and_exits",
         "tests/system/test_agent.py::test_drain_finishes_what_runs_and_gives_the_rest_back",
-        Later("a notice of the infrastructure, and on-demand instead, come with the drivers that have them"),
+        "core_rs/engine/src/node/tests/chunks.rs::what_a_machine_that_goes_has_no_time_to_finish_goes_back_and_that_is_no_attempt",
+        "tests/system/test_agent.py::test_wound_13_what_a_machine_has_no_time_to_finish_runs_elsewhere_and_that_is_no_attempt",
+        FARGATE + "test_wound_13_an_interrupted_spot_task_drains_and_burns_no_attempt",
+        FARGATE + "test_wound_13_where_there_is_no_spot_capacity_on_demand_is_taken",
     ],
     "14 why is it pending?": [
         HERE + "test_wound_14_a_pending_task_says_why",
@@ -158,6 +169,12 @@ ROWS: Rows = {
         "tests/system/test_cluster.py::test_takes_a_tcp_address_with_a_key_made_on_first_use",
     ],
     "27 no cap on what it costs": [Later("prices come with the drivers that know them")],
+    "29 rate exceeded, everything is described, too many permissions, cleanup fails on what is pending": [
+        FARGATE + "test_wound_29_too_many_requests_slow_a_start_down_and_nothing_more",
+        FARGATE + "test_wound_29_a_start_asks_for_what_it_names_alone",
+        FARGATE + "test_wound_29_cleanup_ends_tasks_that_are_pending",
+        "plugins/ecs/tests/test_permissions.py::test_printed_policy_is_enough_and_nothing_of_it_is_without_need",
+    ],
     "30 options that do nothing": [
         "tests/unit/test_config.py::test_options_without_meaning_are_answered_and_have_no_effect",
         "tests/unit/test_interface_rows.py::test_row",
@@ -175,7 +192,8 @@ ROWS: Rows = {
     "30 jobs run on after the manager": [
         "tests/system/test_seen_before.py::test_workers_end_with_a_manager_that_is_killed",
         "tests/system/test_cli_commands.py::test_interrupted_manager_takes_its_workers_with_it",
-        Later("of other infrastructures: comes with the drivers"),
+        FARGATE + "test_tasks_end_with_their_manager",
+        Later("of jobs of other infrastructures: comes with the drivers"),
     ],
     "30 get of a missing object blocks for ever": [
         "tests/system/test_executor_tasks.py::test_a_missing_object_is_said",
@@ -188,7 +206,7 @@ ROWS: Rows = {
 
 def test_every_wound_is_held() -> None:
     check(ROWS)
-    assert {int(row.split()[0]) for row in ROWS} == {*range(1, 26), 27, 30}
+    assert {int(row.split()[0]) for row in ROWS} == {*range(1, 26), 27, 29, 30}
 
 
 def note_and_hold_the_lock(path: str, seconds: int) -> int:

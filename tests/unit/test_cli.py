@@ -12,7 +12,7 @@ from scaler.cli import command, keys, object_storage_server, scheduler, worker_m
 from scaler.config.usage import UsageError
 from scaler.transport.errors import AddressInUseError, ConfigurationError, NobodyThereError
 
-MODULES = ["scheduler", "object_storage_server", "cluster", "worker_manager", "keys", "stack"]
+MODULES = ["scheduler", "object_storage_server", "cluster", "worker_manager", "keys", "stack", "localcloud"]
 
 
 @pytest.mark.parametrize("arguments", [[name, "--help"] for name in MODULES] + [["worker_manager", "native", "--help"]])
@@ -82,7 +82,7 @@ def test_manager_without_arguments_shows_its_help(capsys: pytest.CaptureFixture[
     ("arguments", "told"),
     [
         (["tcp://127.0.0.1:8516"], "scaler_worker_manager baremetal_native tcp://127.0.0.1:8516"),
-        (["aws_raw_ecs", "tcp://a:1"], "pip install scaler-plugin-ecs"),
+        (["symphony", "tcp://a:1"], "pip install scaler-plugin-symphony"),
         (["batch", "tcp://a:1"], "pip install scaler-plugin-batch"),
         (["baremetal_nativ", "tcp://a:1"], "did you mean baremetal_native?"),
         (["native", "tcp://a:1", "--mode", "Fixed"], "one of fixed, dynamic"),
@@ -111,11 +111,10 @@ def test_manager_says_what_to_do(arguments: list[str], told: str, capsys: pytest
         ("[worker_manager]\n", ", line 1", "A [[worker_manager]] has no type."),
         ('[worker_manager]\ntype = "natve"\n', ", line 2, [worker_manager] type", "did you mean native?"),
         (
-            '[worker_manager]\ntype = "aws_raw_ecs"\n',
+            '[worker_manager]\ntype = "symphony"\n',
             ", line 2, [worker_manager] type",
-            "pip install scaler-plugin-ecs",
+            "pip install scaler-plugin-symphony",
         ),
-        ('[worker_manager]\ntype = "ecs"\n', ", line 2, [worker_manager] type", "pip install scaler-plugin-ecs"),
         ('[worker_manager]\ntype = "batch"\n', ", line 2, [worker_manager] type", "pip install scaler-plugin-batch"),
         ('[worker_manager]\ntype = "orb"\n', ", line 2, [worker_manager] type", "pip install scaler-plugin-orb"),
         ('[worker_manager]\ntype = "native"\nmod = 1\n', ", line 3, [worker_manager] mod", "did you mean mode?"),

@@ -53,7 +53,7 @@ def test_a_unit_that_is_found_is_recorded_and_ended_when_the_manager_leaves() ->
         assert groups == ["stranger"]
         loop.manager_done(call)
         _, call = request(loop, "cleanup", [])
-        loop.manager_failed(call, "temporary", "busy")
+        loop.manager_failed(call, "permanent", "busy")
         exit_request = request(loop, "exit")
         assert exit_request[1] is True
         assert "cleaning up failed: busy" in exit_request[2]

@@ -21,7 +21,7 @@ RECORDS = {
     "NodeInfo": "name text, manager text, group text, slots u32, capabilities [(text, i64)], python_minor u8, "
     "queue_size u32, offload bool",
     "ManagerInfo": "id text, driver text, least_groups u32, most_groups u32, slots u32, capabilities [(text, i64)], "
-    "python_minor u8, startup_us u64, lease_us u64, cooldown_us u64?",
+    "python_minor u8, startup_us u64, lease_us u64, cooldown_us u64?, workers_address text",
     "GroupReport": "group text, slots u32, state GroupState, infrastructure text, detail text",
     "ManagerStatus": "groups [GroupReport], trouble text, leaving bool",
     "Welcome": "incarnation u64, epoch u32, received u64, cluster text, storage text, properties [(text, text)]",

@@ -18,12 +18,13 @@ from scaler.managers import tables
 from scaler.managers.api import OptionModel
 from scaler.stack.plan import read_plan
 from scaler.transport.errors import ConfigurationError
+from scaler_plugin_ecs.options import EcsOptions
 
 PUBLISHED = Path(__file__).parents[1] / "published"
 COMMANDS = (PUBLISHED / "commands.txt").read_text().splitlines()
-FILES = {
-    "ecs.toml": (7, "pip install scaler-plugin-ecs"),
-    "ecs-manager.toml": (2, "pip install scaler-plugin-ecs"),
+# Whose drivers are there, and the line that names the driver where it is not.
+HERE = ("ecs.toml", "ecs-manager.toml")
+ELSEWHERE = {
     "batch.toml": (2, "pip install scaler-plugin-batch"),
     "batch-elsewhere.toml": (2, "pip install scaler-plugin-batch"),
     "orb-requirements.toml": (2, "pip install scaler-plugin-orb"),
@@ -32,19 +33,12 @@ FILES = {
 }
 
 
-class EcsOptions(OptionModel):
-    """Of the options that the driver has, those that the pages use; likewise below."""
-
-    ecs_subnets: str
-    aws_region: str = "us-east-1"
-    ecs_cluster: str = "scaler-cluster"
-    ecs_task_definition: str = "scaler-task-definition"
-    ecs_task_image: str = ""
-    ecs_task_cpu: int = 4
-    ecs_task_memory: int = 30
+FILES = (*HERE, *ELSEWHERE)
 
 
 class BatchOptions(OptionModel):
+    """Of the options that the driver has, those that the pages use; likewise below."""
+
     job_queue: str
     job_definition: str
     s3_bucket: str
@@ -98,9 +92,9 @@ def test_all_files_are_here() -> None:
     assert {path.name for path in PUBLISHED.glob("*.toml")} == set(FILES)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ELSEWHERE)
 def test_file_says_what_to_install(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    line, mend = FILES[name]
+    line, mend = ELSEWHERE[name]
     file = str(PUBLISHED / name)
     assert command.run_command(stack._main, [file]) == 2
     lines = capsys.readouterr().err.splitlines()

@@ -14,6 +14,7 @@
 
 use std::collections::VecDeque;
 
+use crate::acceptor::ticket;
 use crate::link::{Link, Received, WINDOW};
 use crate::wire::{Frame, Hello, LinkId, Message, Payload, RefusalCode, Welcome};
 
@@ -191,7 +192,15 @@ impl<P: Payload> Dialer<P> {
         }
     }
 
+    /// To be shown from now on, in the place of the one before.
+    pub fn set_ticket(&mut self, ticket: Vec<u8>) {
+        self.hello.ticket = ticket;
+    }
+
     fn on_welcome(&mut self, welcome: Welcome) {
+        if let Some(ticket) = ticket::of_welcome(&welcome) {
+            self.set_ticket(ticket);
+        }
         let known =
             welcome.incarnation == self.hello.incarnation && welcome.epoch == self.link.epoch();
         if !known {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mio::{Registry, Token};
+use scaler_engine::acceptor::ticket;
 use scaler_engine::dialer::{DialerEvent, HEARTBEAT_US};
 use scaler_engine::node::{Level, Node, NodeConfig, NodeOutput};
-use scaler_wire::{Hello, Message, NodeInfo, RefusalCode, Role};
+use scaler_wire::{Hello, Message, NodeInfo, RefusalCode, Role, Welcome};
 
 use crate::connections::{Arrival, Connections, Key};
 use crate::executors::{Ended, Executors};
@@ -167,8 +168,15 @@ impl NodePart {
         while let Some(event) = self.scheduler.as_mut().and_then(OutwardLink::poll_event) {
             match event {
                 DialerEvent::Message(message) => self.engine.handle(now, message),
-                DialerEvent::Welcomed { .. } => self.engine.connected(now, true),
-                DialerEvent::Fresh { unacknowledged, .. } => {
+                DialerEvent::Welcomed { welcome, .. } => {
+                    self.take_ticket(&welcome);
+                    self.engine.connected(now, true);
+                }
+                DialerEvent::Fresh {
+                    welcome,
+                    unacknowledged,
+                } => {
+                    self.take_ticket(&welcome);
                     self.engine.connected(now, true);
                     self.engine.reset(now, unacknowledged);
                 }
@@ -185,6 +193,13 @@ impl NodePart {
                 DialerEvent::Fresh { .. } => self.engine.store_reset(now),
                 DialerEvent::Welcomed { .. } | DialerEvent::Refused { .. } => {}
             }
+        }
+    }
+
+    /// One ticket is good for both links; the one that a node was started with may end before the other link is there.
+    fn take_ticket(&mut self, welcome: &Welcome) {
+        if let Some(ticket) = ticket::of_welcome(welcome) {
+            self.store.set_ticket(ticket);
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mio::Registry;
+use scaler_engine::acceptor::ticket;
 use scaler_engine::dialer::{Dialer, DialerEvent};
 use scaler_wire::{Frame, Hello, LinkId, Message};
 
@@ -107,6 +108,11 @@ impl OutwardLink {
         }
     }
 
+    /// As another link's acceptor has given it.
+    pub fn set_ticket(&mut self, ticket: Vec<u8>) {
+        self.dialer.set_ticket(ticket);
+    }
+
     pub fn send(&mut self, message: Message<Bytes>) {
         self.dialer.send(message);
         self.want();
@@ -132,6 +138,9 @@ impl OutwardLink {
                     cluster,
                     storage,
                 });
+                if let Some(ticket) = ticket::of_welcome(welcome) {
+                    self.shared.ask(Request::Ticket { ticket });
+                }
             }
             DialerEvent::Refused { code, reason } => {
                 self.shared.ask(Request::Refused {

@@ -173,6 +173,10 @@ pub enum Request {
         cluster: String,
         storage: String,
     },
+    /// With which links are to come from now on.
+    Ticket {
+        ticket: Vec<u8>,
+    },
 }
 
 /// What runs in a slot, as its shared line says.

@@ -150,8 +150,6 @@ fn settings(entries: Vec<Entry>) -> Settings {
     };
     let manager = ManagerSettings {
         config: ManagerConfig {
-            id: info.id.clone(),
-            driver: info.driver.clone(),
             most_groups: info.most_groups,
             heartbeat_us: 20_000,
             ..ManagerConfig::default()

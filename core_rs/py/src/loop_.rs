@@ -326,6 +326,9 @@ fn request_tuple(py: Python<'_>, request: Request) -> PyResult<Bound<'_, PyTuple
             cluster,
             storage,
         } => ("welcome", link.name(), cluster, storage).into_pyobject(py),
+        Request::Ticket { ticket } => {
+            ("ticket", pyo3::types::PyBytes::new(py, &ticket)).into_pyobject(py)
+        }
     }
 }
 

@@ -83,6 +83,8 @@ const MANAGER: &[&str] = &[
     "startup",
     "lease",
     "cooldown",
+    "workers_address",
+    "cleanup",
     "heartbeat",
     "deadline",
     "batch",
@@ -337,8 +339,7 @@ pub fn manager(dict: &Bound<'_, PyDict>) -> PyResult<ManagerSettings> {
     capabilities.sort();
     let lease_us = part.time("lease", 300.0)?;
     let config = ManagerConfig {
-        id: id.clone(),
-        driver: driver.clone(),
+        cleanup: part.get("cleanup", String::new())?,
         most_groups,
         slots,
         heartbeat_us: part.time("heartbeat", 2.0)?.max(SHORTEST_HEARTBEAT_US),
@@ -362,6 +363,7 @@ pub fn manager(dict: &Bound<'_, PyDict>) -> PyResult<ManagerSettings> {
         startup_us: part.time("startup", 300.0)?,
         lease_us,
         cooldown_us: part.maybe_time("cooldown")?,
+        workers_address: part.get("workers_address", String::new())?,
     };
     let run: Option<u64> = part.optional("run")?;
     let patience_us = part.time("patience", 10.0)?;

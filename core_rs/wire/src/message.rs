@@ -165,6 +165,8 @@ pub struct ManagerInfo {
     /// So long nobody asks it to shrink after a growth, and so long demand must have been low; none: as the scheduler is
     /// set.
     pub cooldown_us: Option<u64>,
+    /// The scheduler's, as its workers are told it, for people.
+    pub workers_address: String,
 }
 
 /// What has become of a worker group, as its manager knows.

@@ -250,6 +250,7 @@ records! {
     ManagerInfo {
         id: text, driver: text, least_groups: u32, most_groups: u32, slots: u32, capabilities: capabilities,
         python_minor: u8, startup_us: u64, lease_us: u64, cooldown_us: maybe_u64,
+        workers_address: text,
     }
     GroupReport { group: text, slots: u32, state: code, infrastructure: text, detail: text }
     ManagerStatus { groups: records, trouble: text, leaving: bool }

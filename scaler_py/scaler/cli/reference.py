@@ -13,6 +13,7 @@ from scaler.config.command_line import CommandLine, flags
 from scaler.config.options import Component, Option
 from scaler.config.sources import OLDER_TABLES, table_now
 from scaler.config.table import BAREMETAL_NATIVE, WORKER_MANAGER
+from scaler.testing.localcloud.command_line import help_text
 
 _HEAD = """\
 # Commands
@@ -32,7 +33,12 @@ def source() -> str:
     parts += [_command(each) for each in commands[:2]]
     parts += [_told("scaler_worker_manager", worker_manager.HELP)]
     parts += [_command(each) for each in (native, clean_up, cluster.COMMAND)]
-    parts += [_told("scaler_keys", keys.HELP), _names_of_other_versions(commands), _without_effect()]
+    parts += [
+        _told("scaler_keys", keys.HELP),
+        _told("scaler_localcloud", help_text()),
+        _names_of_other_versions(commands),
+        _without_effect(),
+    ]
     return "\n".join(parts)
 
 

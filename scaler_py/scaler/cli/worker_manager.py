@@ -167,7 +167,7 @@ def _manage(name: str, arguments: Sequence[str]) -> int:
     load.speak(given)
 
     try:
-        return run_manager(driver, options, own, Ending, lambda text: print(text, flush=True))
+        return run_manager(driver, options, own, Ending, lambda greeting: print(greeting.text, flush=True))
     except StartAnew as reason:
         start_anew(reason, hidden)
         raise AssertionError("another program runs in this process") from None

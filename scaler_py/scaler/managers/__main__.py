@@ -15,7 +15,7 @@ def run(settings: dict[str, Any], ending: Ending, ready: Announce) -> int:
     options = WorkerManagerOptions.model_validate(settings["options"])
     own = driver.info.options.model_validate(settings["own"])
     try:
-        return run_manager(driver, options, own, lambda: ending, lambda text: ready({"greeting": text}))
+        return run_manager(driver, options, own, lambda: ending, lambda greeting: ready(greeting._asdict()))
     except StartAnew:
         os.environ[AGAIN] = "1"
         raise

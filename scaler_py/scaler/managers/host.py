@@ -120,6 +120,8 @@ class Manager:
         return {
             "connect": lambda link, attempt: self.link.connect(attempt),
             "welcome": self._welcome,
+            # What it was started with is good for as long as it lives.
+            "ticket": lambda ticket: None,
             "refused": self._refused,
             "log": log,
             "record": self._record,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -20,7 +21,8 @@ from scaler.transport.keys import ANY_ROLE, ClusterKey, Key, find_key
 class Ownership:
     """To be closed: until then no other process has this manager's ledger.
 
-    shutdown_seconds, objects: of contexts that are made from now on.
+    shutdown_seconds, objects: of contexts that are made from now on. token_seconds: how long a group's token that is
+    made from now on lets its agent in for the first time; 0 for ever.
     """
 
     def __init__(self, driver: Driver, options: WorkerManagerOptions, own: OptionModel, patience: float = 0.0) -> None:
@@ -39,6 +41,7 @@ class Ownership:
         given = options.shutdown_timeout_seconds
         self.shutdown_seconds = Offer().shutdown_seconds if given is None else given
         self.objects: Objects = NoObjects()
+        self.token_seconds = 0.0
         self._driver = driver
         self._own = own
 
@@ -58,14 +61,15 @@ class Ownership:
         )
 
     def join_token(self, group: str) -> str:
-        """With which the agent of a group is let in, and nobody else; empty without keys.
+        """With which the agent of a group is let in, and nobody else, for the first time soon; empty without keys.
 
         A manager that has a token itself has nothing else to give.
         """
         if self.key is None:
             return ""
         if isinstance(self.key, ClusterKey):
-            return self.key.token(role=ANY_ROLE, group=group)
+            expiry = int(time.time() + self.token_seconds) if self.token_seconds else 0
+            return self.key.token(role=ANY_ROLE, group=group, expiry=expiry)
         return self.key.text()
 
 

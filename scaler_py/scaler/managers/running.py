@@ -6,11 +6,13 @@ import random
 import shlex
 import sys
 from collections.abc import Callable
+from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from scaler._core import VERSION, Loop
 from scaler.config.models import WorkerManagerOptions
+from scaler.config.options import Option
 from scaler.config.process_list import Hidden
 from scaler.managers.api import Family, Job, OptionModel, WorkerGroup
 from scaler.managers.asking import asked
@@ -42,10 +44,23 @@ log = logging.getLogger("scaler.managers")
 # A process whose starter was killed is gone after so long, whatever hangs.
 PREDECESSOR_SECONDS = END_SECONDS + 1.0
 
+# A group that was asked for twice has the newer token; clocks of machines differ.
+TOKEN_MARGIN_SECONDS = 60.0
+# What drivers offer for the end of units that are on this machine.
+LOCAL_SECONDS = 10.0
 # What the core's end may take longer than that of the workers, in seconds.
 _MARGIN = 5.0
 # Set in the environment of a process that has started itself anew.
 AGAIN = "SCALER_MANAGER_AGAIN"
+
+
+class Greeting(NamedTuple):
+    """What a manager says when it is up. text: for people. end_seconds: what its end may take when it is told to hurry;
+    0: it ends in a few seconds. cleanup_command: what to type where its end was cut short."""
+
+    text: str
+    end_seconds: float
+    cleanup_command: str
 
 
 def run_manager(
@@ -53,9 +68,9 @@ def run_manager(
     options: WorkerManagerOptions,
     own: OptionModel,
     make_ending: Callable[[], Ending],
-    on_ready: Callable[[str], None],
+    on_ready: Callable[[Greeting], None],
 ) -> int:
-    """Runs a manager until it is told to end; its exit status. on_ready: called once, with what to tell people.
+    """Runs a manager until it is told to end; its exit status. on_ready: called once.
 
     options: those of all managers; own: the driver's. make_ending: called before there are threads.
     ThreeLineError: it cannot run. StartAnew: this process is to.
@@ -67,7 +82,7 @@ def run_manager(
         ownership = Ownership(driver, options, own, PREDECESSOR_SECONDS)
         try:
             ownership.ledger.begin()
-            running = (_Jobs if offload else _Groups)(_Offered(driver, options, ownership))
+            running = (_Jobs if offload else _Groups)(_Offered(driver, options, own, ownership))
             return running.run(ending, link, on_ready)
         finally:
             ownership.close()
@@ -117,10 +132,11 @@ class _Link:
 class _Offered:
     """A driver that was opened and asked, and what all managers tell the core. It has no units yet."""
 
-    def __init__(self, driver: Driver, options: WorkerManagerOptions, ownership: Ownership) -> None:
+    def __init__(self, driver: Driver, options: WorkerManagerOptions, own: OptionModel, ownership: Ownership) -> None:
         self.driver = driver
         self.options = options
         self.ownership = ownership
+        self.cleanup_command = cleanup_command(driver, options, own)
         self.objects = KeptObjects()
         if driver.info.family is Family.OFFLOAD:
             ownership.objects = self.objects
@@ -131,6 +147,8 @@ class _Offered:
         context = self.contexts.current
         asked("validate", lambda: hook.validate(context=context))
         self.offer = checked_offer(driver.info.name, asked("offer", lambda: hook.offer(context=context)))
+        # Who has been let in comes back with another one.
+        ownership.token_seconds = self.offer.startup_seconds + TOKEN_MARGIN_SECONDS
         if options.shutdown_timeout_seconds is None:
             ownership.shutdown_seconds = context.shutdown_seconds = self.offer.shutdown_seconds
         self.shutdown = ownership.shutdown_seconds
@@ -146,6 +164,8 @@ class _Offered:
             "startup": offer.startup_seconds,
             "lease": options.death_timeout_seconds,
             "cooldown": options.scale_down_cooldown_seconds,
+            "cleanup": self.cleanup_command,
+            "workers_address": options.worker_scheduler_address or options.scheduler_address,
             "heartbeat": options.heartbeat_interval_seconds,
             # `shutdown` may wait for as long as tasks may go on.
             "deadline": max(offer.deadline_seconds, self.shutdown + _MARGIN),
@@ -159,6 +179,11 @@ class _Offered:
             "properties": {"version": VERSION, "pid": str(os.getpid())},
         }
 
+    def greeting(self, text: str, end_seconds: float) -> Greeting:
+        # What is on this machine ends in a few seconds, or is stuck.
+        elsewhere = self.offer.shutdown_seconds > LOCAL_SECONDS
+        return Greeting(text, end_seconds if elsewhere else 0.0, self.cleanup_command)
+
     def manager(self, loop: Loop, link: Dialling, on_ready: Callable[[], None], **others: Any) -> Manager:
         """others: what of a Manager depends on what its units are."""
         return Manager(
@@ -169,7 +194,7 @@ class _Offered:
             contexts=self.contexts,
             on_ready=on_ready,
             fixed=self.offer.fixed,
-            cleanup_command=cleanup_command(self.driver.info.name, self.options),
+            cleanup_command=self.cleanup_command,
             scheduler=self.options.scheduler_address,
             name=self.ownership.name,
             **others,
@@ -184,7 +209,7 @@ class _Groups:
         self._offer = offered.offer
         self._size = fleet_size(offered.offer, offered.options.max_task_concurrency)
 
-    def run(self, ending: Ending, link: _Link, on_ready: Callable[[str], None]) -> int:
+    def run(self, ending: Ending, link: _Link, on_ready: Callable[[Greeting], None]) -> int:
         numbers = {
             "least_groups": 1 if self._offer.fixed else 0,
             "most_groups": self._size.groups,
@@ -192,12 +217,12 @@ class _Groups:
         }
         loop = Loop(manager={**self._offered.settings(), **numbers})
         link.serve(loop)
-        ready = partial(on_ready, self._greeting())
-        manager = self._offered.manager(loop, link, ready, make_request=self._group)
         seconds = max(END_SECONDS, self._offered.shutdown + _MARGIN)
+        ready = partial(on_ready, self._offered.greeting(self._text(), seconds))
+        manager = self._offered.manager(loop, link, ready, make_request=self._group)
         return manager.run(ending, RunningLoop(loop, "manager"), seconds)
 
-    def _greeting(self) -> str:
+    def _text(self) -> str:
         most = f"{self._size.workers} workers serve {self._offered.options.scheduler_address}"
         return most if self._offer.fixed else f"up to {most}, as tasks need them"
 
@@ -217,7 +242,7 @@ class _Jobs:
         self._slots = job_slots(offered.options, offered.offer)
         self._jobs = KeptJobs(f"3.{python_minor(offered.offer)}")
 
-    def run(self, ending: Ending, link: _Link, on_ready: Callable[[str], None]) -> int:
+    def run(self, ending: Ending, link: _Link, on_ready: Callable[[Greeting], None]) -> int:
         offered, options = self._offered, self._offered.options
         name = offered.ownership.name
         settings = manager_settings(offered.settings(), offered.offer, self._slots, offered.shutdown)
@@ -228,11 +253,12 @@ class _Jobs:
         address = options.object_storage_address or ""
         store = OutwardLink(loop, "store", "objects", address, **link.access)
         links = JobLinks(link.connect, store, options.scheduler_address)
-        ready = partial(on_ready, f"up to {self._slots} jobs at a time serve {options.scheduler_address}")
-        handlers = partial(Offloading, loop, self._jobs, offered.objects, links)
-        manager = offered.manager(loop, link, ready, make_request=self._job, jobs=handlers)
+        text = f"up to {self._slots} jobs at a time serve {options.scheduler_address}"
         ending_seconds = ENDING_SECONDS + offered.offer.settle_seconds
         seconds = max(END_SECONDS, offered.shutdown + ending_seconds + _MARGIN)
+        ready = partial(on_ready, offered.greeting(text, seconds))
+        handlers = partial(Offloading, loop, self._jobs, offered.objects, links)
+        manager = offered.manager(loop, link, ready, make_request=self._job, jobs=handlers)
         try:
             return manager.run(ending, RunningLoop(loop, "manager"), seconds)
         finally:
@@ -242,15 +268,31 @@ class _Jobs:
         return self._jobs.get(wanted[0])
 
 
-def cleanup_command(driver: str, options: WorkerManagerOptions) -> str:
-    """What a user types to end what a manager has left."""
-    words = ["scaler_worker_manager", driver, "cleanup"]
+def cleanup_command(driver: Driver, options: WorkerManagerOptions, own: OptionModel) -> str:
+    """What a user types to end what a manager has left: with what was said of where that is, but for secrets."""
+    words = ["scaler_worker_manager", driver.info.name, "cleanup"]
     for name in ("worker_manager_id", "key_file", "state_directory"):
         if value := getattr(options, name):
             words += ["--" + name.replace("_", "-"), value]
     if options.insecure:
         words += [options.scheduler_address, "--insecure"]
+    for each in driver.options.options:
+        if each.name in own.model_fields_set and not each.secret:
+            words += _typed(each, getattr(own, each.name))
     return shlex.join(words)
+
+
+def _typed(option: Option, value: object) -> list[str]:
+    """An option as it is typed."""
+    flag = "--" + option.name.replace("_", "-")
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [flag]
+    if option.kind == "list" and isinstance(value, list):
+        return [flag, *map(str, value)]
+    text = value.value if isinstance(value, Enum) else value
+    return [f"{flag}={','.join(map(str, text)) if isinstance(text, (list, tuple)) else text}"]
 
 
 def start_anew(reason: object, hidden: Hidden) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from scaler._core import Loop
@@ -34,6 +35,8 @@ class Agent:
         self._ending = ending
         self._on_ready = on_ready
         self._status = 0
+        # In the place of one that was good for the start alone.
+        self._ticket = b""
         self._access: dict[str, Any] = {
             "key_file": settings.key_file or None,
             "insecure": settings.insecure or None,
@@ -64,6 +67,7 @@ class Agent:
                     "listen": executors.listen,
                     "connect": self._connect,
                     "welcome": self._welcomed,
+                    "ticket": self._renewed,
                     "refused": self._refused,
                     "log": log,
                     "exit": self._exit,
@@ -81,7 +85,12 @@ class Agent:
         settings = self._settings
         if role != "client":
             address = settings.object_storage or address
-        return dial(address or settings.scheduler, role, timeout=PATIENCE, **self._access)
+        connection = dial(address or settings.scheduler, role, timeout=PATIENCE, **self._access)
+        # The one of the environment may have ended.
+        return replace(connection, ticket=self._ticket) if self._ticket and connection.ticket else connection
+
+    def _renewed(self, ticket: bytes) -> None:
+        self._ticket = ticket
 
     def _connect(self, link: str, attempt: int) -> None:
         if link == "store":

@@ -115,6 +115,7 @@ class SchedulerHost:
             handlers: Handlers = {
                 "connect": lambda link, attempt: self._store.connect(attempt),
                 "welcome": lambda *told: None,
+                "ticket": lambda ticket: None,
                 "refused": self._refused,
                 "log": log,
                 "exit": self._exit,

@@ -60,6 +60,18 @@ class KeptPart:
         # Between a start and a request to stop: neither misses the other.
         self._lock = threading.Lock()
 
+    @property
+    def end_seconds(self) -> float:
+        """What its end may take, as it has said itself; 0 where it has not."""
+        part = self._part
+        return 0.0 if part is None else float(part.told.get("end_seconds", 0.0))
+
+    @property
+    def cleanup_command(self) -> str:
+        """What to type where its end is cut short; empty where nothing can be left."""
+        part = self._part
+        return "" if part is None or not self.end_seconds else str(part.told.get("cleanup_command", ""))
+
     def set(self, name: str, value: str) -> None:
         """A setting that was not known when it was planned; before `start`."""
         self._settings[name] = value
@@ -86,6 +98,10 @@ class KeptPart:
             self._stopping.set()
             if self._part is not None:
                 self._part.let_go()
+
+    def is_ending_until(self, moment: float) -> bool:
+        """Whether it has not ended by then, which is waited for."""
+        return self._part is not None and not self._part.ends_within(max(0.0, moment - time.monotonic()))
 
     def end(self, seconds: float) -> None:
         """Ends it, kills it after so long with all that it started, and leaves no file of its behind."""
@@ -169,8 +185,8 @@ def _kill_all_below(part: Part) -> None:
 
 
 def _greeting(told: dict[str, Any], insecure: bool) -> list[str]:
-    if "greeting" in told:
-        return [told["greeting"]]
+    if "text" in told:
+        return [told["text"]]
     address, cluster = told["address"], told.get("cluster", "")
     return [
         f"listens at {address}",

@@ -15,10 +15,13 @@ from scaler.stack.orphans import Orphans
 from scaler.stack.plan import Plan
 from scaler.stack.terminal import Terminal
 
-# From the word to end until what still runs is killed: of the managers, which end their workers, and of all. The
-# process itself is gone after `scaler.part.END_SECONDS`, whatever happens.
+# From the word to end until what still runs is killed: of the managers, which end their workers (one that has some
+# elsewhere takes longer, and says how long), of all others after them, and of this process, whatever happens.
 MANAGERS_SECONDS = 3.0
-ALL_SECONDS = 3.75
+OTHERS_SECONDS = 0.75
+OWN_SECONDS = 1.25
+# How often it is said what is waited for.
+_TOLD_EVERY = 5.0
 
 _SCHEDULER = "scaler.scheduler"
 _MANAGERS = "scaler.managers"
@@ -46,7 +49,11 @@ class Supervisor:
 
         PartDiedError: a part did not start, or was given up. Whatever happens, nothing is left behind.
         """
-        ending.watch(on_stop=self._stop)
+        ending.watch(
+            on_stop=self._stop,
+            seconds=lambda: self._managers_seconds() + OTHERS_SECONDS + OWN_SECONDS,
+            on_leave=self._leave,
+        )
         with contextlib.ExitStack() as folders:
             for part in self._parts:
                 if part.plan.folder_setting:
@@ -80,18 +87,33 @@ class Supervisor:
 
     def _end(self) -> None:
         """The managers first: what their workers finish still finds its way."""
-        began = time.monotonic()
-        managers = [part for part in self._started if part.plan.module == _MANAGERS]
+        managers = self._managers()
         others = [part for part in reversed(self._started) if part.plan.module != _MANAGERS]
+        began = time.monotonic()
+        until = began + self._managers_seconds()
         for part in managers:
             part.let_go()
         for part in managers:
-            part.end(began + MANAGERS_SECONDS - time.monotonic())
+            while part.is_ending_until(min(until, time.monotonic() + _TOLD_EVERY)) and time.monotonic() < until:
+                self._terminal.say("scaler", f"waiting for {part.name} to end; Ctrl-C leaves at once")
+            part.end(until - time.monotonic())
+        until = max(began + MANAGERS_SECONDS, time.monotonic()) + OTHERS_SECONDS
         for part in others:
-            part.end(began + ALL_SECONDS - time.monotonic())
+            part.end(until - time.monotonic())
         self._orphans.end()
         for part in self._started:
-            part.read_rest(began + ALL_SECONDS - time.monotonic())
+            part.read_rest(until - time.monotonic())
+
+    def _managers(self) -> list[KeptPart]:
+        return [part for part in self._started if part.plan.module == _MANAGERS]
+
+    def _managers_seconds(self) -> float:
+        return max([MANAGERS_SECONDS, *(part.end_seconds for part in self._managers())])
+
+    def _leave(self) -> None:
+        for part in self._managers():
+            if command := part.cleanup_command:
+                self._terminal.say("scaler", f"{part.name} may have left something; to end it: {command}")
 
     def _stop(self) -> None:
         self._stopping.set()

@@ -29,6 +29,8 @@ pub(super) struct Entry<P> {
     /// Its entries in the acceptor's timers.
     pub acknowledge_at: Option<u64>,
     pub lease_at: Option<u64>,
+    /// The ticket with which it is to come from now on.
+    pub renewed: Option<Vec<u8>>,
 }
 
 impl<P: Payload> Entry<P> {
@@ -47,6 +49,7 @@ impl<P: Payload> Entry<P> {
             untold: 0,
             acknowledge_at: None,
             lease_at: None,
+            renewed: None,
         }
     }
 

@@ -52,7 +52,10 @@ impl<P: Payload> Acceptor<P> {
         }
         if let (Some(key), false) = (&self.ticket_key, origin.local) {
             let seconds = self.settings.unix_offset_us.saturating_add(now) / 1_000_000;
-            ticket::check(key, hello, seconds)
+            let entry = self.links.get(&link);
+            let known =
+                entry.is_some_and(|it| (it.role, it.session) == (hello.role, hello.session));
+            ticket::check(key, hello, seconds, known)
                 .map_err(|reason| (RefusalCode::Ticket, reason.to_owned()))?;
         }
         if let Some(reason) = self.ended.get(&link) {
@@ -120,7 +123,15 @@ impl<P: Payload> Acceptor<P> {
                         why: "its peer began anew".to_owned(),
                     });
                 }
-                self.insert_link(id, Entry::new(id, epoch, &hello, now));
+                let key = self.ticket_key.as_ref().filter(|_| !origin.local);
+                let renewed = key.and_then(|key| ticket::renewed(key, &hello.ticket));
+                self.insert_link(
+                    id,
+                    Entry {
+                        renewed,
+                        ..Entry::new(id, epoch, &hello, now)
+                    },
+                );
                 self.connect(now, connection, id);
                 self.welcome(connection, id);
                 self.events.push_back(AcceptorEvent::Joined {
@@ -150,14 +161,17 @@ impl<P: Payload> Acceptor<P> {
     }
 
     fn welcome(&mut self, connection: ConnectionId, id: LinkId) {
-        let link = &self.links[&id].link;
+        let entry = &self.links[&id];
+        let link = &entry.link;
+        let mut properties = self.settings.properties.clone();
+        properties.extend(entry.renewed.as_deref().map(ticket::as_property));
         let welcome = Welcome {
             incarnation: self.incarnation,
             epoch: link.epoch(),
             received: link.received(),
             cluster: self.settings.cluster.clone(),
             storage: self.settings.storage.clone(),
-            properties: self.settings.properties.clone(),
+            properties,
         };
         let epoch = link.epoch();
         self.answer(connection, id, epoch, Message::Welcome(welcome));

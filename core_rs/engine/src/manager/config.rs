@@ -14,9 +14,8 @@ pub type RecordNumber = u64;
 /// Times in microseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ManagerConfig {
-    /// The manager's own name, and its driver's, for people.
-    pub id: String,
-    pub driver: String,
+    /// What people type to delete what is left of it.
+    pub cleanup: String,
     /// So many units may be there at once, those that are being ended included.
     pub most_groups: u32,
     /// Slots of a group that nobody here named.
@@ -44,8 +43,7 @@ pub struct ManagerConfig {
 impl Default for ManagerConfig {
     fn default() -> Self {
         ManagerConfig {
-            id: String::new(),
-            driver: String::new(),
+            cleanup: String::new(),
             most_groups: 1,
             slots: 1,
             heartbeat_us: 2 * SECOND,

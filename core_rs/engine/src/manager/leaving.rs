@@ -3,7 +3,7 @@
 use crate::wire::Payload;
 
 use super::calls::Purpose;
-use super::config::{Answer, Call, CallId, Level, ManagerOutput};
+use super::config::{Answer, Call, CallId, FailureKind, Level, ManagerOutput};
 use super::Manager;
 
 /// What cleaning up has at least, however long the units took.
@@ -22,6 +22,10 @@ pub(super) struct Leaving {
     /// One of them told all units that there are.
     looked: bool,
     cleaning: bool,
+    /// Of cleaning up: how often it failed for a while, with what words at last, and when it is tried again.
+    failures: u32,
+    trouble: String,
+    again_at: u64,
 }
 
 impl<P: Payload> Manager<P> {
@@ -37,6 +41,9 @@ impl<P: Payload> Manager<P> {
             since: self.last_call,
             looked: false,
             cleaning: false,
+            failures: 0,
+            trouble: String::new(),
+            again_at: 0,
         });
         for number in self.groups.numbers() {
             self.doom(number);
@@ -69,7 +76,13 @@ impl<P: Payload> Manager<P> {
         if leaving.cleaning || !leaving.looked || !self.groups.is_empty() {
             return;
         }
-        let until = leaving.until.max(self.now.saturating_add(CLEANUP_US));
+        if self.now < leaving.again_at {
+            return;
+        }
+        let until = match leaving.failures {
+            0 => leaving.until.max(self.now.saturating_add(CLEANUP_US)),
+            _ => leaving.until,
+        };
         self.call(Call::Cleanup, Purpose::Cleanup);
         if let Some(leaving) = &mut self.leaving {
             leaving.cleaning = true;
@@ -88,6 +101,17 @@ impl<P: Payload> Manager<P> {
         }
         let (failed, reason) = (leaving.failed, leaving.reason.clone());
         match answer {
+            Answer::Failed {
+                kind,
+                text,
+                retry_after_us,
+            } if leaving.may_try_again(kind) => {
+                leaving.cleaning = false;
+                leaving.failures += 1;
+                leaving.trouble = text;
+                let delay = self.pace.delay(leaving.failures).max(retry_after_us);
+                leaving.again_at = self.now.saturating_add(delay);
+            }
             Answer::Failed { text, .. } => {
                 let mend = self.mend();
                 let reason = format!("{reason}; cleaning up failed: {text}; {mend}");
@@ -103,7 +127,9 @@ impl<P: Payload> Manager<P> {
             return;
         };
         let reason = &leaving.reason;
-        let left = if leaving.cleaning {
+        let left = if leaving.failures > 0 {
+            format!("cleaning up failed: {}", leaving.trouble)
+        } else if leaving.cleaning {
             "cleaning up did not come to its end".to_owned()
         } else if self.groups.is_empty() {
             "the infrastructure did not tell whether units are left".to_owned()
@@ -130,12 +156,7 @@ impl<P: Payload> Manager<P> {
     }
 
     fn mend(&self) -> String {
-        let (driver, id) = (&self.config.driver, &self.config.id);
-        let mut command = format!("scaler_worker_manager {driver} cleanup");
-        if id != driver {
-            command.push_str(&format!(" --worker-manager-id {id}"));
-        }
-        format!("`{command}` deletes what is left")
+        format!("`{}` deletes what is left", self.config.cleanup)
     }
 
     fn exit(&mut self, failed: bool, reason: String) {
@@ -165,6 +186,20 @@ impl<P: Payload> Manager<P> {
     }
 
     pub(super) fn leaving_wakeup(&self) -> Option<u64> {
-        self.leaving.as_ref().map(|leaving| leaving.until)
+        let leaving = self.leaving.as_ref()?;
+        let waits = !leaving.cleaning && leaving.again_at > self.now;
+        let again = waits.then_some(leaving.again_at);
+        Some(again.map_or(leaving.until, |at| at.min(leaving.until)))
+    }
+}
+
+impl Leaving {
+    /// New credentials were looked for when the first call failed: once more is enough.
+    fn may_try_again(&self, kind: FailureKind) -> bool {
+        match kind {
+            FailureKind::Throttled | FailureKind::Temporary => true,
+            FailureKind::Credentials => self.failures == 0,
+            FailureKind::Permanent | FailureKind::Unknown => false,
+        }
     }
 }

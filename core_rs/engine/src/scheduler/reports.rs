@@ -217,8 +217,9 @@ impl<P: Payload> Scheduler<P> {
             }
             GroupState::Running | GroupState::Ending => format!(
                 "{unit} runs, and its workers have not connected within {seconds} s{detail}; they were told to connect \
-                 to {}: is that address reachable from there, and does a firewall or security group let its port through?",
-                self.config.address
+                 to {} (--worker-scheduler-address): is that address reachable from there, and does a firewall or \
+                 security group let its port through?",
+                manager.info.as_ref().map_or("this scheduler", |info| &info.workers_address)
             ),
         }
     }

@@ -2,7 +2,7 @@
 
 use scaler_engine::acceptor::{ticket, Acceptor, AcceptorEvent, AcceptorSettings, Origin};
 use scaler_engine::dialer::{Dialer, DialerEvent};
-use scaler_engine::wire::{Hello, RefusalCode, Role};
+use scaler_engine::wire::{Hello, RefusalCode, Role, Welcome};
 
 use crate::pair::*;
 
@@ -219,36 +219,43 @@ fn an_empty_backlog_is_told_after_much_has_gone_piece_by_piece() {
 }
 
 /// What a remote peer with this hello is told.
-fn knock(hello: Hello, unix_seconds: u64) -> Result<(), String> {
+fn knock(hello: Hello, unix_seconds: u64) -> Result<Welcome, String> {
+    knock_again(&mut guarded(unix_seconds), 1, 0, LINK, hello)
+}
+
+fn guarded(unix_seconds: u64) -> Acceptor<Bytes> {
     let settings = AcceptorSettings {
         unix_offset_us: unix_seconds * SECOND,
         ..AcceptorSettings::default()
     };
-    let mut acceptor: Acceptor<Bytes> = Acceptor::new(settings, 42, Some(KEY));
-    acceptor.on_open(
-        0,
-        1,
-        Origin {
-            local: false,
-            address: "tcp://10.0.0.1:5".to_owned(),
-        },
-    );
+    Acceptor::new(settings, 42, Some(KEY))
+}
+
+/// By another connection each time.
+fn knock_again(
+    acceptor: &mut Acceptor<Bytes>,
+    connection: u64,
+    now: u64,
+    link: u64,
+    hello: Hello,
+) -> Result<Welcome, String> {
+    let origin = Origin {
+        local: false,
+        address: "tcp://10.0.0.1:5".to_owned(),
+    };
+    acceptor.on_open(now, connection, origin);
     let frame = Frame {
-        link: LINK,
+        link,
         epoch: 0,
         sequence: 0,
         acknowledged: 0,
         messages: vec![Message::Hello(hello)],
     };
-    acceptor.on_frame(0, 1, frame);
-    match acceptor
-        .poll_transmit(0)
-        .expect("an answer")
-        .1
-        .messages
-        .pop()
-    {
-        Some(Message::Welcome(_)) => Ok(()),
+    acceptor.on_frame(now, connection, frame);
+    let mut frames = std::iter::from_fn(|| acceptor.poll_transmit(now));
+    let (_, mut answer) = frames.find(|(to, _)| *to == connection).expect("an answer");
+    match answer.messages.pop() {
+        Some(Message::Welcome(welcome)) => Ok(welcome),
         Some(Message::Refused {
             code: RefusalCode::Ticket,
             reason,
@@ -270,14 +277,16 @@ fn a_ticket_for_its_role_or_for_any_lets_in() {
         knock(
             with_ticket(Role::Client, ticket::make(&KEY, Role::Client as u8, "", 0)),
             0
-        ),
+        )
+        .map(drop),
         Ok(())
     );
     assert_eq!(
         knock(
             with_ticket(Role::Node, ticket::make(&KEY, ticket::ANY_ROLE, "", 0)),
             0
-        ),
+        )
+        .map(drop),
         Ok(())
     );
 }
@@ -311,7 +320,7 @@ fn a_ticket_for_another_role_another_key_or_another_group_is_refused() {
 fn a_ticket_of_a_group_lets_in_all_links_of_its_node_and_nobody_else() {
     let ticket = || ticket::make(&KEY, ticket::ANY_ROLE, "g", 0);
     for role in [Role::Objects, Role::Client] {
-        assert_eq!(knock(with_ticket(role, ticket()), 0), Ok(()));
+        assert_eq!(knock(with_ticket(role, ticket()), 0).map(drop), Ok(()));
     }
     for role in [Role::Manager, Role::Scheduler] {
         assert!(knock(with_ticket(role, ticket()), 0)
@@ -323,8 +332,60 @@ fn a_ticket_of_a_group_lets_in_all_links_of_its_node_and_nobody_else() {
 #[test]
 fn a_ticket_ends_at_its_second() {
     let hello = || with_ticket(Role::Client, ticket::make(&KEY, ticket::ANY_ROLE, "", 100));
-    assert_eq!(knock(hello(), 99), Ok(()));
+    assert_eq!(knock(hello(), 99).map(drop), Ok(()));
     assert!(knock(hello(), 100).unwrap_err().contains("expired"));
+}
+
+#[test]
+fn who_came_in_time_comes_back_at_any_time() {
+    let hello = || {
+        with_ticket(
+            Role::Objects,
+            ticket::make(&KEY, ticket::ANY_ROLE, "g", 100),
+        )
+    };
+    let mut acceptor = guarded(99);
+    let first = knock_again(&mut acceptor, 1, 0, LINK, hello()).unwrap();
+    let renewed = ticket::of_welcome(&first).expect("another ticket");
+    assert_eq!(renewed, ticket::make(&KEY, ticket::ANY_ROLE, "g", 0));
+    // It may not have heard of that.
+    let later = 1000 * SECOND;
+    let again = knock_again(&mut acceptor, 2, later, LINK, hello()).unwrap();
+    assert_eq!(ticket::of_welcome(&again), Some(renewed.clone()));
+    let other = LINK + 1;
+    let refused = knock_again(&mut acceptor, 3, later, other, hello()).unwrap_err();
+    assert!(refused.contains("expired"));
+    // With what it was given it may come by any link, to another process too.
+    let hello = with_ticket(Role::Client, renewed);
+    let welcome = knock(hello, 5000).unwrap();
+    assert_eq!(ticket::of_welcome(&welcome), None);
+}
+
+#[test]
+fn the_ticket_of_a_welcome_is_shown_from_then_on() {
+    let given = ticket::make(&KEY, ticket::ANY_ROLE, "g", 100);
+    let welcome = knock(with_ticket(Role::Objects, given.clone()), 99).unwrap();
+    let renewed = ticket::of_welcome(&welcome).unwrap();
+    let mut dialer: Dialer<Bytes> = Dialer::new(with_ticket(Role::Objects, given.clone()), LINK);
+    let shown = |dialer: &mut Dialer<Bytes>| {
+        dialer.on_open(0);
+        let frame = dialer.poll_transmit(0).expect("a hello");
+        match &frame.messages[..] {
+            [Message::Hello(hello)] => hello.ticket.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(shown(&mut dialer), given);
+    let frame = Frame {
+        link: LINK,
+        epoch: welcome.epoch,
+        sequence: 0,
+        acknowledged: 0,
+        messages: vec![Message::Welcome(welcome)],
+    };
+    dialer.on_frame(0, frame);
+    dialer.on_close(0);
+    assert_eq!(shown(&mut dialer), renewed);
 }
 
 #[test]

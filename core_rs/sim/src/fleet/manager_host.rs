@@ -76,6 +76,7 @@ fn introduction(context: &Context, index: usize) -> Hello {
         startup_us: shape.startup,
         lease_us: shape.lease,
         cooldown_us: shape.cooldown,
+        workers_address: String::new(),
     };
     Hello {
         manager: Some(Box::new(info)),
@@ -89,8 +90,7 @@ impl ManagerHost {
         let hello = introduction(context, index);
         let shape = &context.profile.fleet.managers[index];
         let config = ManagerConfig {
-            id: shape.id.clone(),
-            driver: "cloud".into(),
+            cleanup: String::new(),
             most_groups: shape.most,
             slots: shape.node.slots,
             heartbeat_us: shape.heartbeat,

@@ -234,6 +234,7 @@ fn manager_info<D: Draw>(draw: &mut D) -> ManagerInfo {
         startup_us: draw.u64(),
         lease_us: draw.u64(),
         cooldown_us: draw.maybe(Draw::u64),
+        workers_address: draw.text(),
     }
 }
 

@@ -1,5 +1,3 @@
-import sys
+from scaler.cli.localcloud import main
 
-from scaler.testing.localcloud.running import run
-
-sys.exit(run(sys.argv[1:]))
+main()

@@ -49,7 +49,7 @@ def read_call(environ: dict[str, Any], body: bytes) -> Call:
     service = _SIGNED_AS.get(signed, signed)
     protocol, operation = "", ""
     parameters: dict[str, Any] = {}
-    if (model := _model(service)) is not None:
+    if (model := service_model(service)) is not None:
         protocol = str(model.metadata.get("protocol", ""))
         operation, parameters = _read(model, protocol, environ, body)
     token = str(environ.get("HTTP_X_AMZ_SECURITY_TOKEN", ""))
@@ -64,7 +64,7 @@ def _scope(environ: Mapping[str, Any]) -> dict[str, str]:
 
 
 @functools.cache
-def _model(service: str) -> ServiceModel | None:
+def service_model(service: str) -> ServiceModel | None:
     session = botocore.session.get_session()
     try:
         return session.get_service_model(service)
@@ -82,39 +82,66 @@ def _read(model: ServiceModel, protocol: str, environ: Mapping[str, Any], body: 
 
 
 def _json(body: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(body or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+    """ValueError: it is none, or none that is an object."""
+    found = json.loads(body or b"{}")
+    if not isinstance(found, dict):
+        raise ValueError("not an object")
+    return found
+
+
+@dataclass(frozen=True)
+class _Address:
+    """Where an operation is. fixed: what the query must have, with its value if it has one; headers: that must be
+    there, as WSGI names them. weight: of two that fit the heavier one is meant."""
+
+    method: str
+    pattern: re.Pattern[str]
+    fixed: Mapping[str, str]
+    headers: frozenset[str]
+    weight: int
+    operation: str
+
+    def parameters(self, environ: Mapping[str, Any], query: Mapping[str, str]) -> dict[str, str] | None:
+        """Those that are in the path; None: the request is not for it."""
+        if self.method != environ["REQUEST_METHOD"] or not self.headers <= environ.keys():
+            return None
+        if any(name not in query or value not in ("", query[name]) for name, value in self.fixed.items()):
+            return None
+        found = self.pattern.fullmatch(str(environ.get("PATH_INFO", "/")))
+        return None if found is None else {name: unquote(value) for name, value in found.groupdict().items() if value}
 
 
 def _rest(model: ServiceModel, protocol: str, environ: Mapping[str, Any], body: bytes) -> tuple[str, dict[str, Any]]:
-    """The operation with the most literal address that fits; of several the one whose fixed query is there."""
-    method, path = str(environ["REQUEST_METHOD"]), str(environ.get("PATH_INFO", "/"))
     query = dict(parse_qsl(str(environ.get("QUERY_STRING", "")), True))
-    best: tuple[int, str, dict[str, Any]] = (-1, "", {})
-    for wanted, pattern, fixed, literal, name in _addresses(model):
-        if wanted != method or not fixed <= query.keys() or not (found := pattern.fullmatch(path)):
-            continue
-        score = literal + 1000 * len(fixed)
-        if score > best[0]:
-            best = (score, name, found.groupdict())
-    parameters: dict[str, Any] = {**query, **{name: unquote(value) for name, value in best[2].items() if value}}
-    return best[1], {**parameters, **(_json(body) if protocol == "rest-json" else {})}
+    for each in _addresses(model):
+        if (own := each.parameters(environ, query)) is not None:
+            return each.operation, {**query, **own, **(_json(body) if protocol == "rest-json" else {})}
+    return "", dict(query)
 
 
 @functools.cache
-def _addresses(model: ServiceModel) -> list[tuple[str, re.Pattern[str], frozenset[str], int, str]]:
-    found = []
-    for name in model.operation_names:
-        http = model.operation_model(name).http
-        path, _, query = http["requestUri"].partition("?")
-        parts = re.split(r"\{(\w+)(\+?)\}", path)
-        literal = "".join(parts[::3])
-        pattern = re.escape(parts[0])
-        for at in range(1, len(parts), 3):
-            pattern += f"(?P<{parts[at]}>{'.+' if parts[at + 1] else '[^/]+'})" + re.escape(parts[at + 2])
-        fixed = frozenset(each.partition("=")[0] for each in query.split("&") if each)
-        found.append((http["method"], re.compile(pattern + "/?"), fixed, len(literal), name))
-    return found
+def _addresses(model: ServiceModel) -> list[_Address]:
+    """The heaviest first: what says most about a request."""
+    found = [_address(model, name) for name in model.operation_names]
+    return sorted(found, key=lambda each: -each.weight)
+
+
+def _address(model: ServiceModel, name: str) -> _Address:
+    operation = model.operation_model(name)
+    path, _, query = operation.http["requestUri"].partition("?")
+    fixed = {key: value for key, _, value in (each.partition("=") for each in query.split("&") if each)}
+    # Who reads the request sees the difference between PutObject, CopyObject and UploadPart only in these.
+    headers = set()
+    shape = operation.input_shape
+    for member in shape.required_members if shape is not None else ():
+        where = shape.members[member].serialization
+        if where.get("location") == "querystring":
+            fixed.setdefault(where["name"], "")
+        elif where.get("location") == "header":
+            headers.add("HTTP_" + where["name"].upper().replace("-", "_"))
+    parts = re.split(r"\{(\w+)(\+?)\}", path)
+    pattern = re.escape(parts[0])
+    for at in range(1, len(parts), 3):
+        pattern += f"(?P<{parts[at]}>{'.+' if parts[at + 1] else '[^/]+'})" + re.escape(parts[at + 2])
+    weight = len("".join(parts[::3])) + 1000 * (len(fixed) + len(headers)) - operation.deprecated
+    return _Address(operation.http["method"], re.compile(pattern + "/?"), fixed, frozenset(headers), weight, name)

@@ -6,15 +6,26 @@ import contextlib
 import json
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
+from scaler.testing.localcloud.settings import options
+
 # Of the account's root: everything is allowed.
 ROOT = ("localcloudroot", "localcloudroot")
 REGION = "us-east-1"
+
+
+def environment(endpoint: str, key: str, secret: str) -> dict[str, str]:
+    """All that an AWS SDK needs to find a cloud, and to be this user there."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 class LocalCloudError(Exception):
@@ -27,25 +38,29 @@ class LocalCloud:
     endpoint: what `AWS_ENDPOINT_URL` says. environment: all that an AWS SDK needs to find it, as root.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **given: Any) -> None:
         self._arguments: list[str] = []
-        for name, value in options.items():
-            flag = "--fault" if name == "faults" else "--" + name.replace("_", "-")
+        flags = {each.name: flag for flag, each in options().items()}
+        for name, value in given.items():
+            if name not in flags:
+                raise TypeError(f"there is no option {name}; there are {', '.join(flags)}")
             for each in value if isinstance(value, (list, tuple)) else [value]:
-                self._arguments.append(f"{flag}={each}")
+                self._arguments.append(f"{flags[name]}={each}")
         self._process: subprocess.Popen[bytes] | None = None
+        self._clients: dict[tuple[str, str], Any] = {}
         self.endpoint = ""
 
     def __enter__(self) -> LocalCloud:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "scaler.testing.localcloud", *self._arguments],
+            [sys.executable, "-m", "scaler.testing.localcloud", "--json", *self._arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise LocalCloudError(f"it does not start: exit code {self._process.wait()}")
+            self._process.communicate()
+            raise LocalCloudError(f"it does not start: exit code {self._process.returncode}")
         self.endpoint = json.loads(line)["endpoint"]
         return self
 
@@ -53,32 +68,37 @@ class LocalCloud:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._process is not None
+        for each in self._clients.values():
+            each.close()
+        self._clients.clear()
         self._process.communicate()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def environment(self) -> dict[str, str]:
         return self.environment_of(*ROOT)
 
     def environment_of(self, key: str, secret: str) -> dict[str, str]:
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": key,
-            "AWS_SECRET_ACCESS_KEY": secret,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        return environment(self.endpoint, key, secret)
 
     def client(self, service: str, key: str = ROOT[0], secret: str = ROOT[1]) -> Any:
         """boto3's, as root where nothing else is said."""
         import boto3
 
-        return boto3.client(
-            service,
-            endpoint_url=self.endpoint,
-            region_name=REGION,
-            aws_access_key_id=key,
-            aws_secret_access_key=secret,
-        )
+        # To make one takes longer than most tests.
+        if (found := self._clients.get((service, key))) is None:
+            found = self._clients[service, key] = boto3.client(
+                service,
+                endpoint_url=self.endpoint,
+                region_name=REGION,
+                aws_access_key_id=key,
+                aws_secret_access_key=secret,
+            )
+        return found
 
     def do(self, name: str, **arguments: Any) -> Any:
         """One of the controls: "reset", "baseline", and what the services have."""
@@ -133,6 +153,10 @@ class LocalCloud:
         return made["AccessKeyId"], made["SecretAccessKey"]
 
     def _ask(self, name: str, content: Mapping[str, Any] | None = None) -> Any:
+        # Imported here: the command's help does without.
+        import urllib.error
+        import urllib.request
+
         data = None if content is None else json.dumps(content).encode()
         try:
             with urllib.request.urlopen(f"{self.endpoint}/_localcloud/{name}", data, timeout=60) as answer:

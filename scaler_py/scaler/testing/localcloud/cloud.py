@@ -6,13 +6,15 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from scaler.testing.localcloud.answers import Answer
 from scaler.testing.localcloud.call import Call
 from scaler.testing.localcloud.processes import Processes
 
 ACCOUNT = "123456789012"
+
+_Part = TypeVar("_Part")
 
 # What comes after: calls on, to the next stage and at last to moto.
 Next = Callable[[Call], Answer]
@@ -64,3 +66,10 @@ class Cloud:
     processes: Processes
     lock: threading.RLock = field(default_factory=threading.RLock)
     services: list[Service] = field(default_factory=list)
+
+    def part(self, kind: type[_Part]) -> _Part:
+        """The service of this class, for the others."""
+        for each in self.services:
+            if isinstance(each, kind):
+                return each
+        raise LookupError(f"this cloud has no {kind.__name__}")

@@ -31,22 +31,24 @@ class Controls:
     def __call__(self, name: str, environ: Mapping[str, Any], body: bytes) -> Answer:
         try:
             if environ["REQUEST_METHOD"] == "GET":
-                return _json(200, self._page(name))
+                return self._shown(name)
             if name not in self._named:
                 return _json(404, {"error": f"there is no {name!r}; there are {sorted(self._named)}"})
             return _json(200, self._named[name](json.loads(body or b"{}")))
         except Exception as error:
             return _json(500, {"error": f"{type(error).__name__}: {error}"})
 
-    def _page(self, name: str) -> Any:
+    def _shown(self, name: str) -> Answer:
         pages: dict[str, Callable[[], Any]] = {
-            "calls": lambda: [asdict(each) for each in self._record.entries()],
-            "resources": lambda: [asdict(each) for each in self._left.resources()],
             "leftovers": self._left.told,
+            "resources": lambda: [asdict(each) for each in self._left.resources()],
+            "calls": lambda: [asdict(each) for each in self._record.entries()],
         }
-        if name:
-            return pages[name]()
-        return {each: page() for each, page in pages.items()}
+        if not name:
+            return _json(200, {each: page() for each, page in pages.items()})
+        if name not in pages:
+            return _json(404, {"error": f"there is no page {name!r}; there are {sorted(pages)}"})
+        return _json(200, pages[name]())
 
     def _do_reset(self, _: Mapping[str, Any]) -> None:
         self._reset()

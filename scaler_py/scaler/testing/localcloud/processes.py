@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import functools
 import heapq
 import itertools
 import logging
 import os
 import selectors
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from scaler.testing.localcloud import sweeper
 
 logger = logging.getLogger("scaler.localcloud")
 
@@ -51,11 +57,12 @@ class Process:
 class Processes:
     """Thread-safe. What is called back runs in the one thread, and must not block.
 
-    A process dies with that thread (`PR_SET_PDEATHSIG`), which lives as long as this program.
+    A process dies with that thread (`PR_SET_PDEATHSIG`), which lives as long as this program, and its group a moment
+    later: `sweeper` sees to that.
     """
 
     def __init__(self, folder: Path) -> None:
-        """folder: where outputs go, a file a process."""
+        """folder: where outputs go, a file a process; removed at the end."""
         self._folder = folder
         self._selector = selectors.DefaultSelector()
         self._lock = threading.Lock()
@@ -64,6 +71,12 @@ class Processes:
         self._running: dict[int, Process] = {}
         self._wake, self._woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._wake, selectors.EVENT_READ)
+        self._sweeper = subprocess.Popen(
+            [sys.executable, "-I", sweeper.__file__, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         self._thread = threading.Thread(target=self._run, name="processes", daemon=True)
         self._thread.start()
 
@@ -115,6 +128,10 @@ class Processes:
                 each.kill()
             time.sleep(0.005)
 
+    def close(self) -> None:
+        """All have ended, and none will start."""
+        self._sweeper.communicate()
+
     def _begin(
         self,
         name: str,
@@ -127,18 +144,22 @@ class Processes:
         place = folder or self._folder / f"{number}"
         place.mkdir(parents=True, exist_ok=True)
         output = self._folder / f"{number}.log"
+        guard = _guard()
+        if guard:
+            _check_program(command[0], environment, place)
         with output.open("wb") as file:
             popen = subprocess.Popen(
-                command,
+                [*guard, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 env=dict(environment),
                 cwd=place,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=None if guard else _die_with_parent,
             )
         process = Process(name, popen.pid, output, os.pidfd_open(popen.pid), _popen=popen)
+        self._tell("+", process)
         with self._lock:
             self._running[process.pid] = process
         self._selector.register(process.descriptor, selectors.EVENT_READ, lambda: self._ended(process, on_end))
@@ -150,12 +171,19 @@ class Processes:
         # What it has left behind goes with it, as a container's does.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        self._tell("-", process)
         code = process._popen.wait()
         process.exit_code = code if code >= 0 else 128 - code
         os.close(process.descriptor)
         with self._lock:
             del self._running[process.pid]
         on_end(process)
+
+    def _tell(self, what: str, process: Process) -> None:
+        assert self._sweeper.stdin is not None
+        # Without it the cloud goes on as well.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._sweeper.stdin.fileno(), f"{what}{process.pid}\n".encode())
 
     def _run(self) -> None:
         while True:
@@ -183,6 +211,21 @@ class Processes:
             if self._timers and self._timers[0][0] <= time.monotonic():
                 return heapq.heappop(self._timers)[2]
             return None
+
+
+@functools.cache
+def _guard() -> tuple[str, ...]:
+    """A program that has what it executes die with this one. Without it each start copies this process's memory map,
+    which takes ten times as long."""
+    found = shutil.which("setpriv")
+    return (found, "--pdeathsig", "KILL", "--") if found is not None else ()
+
+
+def _check_program(name: str, environment: Mapping[str, str], folder: Path) -> None:
+    """The guard cannot say it in time."""
+    found = os.access(folder / name, os.X_OK) if "/" in name else shutil.which(name, path=environment.get("PATH", ""))
+    if not found:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
 
 
 def _die_with_parent() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 from scaler.testing.localcloud.answers import Answer, AwsError
 from scaler.testing.localcloud.call import Call
 from scaler.testing.localcloud.cloud import Next
+from scaler.testing.localcloud.server import Dropped
 
 
 @dataclass
@@ -26,16 +29,22 @@ class Entry:
     outcome: str = ""
 
 
+# Of a cloud that runs for days only the last calls are known.
+MOST = 100_000
+
+
 class Record:
     """A stage: the first one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._entries: list[Entry] = []
+        self._entries: deque[Entry] = deque(maxlen=MOST)
+        self._number = 0
 
     def __call__(self, call: Call, go_on: Next) -> Answer:
         with self._lock:
-            call.number = len(self._entries) + 1
+            self._number += 1
+            call.number = self._number
             entry = Entry(
                 call.number, call.service, call.operation, call.access_key, dict(call.parameters), time.time()
             )
@@ -43,10 +52,13 @@ class Record:
         began = time.monotonic()
         try:
             answer = go_on(call)
-            entry.outcome = "ok" if answer.status < 300 else answer.headers.get("x-amzn-ErrorType", str(answer.status))
+            entry.outcome = _outcome(answer)
             return answer
         except AwsError as error:
             entry.outcome = error.code
+            raise
+        except Dropped:
+            entry.outcome = "dropped"
             raise
         except BaseException as error:
             entry.outcome = type(error).__name__
@@ -61,3 +73,12 @@ class Record:
     def reset(self) -> None:
         with self._lock:
             self._entries.clear()
+            self._number = 0
+
+
+def _outcome(answer: Answer) -> str:
+    if answer.status < 400:
+        return "ok"
+    told = {name.lower(): value for name, value in answer.headers.items()}.get("x-amzn-errortype")
+    found = re.search(rb'<Code>([^<]+)|"__type": ?"([^"]+)', answer.body)
+    return told or ((found[1] or found[2]).decode().rpartition("#")[2] if found else str(answer.status))

@@ -64,7 +64,7 @@ fn what_is_left_at_the_end_of_its_time_is_named_with_the_command_that_deletes_it
     assert!(reason.contains("1 units may be left: a"), "{reason}");
     assert!(reason.contains("Permanent!"), "{reason}");
     assert!(
-        reason.contains("`scaler_worker_manager d cleanup --worker-manager-id m`"),
+        reason.contains("`clean this up` deletes what is left"),
         "{reason}"
     );
     assert_eq!(rig.ledger.len(), 1, "the ledger keeps it");
@@ -88,8 +88,51 @@ fn a_manager_that_knows_of_nothing_does_not_wait_for_an_infrastructure_that_does
     rig.look_at(failed(FailureKind::Credentials));
     let cleanup = rig.cleanup().expect("it cleans up");
     rig.answer(cleanup, failed(FailureKind::Credentials));
+    assert!(rig.exits.is_empty(), "new ones may be there");
+    rig.run_for(2 * SECOND, &[]);
+    let cleanup = rig.cleanup().expect("it cleans up again");
+    rig.answer(cleanup, failed(FailureKind::Credentials));
     assert!(rig.exits[0].0);
     assert!(rig.exits[0].1.contains("Credentials!"), "{:?}", rig.exits);
+}
+
+#[test]
+fn cleaning_up_that_fails_for_a_while_is_tried_again() {
+    let mut rig = Rig::new();
+    leave(&mut rig);
+    rig.look(&[]);
+    for kind in [
+        FailureKind::Temporary,
+        FailureKind::Throttled,
+        FailureKind::Temporary,
+    ] {
+        let cleanup = rig.cleanup().expect("it cleans up");
+        rig.answer(cleanup, failed(kind));
+        assert_eq!(rig.cleanup(), None, "not at once");
+        rig.run_for(5 * SECOND, &[]);
+    }
+    let cleanup = rig.cleanup().expect("it cleans up");
+    rig.answer(cleanup, Answer::Done);
+    assert_eq!(rig.exits, [(false, "it was told to leave".to_owned())]);
+}
+
+#[test]
+fn cleaning_up_that_fails_until_the_time_is_over_says_with_what() {
+    let mut rig = Rig::new();
+    leave(&mut rig);
+    rig.look(&[]);
+    while rig.exits.is_empty() {
+        if let Some(cleanup) = rig.cleanup() {
+            rig.answer(cleanup, failed(FailureKind::Throttled));
+        }
+        rig.run_for(SECOND, &[]);
+    }
+    assert!(rig.exits[0].0);
+    assert!(
+        rig.exits[0].1.contains("cleaning up failed: Throttled!"),
+        "{:?}",
+        rig.exits
+    );
 }
 
 #[test]

@@ -49,8 +49,7 @@ pub struct Rig {
 
 pub fn config() -> ManagerConfig {
     ManagerConfig {
-        id: "m".into(),
-        driver: "d".into(),
+        cleanup: "clean this up".into(),
         most_groups: 8,
         seed: 1,
         ..ManagerConfig::default()

@@ -447,6 +447,7 @@ pub fn native() -> ManagerInfo {
         startup_us: 30_000_000,
         lease_us: 300_000_000,
         cooldown_us: None,
+        workers_address: "tcp://here:8516".into(),
     }
 }
 

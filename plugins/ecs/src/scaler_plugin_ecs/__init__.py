@@ -1,0 +1,1 @@
+"""A driver for scaler: each worker group is an AWS Fargate task."""

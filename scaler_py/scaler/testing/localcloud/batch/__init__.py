@@ -1,0 +1,1 @@
+"""Batch: queues, environments and definitions by moto, jobs as processes."""

@@ -1,0 +1,1 @@
+"""EC2: moto's API, with instances that run their user data."""

@@ -1,0 +1,1 @@
+"""ECS: clusters and definitions by moto, tasks as processes."""
