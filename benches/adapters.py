@@ -35,6 +35,9 @@ class Scaler:
     def get(self, future: Any) -> Any:
         return future.result()
 
+    def put(self, value: Any) -> Any:
+        return self.client.send_object(value)
+
     def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
         return self.client.map(function, xs).results()
 
@@ -68,6 +71,9 @@ class OpenGris:
     def get(self, future: Any) -> Any:
         return future.result()
 
+    def put(self, value: Any) -> Any:
+        return self.client.send_object(value)
+
     def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
         return list(self.client.map(function, xs))
 
@@ -93,6 +99,9 @@ class Dask:
 
     def get(self, future: Any) -> Any:
         return future.result()
+
+    def put(self, value: Any) -> Any:
+        return self.client.scatter(value)
 
     def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
         return list(self.client.gather(self.client.map(function, xs, pure=False)))
@@ -121,6 +130,9 @@ class Ray:
     def get(self, future: Any) -> Any:
         return self.ray.get(future)
 
+    def put(self, value: Any) -> Any:
+        return self.ray.put(value)
+
     def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
         return self.ray.get([self.submit(function, x) for x in xs])
 
@@ -142,6 +154,9 @@ class Executor:
 
     def get(self, future: Any) -> Any:
         return future.result()
+
+    def put(self, value: Any) -> Any:
+        return value
 
     def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
         return list(self.pool.map(function, xs, chunksize=max(1, len(xs) // (WORKERS * 8))))
@@ -166,6 +181,9 @@ class Pool:
 
     def get(self, future: Any) -> Any:
         return future.get()
+
+    def put(self, value: Any) -> Any:
+        return value
 
     def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
         return self.pool.map(function, xs)

@@ -5,6 +5,7 @@
 Every row checks the results that it gets. `start` is always measured: from nothing to the first result.
 """
 
+import contextlib
 import json
 import os
 import statistics
@@ -106,6 +107,44 @@ def echo_large(system: Any) -> dict[str, float]:
     return {"echo_64mib_s": 4 / rate(run, 4)}
 
 
+def shared(system: Any) -> dict[str, float]:
+    """One array of 64 MiB for a hundred tasks, and the memory of all processes beyond it, over its size."""
+    import numpy
+
+    array = numpy.frombuffer(os.urandom(64 * MIB), dtype=numpy.uint8)
+    expected = [work.pages(array)] * 100
+    for future in [system.submit(work.pages, array[: 1 << 16]) for _ in range(20)]:
+        system.get(future)  # the workers import numpy
+    before, most = proportional(), 0
+
+    def run(look: bool = False) -> None:
+        nonlocal most
+        reference = system.put(array)
+        futures = [system.submit(work.pages, reference) for _ in expected]
+        got = []
+        for future in futures:
+            got.append(system.get(future))
+            if look and len(got) % 20 == 0:
+                most = max(most, proportional())
+        assert got == expected
+
+    tasks_per_s = rate(run, 100)
+    run(look=True)
+    return {"shared_per_s": tasks_per_s, "shared_memory": (most - before) / array.nbytes}
+
+
+def proportional() -> int:
+    """Bytes of this process and all below it, what they share counted once."""
+    import psutil
+
+    total = 0
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        with contextlib.suppress(OSError):  # one that has ended meanwhile
+            text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+            total += sum(1024 * int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+    return total
+
+
 def efficiency(system: Any, seconds: list[float]) -> float:
     """The time that two workers would need with no overhead at all, over the time that it took."""
     bound = max(sum(seconds) / adapters.WORKERS, max(seconds))
@@ -186,6 +225,7 @@ ROWS: dict[str, Callable[[Any], dict[str, float]]] = {
     "round_trip": round_trip,
     "echo_small": echo_small,
     "echo_large": echo_large,
+    "shared": shared,
     "spin_1ms": spin_1ms,
     "spin_10ms": spin_10ms,
     "map_1ms": map_1ms,

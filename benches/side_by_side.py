@@ -22,7 +22,7 @@ RIVALS = HERE / ".rivals"
 OURS = ("scaler", "scaler-tcp", "executor", "pool")
 SYSTEMS = (*OURS, "opengris", "dask", "ray")
 ROWS = (
-    *("submit", "submit_big", "map", "map_big", "cpu", "round_trip", "echo_small", "echo_large"),
+    *("submit", "submit_big", "map", "map_big", "cpu", "round_trip", "echo_small", "echo_large", "shared"),
     *("spin_1ms", "spin_10ms", "map_1ms", "map_10ms", "tail", "tail_last", "memory"),
 )
 # What the floor can do: it has no large values.
@@ -37,7 +37,9 @@ LABELS = {
     "p50_us": "round trip p50, µs",
     "p99_us": "round trip p99, µs",
     "echo_1mib_per_s": "echo of 1 MiB x64, echoes/s",
-    "echo_64mib_s": "echo of four 64 MiB arrays, s",
+    "echo_64mib_s": "echo of four times 64 MiB, s",
+    "shared_per_s": "one array of 64 MiB to 100 tasks, tasks/s",
+    "shared_memory": "memory of all processes for that, times the array",
     "efficiency_1ms": "spinning tasks of 1 ms, efficiency",
     "efficiency_10ms": "spinning tasks of 10 ms, efficiency",
     "efficiency_map_1ms": "the same by map, 1 ms",
@@ -120,6 +122,10 @@ def bars(figures: Figures) -> list[tuple[str, float, float, bool]]:
     ratio("echo of 1 MiB / multiprocessing.Pool", "scaler", "echo_1mib_per_s", ("pool",), "max", 1)
     ratio("echo of 64 MiB / best of the three", "scaler", "echo_64mib_s", three, "min", 0.333)
     ratio("echo of 64 MiB / multiprocessing.Pool", "scaler", "echo_64mib_s", ("pool",), "min", 1)
+    ratio("64 MiB to 100 tasks / best of the three", "scaler", "shared_per_s", three, "max", 3)
+    memory = median(figures, "scaler", "shared_memory")
+    if memory is not None:
+        found.append(("memory for that / 64 MiB", memory, 1.5, memory <= 1.5))
     share("efficiency at 1 ms", "efficiency_1ms", 0.95)
     share("efficiency at 10 ms", "efficiency_10ms", 0.99)
     share("efficiency at 1 ms by map", "efficiency_map_1ms", 0.95)

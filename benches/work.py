@@ -3,6 +3,7 @@
 import hashlib
 import random
 import time
+from typing import Any
 
 
 def noop(x: object) -> object:
@@ -22,6 +23,11 @@ def sleep(seconds: float) -> None:
 def noise(seed: int, length: int) -> bytes:
     """The same each time."""
     return random.Random(seed).randbytes(length)
+
+
+def pages(array: Any) -> int:
+    """Something of each page of an array of bytes."""
+    return int(array[::4096].sum())
 
 
 def hash_of(data: bytes) -> bytes:

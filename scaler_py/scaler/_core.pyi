@@ -14,6 +14,9 @@ FORM_TABLE: Final = 1
 FORM_SINGLE: Final = 2
 FORM_REFERENCE: Final = 3
 
+# Fewer bytes than these are not worth a file of their own.
+LEAST_SHARED: Final[int]
+
 # How an element's arguments are applied.
 STYLE_FULL: Final = 0
 STYLE_ONE: Final = 1
@@ -33,13 +36,41 @@ EVENT_REFUSED: Final = 3  # (3, code, text): final; the connection is closed
 EVENT_WELCOME: Final = 4  # (4, cluster, storage, resumed: bool, properties: dict[str, str])
 EVENT_DISCONNECTED: Final = 5  # (5,): the socket is closed and detached; attach another one
 EVENT_STORED: Final = 6  # (6, request)
-EVENT_DATA: Final = 7  # (7, request, bytes): the whole object
+EVENT_DATA: Final = 7  # (7, request, bytes | SharedBytes): the whole object
 EVENT_MISSING: Final = 8  # (8, request)
 EVENT_STORE_ERROR: Final = 9  # (9, request, code, text)
 EVENT_OUTPUT: Final = 10  # (10, dropped, records: bytes): what tasks wrote, and how many lines before it were left out
 
 def blake3(data: Buffer, key: bytes | None = None) -> bytes:
     """32 bytes; keyed (a MAC) where `key`, 32 bytes, is given."""
+
+def own_name() -> bytes:
+    """16 random bytes."""
+
+def fingerprint(data: Buffer) -> bytes:
+    """16 bytes that tell most buffers apart: of the length and of 64 KiB here and there, or of all of a short one."""
+
+def same_bytes(one: Buffer, other: Buffer) -> bool: ...
+def share(parts: Sequence[Buffer]) -> SharedBytes | None:
+    """The parts one after the other in a file that processes of this host share. None where they are too few bytes, or
+    this process may have no more files: then they travel as they are."""
+
+class SharedBytes:
+    """Bytes in a file in memory that processes of one host share. A read-only buffer."""
+
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def own_view(self) -> OwnView:
+        """The same bytes, writable: what is written stays in this view. OSError where there are too many."""
+
+    def part(self, offset: int, length: int) -> bytes:
+        """A copy."""
+
+class OwnView:
+    """A writable buffer."""
+
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 def pack_remote(frame: Buffer, codec: str) -> bytes:
     """A frame (without the stream's length) as it goes between hosts: body compressed where that pays.

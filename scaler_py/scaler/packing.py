@@ -10,6 +10,9 @@ than copied when the reader may: it begins with a zero byte, and no pickle does.
     …   u64 offset of the pickle, which reaches to the container's end
     …   the buffers, each at a multiple of 64; then the pickle
 
+The next bit of a length says that it is a `bytes` object. On one host large values are in files that processes share
+(`SharedBytes`): who unpickles one has arrays that lie in a mapping of his own, where what he writes stays.
+
 Several values are a *block* in one of three forms (docs/protocol.md): a list that is one pickle, a table of pickles,
 or a single one. A list is only for plain immutable types: two elements that shared a list must not share it on the
 other side.
@@ -23,17 +26,30 @@ import struct
 import sys
 from itertools import pairwise
 
-from scaler._core import FORM_LIST, FORM_SINGLE, FORM_TABLE, is_plain, pack_table, table_ends
+from scaler._core import (
+    FORM_LIST,
+    FORM_SINGLE,
+    FORM_TABLE,
+    LEAST_SHARED,
+    SharedBytes,
+    is_plain,
+    pack_table,
+    share,
+    table_ends,
+)
 from scaler.errors import PackingError
 from scaler.exception_packing import pack_exception, unpack_exception
 
 # Not from `typing`, which takes as long to import as all of this may.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Set
+    from collections.abc import Callable, Set
     from typing import Any, Final, Protocol
 
     from typing_extensions import Buffer
+
+    # Where a container's parts may be put.
+    Share = Callable[[list[Buffer]], SharedBytes | None]
 
     class Handle(Protocol):
         """Keeps an object in storage while it lives."""
@@ -46,6 +62,7 @@ __all__ = [
     "ObjectReference",
     "PackingError",
     "dumps",
+    "dumps_shared",
     "is_plain",
     "loads",
     "pack_exception",
@@ -61,6 +78,8 @@ LEAST_BUFFERS_BYTES: Final = 16 << 10
 ALIGNMENT: Final = 64
 MAIN: Final = b"__main__"
 READ_ONLY: Final = 1 << 63
+BYTES: Final = 1 << 62
+LENGTH: Final = BYTES - 1
 
 pickle_plainly = _pickle = pickle.dumps
 unpickle = _unpickle = pickle.loads
@@ -76,7 +95,7 @@ class ObjectReference:
     """Names an object in the cluster's object storage, and keeps it there while it lives in the client that made it.
 
     As a positional argument of a task it stands for the object. Equal and hashed by the object, not by the name.
-    size: bytes. session: whose object it is. hash: first 16 bytes of the blake3 of the object's bytes.
+    size: bytes. session: whose object it is. hash: its name there, which no other object has.
     """
 
     __slots__ = ("__weakref__", "_handle", "hash", "name", "session", "size")
@@ -123,17 +142,75 @@ def dumps(value: object) -> bytes:
         return dumps_by_value(value)
     if type(value) not in _NAMELESS and refers_to_main(data):
         return dumps_by_value(value)
-    return _with_buffers(value, data, buffers, _pickle) if buffers else data
+    return bytes(_with_buffers(value, data, buffers, _pickle)) if buffers else data
+
+
+def dumps_shared(value: object) -> bytes | SharedBytes:
+    """As `dumps`, for what may travel to others of this host in a file: in one where its buffers are large."""
+    kind = type(value)
+    if kind is tuple:
+        value = with_bytes_apart(value)  # type: ignore[arg-type]  # a tuple
+    elif kind is bytes and len(value) >= LEAST_SHARED:  # type: ignore[arg-type]  # bytes
+        value = _Apart(value)  # type: ignore[arg-type]  # bytes
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        data = _pickle(value, 5, buffer_callback=buffers.append)
+    except Exception:
+        return _dumps_by_value(value, share)
+    if type(value) not in _NAMELESS and refers_to_main(data):
+        return _dumps_by_value(value, share)
+    return _with_buffers(value, data, buffers, _pickle, share) if buffers else data
+
+
+class _Apart:
+    """A large `bytes` object that is to lie beside the pickle."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return _itself, (pickle.PickleBuffer(self.data),)
+
+
+def _itself(data: bytes) -> bytes:
+    return data
+
+
+def with_bytes_apart(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same, for pickling: large `bytes` among them are not copied into the pickle."""
+    for value in values:
+        if type(value) is bytes and len(value) >= LEAST_SHARED:
+            break
+    else:
+        return values
+    apart: dict[int, _Apart] = {}
+    return tuple(
+        [
+            apart.setdefault(id(value), _Apart(value)) if type(value) is bytes and len(value) >= LEAST_SHARED else value
+            for value in values
+        ]
+    )
+
+
+def _by_copying(parts: list[Buffer]) -> SharedBytes | None:
+    """In the place of `share`, for what travels with its task."""
+    return None
 
 
 def dumps_by_value(value: object) -> bytes:
     """As `dumps`, by cloudpickle without trying plain pickle first."""
+    return bytes(_dumps_by_value(value, _by_copying))
+
+
+def _dumps_by_value(value: object, share: Share) -> bytes | SharedBytes:
     from scaler.by_value import dumps_in_band, dumps_with_buffers
 
     buffers: list[pickle.PickleBuffer] = []
     try:
         data = dumps_with_buffers(value, buffers)
-        return _with_buffers(value, data, buffers, dumps_in_band) if buffers else data
+        return _with_buffers(value, data, buffers, dumps_in_band, share) if buffers else data
     except Exception as error:
         from scaler.unpicklable import culprit
 
@@ -160,7 +237,9 @@ def look_for_by_value_modules() -> bool:
     return bool(_by_value_modules)
 
 
-def _with_buffers(value: object, data: bytes, buffers: list[pickle.PickleBuffer], in_band: Any) -> bytes:
+def _with_buffers(
+    value: object, data: bytes, buffers: list[pickle.PickleBuffer], in_band: Any, share: Share = _by_copying
+) -> bytes | SharedBytes:
     views = [buffer.raw() for buffer in buffers]
     if sum(view.nbytes for view in views) < LEAST_BUFFERS_BYTES:
         return bytes(in_band(value, 5))
@@ -170,40 +249,69 @@ def _with_buffers(value: object, data: bytes, buffers: list[pickle.PickleBuffer]
     entries = []
     for view in views:
         gap = -at % ALIGNMENT
-        entries += [at + gap, view.nbytes | (READ_ONLY if view.readonly else 0)]
+        entries += [at + gap, view.nbytes | _kind_of(view)]
         parts += [bytes(gap), view]
         at += gap + view.nbytes
     parts[0] = struct.pack(f"<B3xI{len(entries)}QQ", 0, len(views), *entries, at)
     parts.append(data)
-    return b"".join(parts)
+    return share(parts) or b"".join(parts)
+
+
+def _kind_of(view: memoryview) -> int:
+    if not view.readonly:
+        return 0
+    return READ_ONLY | BYTES if type(view.obj) is bytes else READ_ONLY
 
 
 def loads(payload: Buffer) -> Any:
     """The value of `dumps`'s bytes. What the value's own classes raise, and pickle.UnpicklingError."""
-    view: Any = payload
-    if view[0]:
+    if type(payload) is SharedBytes:
+        view = memoryview(payload)
+        return _unpickle(view) if view[0] else _loads_container(view, payload)
+    plain: Any = payload
+    if plain[0]:
         return _unpickle(payload)
     return _loads_container(memoryview(payload))
 
 
-def _loads_container(view: memoryview) -> Any:
+def _loads_container(view: memoryview, shared: SharedBytes | None = None) -> Any:
+    """shared: what the view is of, where that is in a file."""
     try:
         (count,) = struct.unpack_from("<I", view, 4)
         *entries, at = struct.unpack_from(f"<{2 * count + 1}Q", view, 8)
     except struct.error as error:
         raise pickle.UnpicklingError("malformed container") from error
     buffers: list[Buffer] = []
-    for offset, length in zip(entries[::2], entries[1::2], strict=True):
-        part = view[offset : offset + (length & ~READ_ONLY)]
+    writable: memoryview | None = None
+    for offset, kind_and_length in zip(entries[::2], entries[1::2], strict=True):
+        length = kind_and_length & LENGTH
+        part = view[offset : offset + length]
         # What was writable must be writable here too, and what lies in someone else's bytes must not be.
-        buffers.append(part.toreadonly() if length & READ_ONLY else part if not view.readonly else bytearray(part))
+        if kind_and_length & BYTES:
+            buffers.append(bytes(part) if shared is None else shared.part(offset, part.nbytes))
+        elif kind_and_length & READ_ONLY:
+            buffers.append(part.toreadonly())
+        elif shared is not None:
+            writable = writable or _writable(shared)
+            buffers.append(writable[offset : offset + length])
+        else:
+            buffers.append(part if not view.readonly else bytearray(part))
     return _unpickle(view[at:], buffers=buffers)
 
 
-def pack_values(values: list[Any]) -> tuple[int, bytes]:
-    """(form, payload) of at least one value. PackingError with `index` and `path` of what cannot be pickled."""
+def _writable(shared: SharedBytes) -> memoryview:
+    try:
+        return memoryview(shared.own_view())
+    except OSError:
+        return memoryview(bytearray(shared))  # this process has too many mappings
+
+
+def pack_values(values: list[Any]) -> tuple[int, bytes | SharedBytes]:
+    """(form, payload) of at least one value; only a single one may be in a file.
+
+    PackingError with `index` and `path` of what cannot be pickled."""
     if len(values) == 1:
-        return FORM_SINGLE, _dumps_at(0, values[0])
+        return FORM_SINGLE, _dumps_shared_at(0, values[0])
     if is_plain(values):
         return FORM_LIST, _pickle(values, 5)
     return FORM_TABLE, pack_table([_dumps_at(index, value) for index, value in enumerate(values)])
@@ -213,7 +321,18 @@ def _dumps_at(index: int, value: object) -> bytes:
     try:
         return dumps(value)
     except PackingError as error:
-        raise PackingError(f"element {index}: {error}", index=index, path=error.path) from error.__cause__
+        raise _named(error, index) from error.__cause__
+
+
+def _dumps_shared_at(index: int, value: object) -> bytes | SharedBytes:
+    try:
+        return dumps_shared(value)
+    except PackingError as error:
+        raise _named(error, index) from error.__cause__
+
+
+def _named(error: PackingError, index: int) -> PackingError:
+    return PackingError(f"element {index}: {error}", index=index, path=error.path)
 
 
 def unpack_values(form: int, payload: Buffer, count: int) -> list[Any]:

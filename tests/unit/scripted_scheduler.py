@@ -309,7 +309,8 @@ class ScriptedScheduler:
     def _answer_values(self, start: Task | None, values: list[Any]) -> None:
         if not values or start is None:
             return
-        form, payload = pack_values(values)
+        form, packed = pack_values(values)
+        payload = bytes(packed)
         if form == 2 and len(payload) > self.large:
             name = start.sequence.to_bytes(16, "little")
             self.objects[start.session, name] = payload

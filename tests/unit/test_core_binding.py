@@ -23,7 +23,8 @@ METHODS = [
     (owner.name, node)
     for owner in CLASSES
     for node in owner.body
-    if isinstance(node, ast.FunctionDef) and not node.decorator_list
+    # What has a buffer shows it to Python by a method from 3.12 on.
+    if isinstance(node, ast.FunctionDef) and not node.decorator_list and node.name != "__buffer__"
 ]
 PROPERTIES = [
     (owner.name, node.name)

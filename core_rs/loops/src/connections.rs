@@ -102,7 +102,14 @@ impl<O: Copy> Connections<O> {
         }
     }
 
-    pub fn open(&mut self, registry: &Registry, socket: OwnedFd, owner: O) -> io::Result<Key> {
+    /// `local`: the other end is a process of this host and user, not a bridge.
+    pub fn open(
+        &mut self,
+        registry: &Registry,
+        socket: OwnedFd,
+        owner: O,
+        local: bool,
+    ) -> io::Result<Key> {
         linux::set_nonblocking(socket.as_fd())?;
         let entry = self.all.vacant_entry();
         registry.register(
@@ -116,8 +123,16 @@ impl<O: Copy> Connections<O> {
             key,
             socket,
             owner,
-            input: Input::default(),
-            output: Output::default(),
+            input: if local {
+                Input::with_files()
+            } else {
+                Input::default()
+            },
+            output: if local {
+                Output::with_files()
+            } else {
+                Output::default()
+            },
             // Bytes may be here already; their event comes too, and then finds nothing.
             readable: true,
             closing: false,
@@ -229,6 +244,9 @@ impl<O: Copy> Connections<O> {
             &mut self.scratch,
             &mut self.frames,
         );
+        if connection.input.peer_takes_files() {
+            connection.output.give_files();
+        }
         *frames += self.frames.len();
         self.frames_in += self.frames.len() as u64;
         for frame in self.frames.drain(..) {

@@ -205,10 +205,18 @@ impl Dialed {
         self.output.unsent() > 0
     }
 
+    /// Whether payloads in files travel as such: the other end is on this host.
+    pub fn takes_files(&self) -> bool {
+        self.input.takes_files()
+    }
+
     /// Takes over a connected socket and says hello. One that is attached already is closed.
     pub fn attach(&mut self, socket: OwnedFd) -> io::Result<()> {
         self.detach();
         linux::set_nonblocking(socket.as_fd())?;
+        if linux::leads_to_listener(socket.as_fd()) {
+            (self.input, self.output) = (Input::with_files(), Output::with_files());
+        }
         let socket = Arc::new(socket);
         self.socket = Some(Arc::clone(&socket));
         self.waiting.set_socket(Some(socket));
@@ -285,6 +293,9 @@ impl Dialed {
             let read = self
                 .input
                 .read(socket.as_fd(), &mut self.scratch, &mut self.frames);
+            if self.input.peer_takes_files() {
+                self.output.give_files();
+            }
             let now = monotonic_us();
             for frame in self.frames.drain(..) {
                 self.dialer.on_frame(now, frame);

@@ -222,6 +222,14 @@ pub fn check_peer(socket: BorrowedFd<'_>) -> Result<(), String> {
     ))
 }
 
+/// Whether a connected Unix socket leads to whoever listens at a path. A socketpair, which may be the end of a bridge to
+/// another host, has no names.
+pub fn leads_to_listener(socket: BorrowedFd<'_>) -> bool {
+    let peer = rustix::net::getpeername(socket).ok().flatten();
+    let peer = peer.and_then(|peer| rustix::net::SocketAddrUnix::try_from(peer).ok());
+    peer.is_some_and(|peer| peer.path().is_some() || peer.abstract_name().is_some())
+}
+
 /// Wakes a poll of another thread.
 #[derive(Debug)]
 pub struct Bell(OwnedFd);
@@ -335,4 +343,112 @@ pub fn random() -> u64 {
 pub fn unix_offset_us() -> u64 {
     let now = rustix::time::clock_gettime(ClockId::Realtime);
     (now.tv_sec as u64 * 1_000_000 + now.tv_nsec as u64 / 1_000).saturating_sub(monotonic_us())
+}
+
+/// A file in memory, mapped from its first byte. Whoever maps it must know that nobody can make it shorter: the missing
+/// pages would be a SIGBUS.
+pub struct Mapping {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: memory like any other, freed by the drop alone; writing needs a `&mut`.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    pub fn read_only(file: BorrowedFd<'_>, length: usize) -> io::Result<Mapping> {
+        Self::new(file, length, ProtFlags::READ, MapFlags::SHARED)
+    }
+
+    /// Writable; what is written stays in this mapping.
+    pub fn copy_on_write(file: BorrowedFd<'_>, length: usize) -> io::Result<Mapping> {
+        let writable = ProtFlags::READ | ProtFlags::WRITE;
+        // Most pages are never written, so none are set aside.
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        Self::new(file, length, writable, flags)
+    }
+
+    fn new(
+        file: BorrowedFd<'_>,
+        length: usize,
+        protection: ProtFlags,
+        flags: MapFlags,
+    ) -> io::Result<Mapping> {
+        // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing of ours.
+        let start =
+            unsafe { rustix::mm::mmap(std::ptr::null_mut(), length, protection, flags, file, 0) }?;
+        let start = NonNull::new(start.cast());
+        let start = start.ok_or_else(|| io::Error::other("mapped at address 0"))?;
+        Ok(Mapping { start, length })
+    }
+
+    pub fn as_slice(&self) -> &[u8] {
+        // SAFETY: mapped, readable and alive as long as `self`. The file's maker, a process of our own user, writes
+        // only while nobody has it; one that broke its word could as well write into our memory.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+
+    /// For a writable one.
+    pub fn start(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new` and never handed out beyond the lifetime of `self`.
+        let _ = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.length) };
+    }
+}
+
+/// Asks for large pages behind memory that nobody has touched yet: a tenth of the faults. Best effort.
+pub fn want_large_pages(memory: &mut [std::mem::MaybeUninit<u8>]) {
+    const LARGE: usize = 2 << 20;
+    let start = memory.as_mut_ptr() as usize;
+    let (from, to) = (
+        start.next_multiple_of(LARGE),
+        (start + memory.len()) & !(LARGE - 1),
+    );
+    if from < to {
+        let advice = rustix::mm::Advice::LinuxHugepage;
+        // SAFETY: inside of `memory`; the advice changes how it is backed, not what is in it.
+        let _ = unsafe { rustix::mm::madvise(from as *mut _, to - from, advice) };
+    }
+}
+
+/// One `recvmsg` into the spare room of `buffer`, without waiting; how many bytes. Descriptors are appended to `files`;
+/// an error when some were lost because this process may not have more.
+pub fn receive_with_files(
+    socket: BorrowedFd<'_>,
+    buffer: &mut Vec<u8>,
+    files: &mut std::collections::VecDeque<OwnedFd>,
+) -> rustix::io::Result<usize> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags};
+    let mut room =
+        [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(scaler_wire::MOST_FILES))];
+    let mut control = RecvAncillaryBuffer::new(&mut room);
+    let spare = buffer.spare_capacity_mut();
+    let length = spare.len();
+    // SAFETY: only handed to the kernel, which writes and does not read.
+    let spare = unsafe { std::slice::from_raw_parts_mut(spare.as_mut_ptr().cast::<u8>(), length) };
+    let received: RecvMsg = rustix::net::recvmsg(
+        socket,
+        &mut [io::IoSliceMut::new(spare)],
+        &mut control,
+        RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC,
+    )?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            files.extend(descriptors);
+        }
+    }
+    let count = received.bytes;
+    // SAFETY: the kernel has filled so many bytes of the spare room.
+    unsafe { buffer.set_len(buffer.len() + count) };
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(rustix::io::Errno::MFILE);
+    }
+    Ok(count)
 }

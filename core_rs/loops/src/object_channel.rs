@@ -12,7 +12,9 @@ use scaler_wire::{
 };
 
 use crate::dialed::{Dialed, DialedEvent, Waiting};
-use crate::port::PART;
+use crate::mapped;
+use crate::port::parts;
+use crate::spare_files;
 
 #[derive(Debug)]
 pub enum ObjectEvent {
@@ -108,6 +110,10 @@ impl ObjectChannel {
         let key = ObjectKey {
             session: self.session,
             hash,
+        };
+        let data = match self.dialed.takes_files() {
+            true => spare_files::shared(data),
+            false => data,
         };
         self.request(Pending::Put { key, data })
     }
@@ -232,6 +238,7 @@ impl ObjectChannel {
         let Some(Pending::Get { parts, .. }) = self.pending.remove(&request) else {
             return None;
         };
+        let parts = mapped::joined(&parts).map_or(parts, |whole| vec![whole]);
         Some(ObjectEvent::Data { request, parts })
     }
 }
@@ -240,9 +247,9 @@ fn say(dialed: &mut Dialed, request: u32, pending: &Pending) {
     match pending {
         Pending::Get { key, .. } => dialed.send(Message::Get { request, key: *key }),
         Pending::Put { key, data } => {
-            for at in (0..data.len().max(1)).step_by(PART) {
-                let payload = data.slice(at..data.len().min(at + PART));
-                let (key, size, offset) = (*key, data.len() as u64, at as u64);
+            for part in parts(data.len()) {
+                let (key, size, offset) = (*key, data.len() as u64, part.start as u64);
+                let payload = data.slice(part);
                 dialed.send(Message::Put {
                     request,
                     key,

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,9 @@ use scaler_wire::{
 use crate::input::{Input, Read, ReadError};
 use crate::line::Line;
 use crate::linux::{self, monotonic_us};
+use crate::mapped;
 use crate::output::Output;
+use crate::spare_files;
 
 /// Bytes of a part of a large value.
 pub const PART: usize = 4 << 20;
@@ -102,6 +105,8 @@ pub struct Port {
     cut: AtomicBool,
     /// Results wait for what is sent next.
     deferred: AtomicBool,
+    /// The agent takes payloads in files.
+    gives_files: AtomicBool,
     /// Since when the end of a chunk waits; 0: none does.
     held_since_us: AtomicU64,
     flushed: AtomicU64,
@@ -116,13 +121,17 @@ impl Port {
         Ok(Port {
             socket,
             line,
-            receiving: Mutex::default(),
-            sending: Mutex::default(),
+            receiving: Mutex::new(Receiving {
+                input: Input::with_files(),
+                ..Receiving::default()
+            }),
+            sending: Mutex::new(Output::with_files()),
             ended: AtomicBool::new(false),
             inside: AtomicBool::new(false),
             at: AtomicU64::new(0),
             cut: AtomicBool::new(false),
             deferred: AtomicBool::new(false),
+            gives_files: AtomicBool::new(false),
             held_since_us: AtomicU64::new(0),
             flushed,
         })
@@ -155,7 +164,12 @@ impl Port {
             {
                 return Ok(Received::Interrupted);
             }
-            match receiving.read(self.socket.as_fd())? {
+            let read = receiving.read(self.socket.as_fd())?;
+            if receiving.input.peer_takes_files() && !self.gives_files.swap(true, Ordering::SeqCst)
+            {
+                lock(&self.sending).give_files();
+            }
+            match read {
                 Read::Bytes { drained, .. } => receiving.drained = drained,
                 Read::Nothing => receiving.drained = true,
                 Read::End => self.end(),
@@ -241,13 +255,14 @@ impl Port {
 
     /// Sends one element's value in parts; the agent stores it.
     pub fn large_value(&self, chunk: u32, index: u32, value: &Bytes) -> io::Result<()> {
+        let value = &spare_files::shared(value.clone());
         let size = value.len() as u64;
         // A name of its own, not that of its bytes: an object of the same bytes may be on its way to be deleted while
         // the storage still says that it is there.
         let hash = own_name();
-        for at in (0..value.len().max(1)).step_by(PART) {
-            let payload = value.slice(at..value.len().min(at + PART));
-            let offset = at as u64;
+        for part in parts(value.len()) {
+            let offset = part.start as u64;
+            let payload = value.slice(part);
             self.send(vec![Message::LargeValue {
                 chunk,
                 index,
@@ -397,10 +412,9 @@ impl Receiving {
                 if self.parts_bytes < size {
                     return;
                 }
-                Order::Object {
-                    key,
-                    parts: std::mem::take(&mut self.parts),
-                }
+                let parts = std::mem::take(&mut self.parts);
+                let parts = mapped::joined(&parts).map_or(parts, |whole| vec![whole]);
+                Order::Object { key, parts }
             }
             // An agent says nothing else; a newer one may, and this one need not know.
             _ => return,
@@ -420,15 +434,22 @@ pub fn local_frame(messages: Vec<Message<Bytes>>) -> Frame<Bytes> {
     }
 }
 
+/// In what parts so many bytes travel. They are of equal length, as none may be too small to stay in a file.
+pub(crate) fn parts(length: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = length.div_ceil(PART).max(1);
+    let step = length.div_ceil(count).max(1);
+    (0..count).map(move |part| (part * step).min(length)..((part + 1) * step).min(length))
+}
+
 /// A name that no other object has.
-pub(crate) fn own_name() -> [u8; 16] {
+pub fn own_name() -> [u8; 16] {
     let mut name = [0; 16];
     name[..8].copy_from_slice(&linux::random().to_le_bytes());
     name[8..].copy_from_slice(&linux::random().to_le_bytes());
     name
 }
 
-/// The name of an object by its bytes: the first 16 bytes of the blake3 of its bytes.
+/// The name of a function: the first 16 bytes of the blake3 of its pickle.
 pub fn object_hash(bytes: &[u8]) -> [u8; 16] {
     let mut hash = [0; 16];
     hash.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);

@@ -4,7 +4,7 @@
 //! until nothing moves; write. Nothing in a turn waits.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use mio::{Events, Poll, Token, Waker};
 use scaler_engine::acceptor::Origin;
 
 use crate::connections::{Arrival, Connections};
-use crate::linux::{monotonic_us, Child};
+use crate::linux::{self, monotonic_us, Child};
 use crate::listeners::{Arrived, Listeners};
 use crate::manager_part::ManagerSettings;
 use crate::node_part::NodeSettings;
@@ -361,7 +361,11 @@ impl Running {
                 text,
             });
         };
-        match self.connections.open(self.poll.registry(), socket, owner) {
+        let local = linux::leads_to_listener(socket.as_fd());
+        let opened = self
+            .connections
+            .open(self.poll.registry(), socket, owner, local);
+        match opened {
             Ok(key) => outward.on_open(now, key),
             Err(error) => self.report("cannot use a connection", Err(error)),
         }
@@ -385,7 +389,7 @@ impl Running {
         let node = node.ok_or_else(taken)?;
         let key = self
             .connections
-            .open(registry, socket, Owner::Executor(slot))?;
+            .open(registry, socket, Owner::Executor(slot), true)?;
         self.connections.bear_with(key);
         let added = node.executors.add(registry, slot, child, key, line);
         if added.is_err() {
@@ -415,7 +419,7 @@ fn open(
     socket: OwnedFd,
     origin: Origin,
 ) {
-    match connections.open(poll.registry(), socket, Owner::of(part)) {
+    match connections.open(poll.registry(), socket, Owner::of(part), origin.local) {
         Ok(key) => parts.on_open(now, part, key, origin),
         Err(error) => shared.ask(Request::Log {
             level: "error",

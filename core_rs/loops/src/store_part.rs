@@ -12,6 +12,7 @@ use scaler_wire::Message;
 
 use crate::accepting::Accepting;
 use crate::connections::Connections;
+use crate::mapped;
 use crate::object_file::Content;
 use crate::object_folder::ObjectFolder;
 use crate::shared::{Request, Shared};
@@ -171,7 +172,7 @@ fn without_rest_of_frame(message: Message<Bytes>) -> Message<Bytes> {
             size,
             offset,
             payload,
-        } if payload.len() < COPIED_BELOW => Message::Put {
+        } if keeps_too_much(&payload, size) => Message::Put {
             request,
             key,
             size,
@@ -179,6 +180,14 @@ fn without_rest_of_frame(message: Message<Bytes>) -> Message<Bytes> {
             payload: Bytes::copy_from_slice(&payload),
         },
         other => other,
+    }
+}
+
+fn keeps_too_much(payload: &Bytes, size: u64) -> bool {
+    match mapped::file_of(payload) {
+        // A file of that one object is hardly larger than it.
+        Some((file, _)) => file.length() as u64 > size + size / 2,
+        None => payload.len() < COPIED_BELOW,
     }
 }
 

@@ -8,12 +8,15 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+use crate::shared_bytes::SharedBytes;
+
 /// Smaller `bytes` are copied: cheaper than keeping the object.
 const SHARED: usize = 32 << 10;
 
 /// Any contiguous buffer, for the time of a call.
 pub enum Borrowed<'py> {
     Bytes(Bound<'py, PyBytes>),
+    Shared(Bound<'py, SharedBytes>),
     Buffer(PyBuffer<u8>),
 }
 
@@ -23,6 +26,9 @@ impl<'py> FromPyObject<'_, 'py> for Borrowed<'py> {
     fn extract(object: Object<'_, 'py>) -> PyResult<Self> {
         if let Ok(bytes) = object.cast::<PyBytes>() {
             return Ok(Borrowed::Bytes(bytes.to_owned()));
+        }
+        if let Ok(shared) = object.cast::<SharedBytes>() {
+            return Ok(Borrowed::Shared(shared.to_owned()));
         }
         let buffer =
             PyBuffer::<u8>::get(&object).or_else(|error| bytes_of_any_format(&object, error))?;
@@ -50,6 +56,7 @@ impl Borrowed<'_> {
     pub fn as_slice(&self) -> &[u8] {
         match self {
             Borrowed::Bytes(bytes) => bytes.as_bytes(),
+            Borrowed::Shared(shared) => shared.get().as_slice(),
             // SAFETY: contiguous (checked when it was made), held by `self`, and read under the interpreter's lock.
             Borrowed::Buffer(buffer) if buffer.len_bytes() > 0 => unsafe {
                 std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes())
@@ -58,12 +65,22 @@ impl Borrowed<'_> {
         }
     }
 
+    /// Copies a part that is there.
+    pub fn read(&self, offset: usize, to: &mut [u8]) -> std::io::Result<()> {
+        if let Borrowed::Shared(shared) = self {
+            return shared.get().read(offset, to);
+        }
+        to.copy_from_slice(&self.as_slice()[offset..offset + to.len()]);
+        Ok(())
+    }
+
     /// A handle that outlives the call: on the Python object itself where that is large and cannot change.
     pub fn to_bytes(&self) -> Bytes {
         match self {
             Borrowed::Bytes(bytes) if bytes.as_bytes().len() >= SHARED => {
                 Bytes::from_owner(PyBackedBytes::from(bytes.clone()))
             }
+            Borrowed::Shared(shared) => shared.get().handle(),
             _ => Bytes::copy_from_slice(self.as_slice()),
         }
     }

@@ -10,8 +10,9 @@ use pyo3::types::{PyBytes, PyList, PyTuple};
 use scaler_loops::port::{Order, Port, Received, PART};
 use scaler_loops::wire::{Chunk, ChunkResult, Message, OutcomeKind};
 
-use crate::bytes::{join, Borrowed};
+use crate::bytes::Borrowed;
 use crate::descriptor::owned;
+use crate::shared_bytes::whole;
 use crate::steps::Steps;
 
 type Payload = ::bytes::Bytes;
@@ -231,7 +232,7 @@ impl ExecutorPort {
                 "object",
                 key.session,
                 PyBytes::new(py, &key.hash),
-                join(py, &parts)?,
+                whole(py, &parts)?,
             )
                 .into_pyobject(py),
             Order::ForgetObject { key } => {

@@ -15,6 +15,7 @@ mod plain;
 mod process;
 mod remote;
 mod settings;
+mod shared_bytes;
 mod steps;
 mod table;
 
@@ -27,6 +28,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("VERSION", env!("CARGO_PKG_VERSION"))?;
     add_constants(module)?;
     module.add_function(wrap_pyfunction!(bytes::blake3, module)?)?;
+    module.add_function(wrap_pyfunction!(shared_bytes::share, module)?)?;
+    module.add_function(wrap_pyfunction!(shared_bytes::own_name, module)?)?;
+    module.add_function(wrap_pyfunction!(shared_bytes::fingerprint, module)?)?;
+    module.add_function(wrap_pyfunction!(shared_bytes::same_bytes, module)?)?;
     module.add_function(wrap_pyfunction!(remote::pack_remote, module)?)?;
     module.add_function(wrap_pyfunction!(remote::unpack_remote, module)?)?;
     module.add_function(wrap_pyfunction!(codec::compress, module)?)?;
@@ -36,6 +41,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(table::table_ends, module)?)?;
     module.add_function(wrap_pyfunction!(process::end_with_parent, module)?)?;
     module.add_function(wrap_pyfunction!(process::adopt_orphans, module)?)?;
+    module.add("LEAST_SHARED", scaler_loops::mapped::LEAST)?;
+    module.add_class::<shared_bytes::SharedBytes>()?;
+    module.add_class::<shared_bytes::OwnView>()?;
     module.add_class::<options::Options>()?;
     module.add_class::<channel::Channel>()?;
     module.add_class::<object_channel::ObjectChannel>()?;

@@ -9,9 +9,10 @@ use scaler_loops::dialed::Waiting;
 use scaler_loops::object_channel::{self, ObjectEvent};
 use scaler_loops::wire::{ObjectKey, Role};
 
-use crate::bytes::{exactly, join, Borrowed};
+use crate::bytes::{exactly, Borrowed};
 use crate::descriptor::owned;
 use crate::dialed;
+use crate::shared_bytes::whole;
 
 #[pyclass(frozen, module = "scaler._core")]
 pub struct ObjectChannel {
@@ -94,7 +95,7 @@ fn event_tuple(py: Python<'_>, event: ObjectEvent) -> PyResult<Bound<'_, PyTuple
     match event {
         ObjectEvent::Stored { request } => (dialed::STORED, request).into_pyobject(py),
         ObjectEvent::Data { request, parts } => {
-            (dialed::DATA, request, join(py, &parts)?).into_pyobject(py)
+            (dialed::DATA, request, whole(py, &parts)?).into_pyobject(py)
         }
         ObjectEvent::Missing { request } => (dialed::MISSING, request).into_pyobject(py),
         ObjectEvent::StoreError {

@@ -8,7 +8,7 @@ use crate::{DecodeError, Frame, Message, Payload, Problem};
 /// Bytes of a frame before its header.
 pub const PREFIX: usize = 12;
 /// Bytes before a frame in a stream.
-const LENGTH: usize = 4;
+pub(crate) const LENGTH: usize = 4;
 
 /// Appends the stream's length, the prefix and the header to `head` and the frame's payloads, in order, to `payloads`:
 /// the caller writes `head`, then each payload.
@@ -62,10 +62,23 @@ pub fn stream_length(bytes: &[u8]) -> Result<Option<usize>, DecodeError> {
 /// Anything that [`encode`] would not have written, but for integers in more bytes than they need.
 pub fn decode<P: Payload>(
     frame: &[u8],
+    cut: impl FnMut(usize, usize) -> P,
+) -> Result<Frame<P>, DecodeError> {
+    check_length(frame.len())?;
+    if crate::in_files::files_of(frame) > 0 {
+        return fail(1, Problem::Reserved);
+    }
+    decode_within(frame, frame.len(), cut)
+}
+
+/// `total`: bytes of the frame with all its payloads; those that are not in `frame` only `cut` knows where to find.
+pub(crate) fn decode_within<P: Payload>(
+    frame: &[u8],
+    total: usize,
     mut cut: impl FnMut(usize, usize) -> P,
 ) -> Result<Frame<P>, DecodeError> {
-    let header_end = read_prefix(frame)?;
-    let mut input = Reader::new(frame, PREFIX, header_end, &mut cut);
+    let header_end = read_prefix(frame, total)?;
+    let mut input = Reader::new(frame, PREFIX, header_end, total, &mut cut);
     let entries = input.array()?;
     input.expect(entries, 5)?;
     let (link, epoch, sequence, acknowledged) =
@@ -108,8 +121,7 @@ fn max_bytes<P>(message: &Message<P>) -> usize {
 }
 
 /// Where the header ends.
-fn read_prefix(frame: &[u8]) -> Result<usize, DecodeError> {
-    check_length(frame.len())?;
+fn read_prefix(frame: &[u8], whole: usize) -> Result<usize, DecodeError> {
     let prefix = Prefix::of(frame);
     if prefix.codec != 0 {
         return fail(
@@ -120,16 +132,16 @@ fn read_prefix(frame: &[u8]) -> Result<usize, DecodeError> {
         );
     }
     let total = PREFIX as u64 + u64::from(prefix.header) + u64::from(prefix.body);
-    if total != frame.len() as u64 {
+    if total != whole as u64 {
         return fail(
             4,
             Problem::Length {
-                bytes: frame.len() as u64,
+                bytes: whole as u64,
                 expected: total,
             },
         );
     }
-    if frame[1..4] != [0; 3] {
+    if frame[2] & !crate::in_files::TAKES_FILES != 0 || frame[3] != 0 {
         return fail(1, Problem::Reserved);
     }
     Ok(PREFIX + prefix.header as usize)

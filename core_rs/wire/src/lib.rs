@@ -5,6 +5,7 @@
 pub mod codec;
 pub mod compress;
 pub mod error;
+mod in_files;
 pub mod limits;
 pub mod measure;
 pub mod message;
@@ -16,6 +17,9 @@ mod writer;
 pub use codec::{decode, encode, stream_length, PREFIX};
 pub use compress::{pack_remote, unpack_remote, Codec};
 pub use error::{DecodeError, Problem};
+pub use in_files::{
+    decode_in_files, files_of, leave_in_files, offer_files, takes_files, Found, InFile, MOST_FILES,
+};
 pub use limits::MAX_FRAME;
 pub use message::*;
 pub use stored::{pack_stored, unpack_stored};

@@ -27,11 +27,11 @@ pub type LinkId = u64;
 /// A function, by the first 16 bytes of the blake3 of its pickle.
 pub type FunctionId = [u8; 16];
 
-/// An object in storage: equal bytes are stored once a session.
+/// An object in storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
     pub session: SessionId,
-    /// First 16 bytes of the blake3 of the object's bytes.
+    /// Its name, which no other object has.
     pub hash: [u8; 16],
 }
 

@@ -12,6 +12,8 @@ const FIRST_CAPACITY: usize = 64;
 
 pub(crate) struct Reader<'a, P> {
     frame: &'a [u8],
+    /// Where the body ends, payloads that came in files included.
+    total: usize,
     /// Where the next header byte is, and where the header ends.
     at: usize,
     end: usize,
@@ -26,15 +28,17 @@ pub(crate) struct Reader<'a, P> {
 type Read<T> = Result<T, DecodeError>;
 
 impl<'a, P> Reader<'a, P> {
-    /// `frame[start..end]` is the header, the rest of `frame` the body.
+    /// `frame[start..end]` is the header; the body is from there to `total`, wherever its bytes are.
     pub fn new(
         frame: &'a [u8],
         start: usize,
         end: usize,
+        total: usize,
         cut: &'a mut dyn FnMut(usize, usize) -> P,
     ) -> Self {
         Reader {
             frame,
+            total,
             at: start,
             end,
             body: end,
@@ -69,7 +73,7 @@ impl<'a, P> Reader<'a, P> {
     /// Leaves out the rest of the frame.
     pub fn skip_rest(&mut self) {
         self.at = self.end;
-        self.body = self.frame.len();
+        self.body = self.total;
     }
 
     pub fn finish(&mut self) -> Read<()> {
@@ -81,9 +85,9 @@ impl<'a, P> Reader<'a, P> {
         }
         self.place = "frame";
         self.at = self.body;
-        if self.body < self.frame.len() {
+        if self.body < self.total {
             return self.fail(Problem::Trailing {
-                bytes: (self.frame.len() - self.body) as u64,
+                bytes: (self.total - self.body) as u64,
             });
         }
         Ok(())
@@ -276,7 +280,7 @@ impl<'a, P> Reader<'a, P> {
 
     pub fn payload(&mut self) -> Read<P> {
         let bytes = self.u64()?;
-        let there = (self.frame.len() - self.body) as u64;
+        let there = (self.total - self.body) as u64;
         if bytes > there {
             return self.fail(Problem::TooLarge {
                 bytes,

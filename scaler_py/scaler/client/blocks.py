@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from scaler._core import FORM_LIST, FORM_SINGLE, FORM_TABLE
+from scaler._core import FORM_LIST, FORM_SINGLE, FORM_TABLE, SharedBytes
 from scaler.client.calls import references_among
 from scaler.client.needs import Needs
 from scaler.errors import PackingError
-from scaler.packing import ObjectReference, dumps, is_plain, pack_table
+from scaler.packing import ObjectReference, dumps, dumps_shared, is_plain, pack_table
 
 MOST_ELEMENTS = 4096
 MOST_BYTES = 64 << 10
@@ -30,7 +30,7 @@ class Block:
 
     count: int
     form: int
-    payload: bytes
+    payload: bytes | SharedBytes
     references: list[tuple[int, ObjectReference]]
 
 
@@ -95,7 +95,7 @@ class BlockMaker:
                 form, payload = FORM_SINGLE, pickle.dumps(values[0], 5)
             yield Block(len(values), form, payload, [])
         elif len(values) == 1:
-            yield Block(1, FORM_SINGLE, pickle.dumps(values[0], 5), [])
+            yield Block(1, FORM_SINGLE, dumps_shared(values[0]), [])
         else:
             pieces = min(len(values), -(-len(payload) // self._most_bytes) + 1)
             step = -(-len(values) // pieces)
@@ -103,12 +103,12 @@ class BlockMaker:
                 yield from self._lists(values[at : at + step])
 
     def _tables(self, values: list[Any]) -> Iterator[Block | Needing | Unpacked]:
-        blobs: list[bytes] = []
+        blobs: list[bytes | SharedBytes] = []
         references: list[tuple[int, ObjectReference]] = []
         size = total = 0
         for offset, value in enumerate(values):
             try:
-                blob = dumps(value)
+                blob = dumps_shared(value)
             except PackingError as error:
                 if blobs:
                     yield _table(blobs, references)
@@ -148,7 +148,9 @@ class BlockMaker:
         self._size = max(1, min(MOST_ELEMENTS, self._size * GROWTH, fitting))
 
 
-def _table(blobs: list[bytes], references: list[tuple[int, ObjectReference]]) -> Block:
+def _table(blobs: list[bytes | SharedBytes], references: list[tuple[int, ObjectReference]]) -> Block:
     if len(blobs) == 1:
         return Block(1, FORM_SINGLE, blobs[0], references)
-    return Block(len(blobs), FORM_TABLE, pack_table(blobs), references)
+    # One in a file is alone: it is larger than a block may be.
+    together = pack_table([blob for blob in blobs if type(blob) is bytes])
+    return Block(len(blobs), FORM_TABLE, together, references)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from scaler._core import SharedBytes
 from scaler.errors import MissingObjects, PackingError
-from scaler.packing import ObjectReference, dumps
+from scaler.packing import ObjectReference, dumps_shared, with_bytes_apart
 
 _ARGUMENT = re.compile(r"\[(\d+)\](.*)", re.DOTALL)
 _POSITIONAL = re.compile(r"\[0\]\[(\d+)\](.*)", re.DOTALL)
 _KEYWORD = re.compile(r"\[1\]\[('[^']*')\](.*)", re.DOTALL)
 
 
-def pack_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+def pack_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | SharedBytes:
     """An element of style FULL. PackingError names the argument and the path inside of it."""
     try:
-        return dumps((args, kwargs))
+        return dumps_shared((with_bytes_apart(args), kwargs))
     except PackingError as error:
         path = error.path
         found = _POSITIONAL.fullmatch(path) or _KEYWORD.fullmatch(path)
@@ -27,10 +28,10 @@ def pack_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         raise PackingError(label + text, path=found[2]) from error.__cause__
 
 
-def pack_positional(args: tuple[Any, ...]) -> bytes:
+def pack_positional(args: tuple[Any, ...]) -> bytes | SharedBytes:
     """An element of style STAR. PackingError names the argument and the path inside of it."""
     try:
-        return dumps(args)
+        return dumps_shared(args)
     except PackingError as error:
         found = _ARGUMENT.fullmatch(error.path)
         if found is None:

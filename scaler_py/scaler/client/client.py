@@ -13,7 +13,18 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, overload
 
 from scaler import nested
-from scaler._core import FORM_SINGLE, STYLE_FULL, STYLE_ONE, STYLE_STAR, VERSION, Channel, ObjectChannel, Options
+from scaler._core import (
+    FORM_SINGLE,
+    LEAST_SHARED,
+    STYLE_FULL,
+    STYLE_ONE,
+    STYLE_STAR,
+    VERSION,
+    Channel,
+    ObjectChannel,
+    Options,
+    SharedBytes,
+)
 from scaler.client.blocks import BlockMaker
 from scaler.client.calls import object_uses, pack_call, pack_positional, references_among
 from scaler.client.connection import Endpoint
@@ -34,7 +45,7 @@ from scaler.errors import ClientQuitException, ObjectStorageException, Scheduler
 from scaler.packing import (
     MAIN,
     ObjectReference,
-    dumps,
+    dumps_shared,
     is_plain,
     look_for_by_value_modules,
     pickle_plainly,
@@ -215,6 +226,9 @@ class Client:
             return self._submit_slowly(function, options, args, kwargs)
         # What follows is the short way of `_submit_slowly`, for small plain positional arguments: it is walked a lot.
         try:
+            for value in args:
+                if type(value) is bytes and len(value) >= LEAST_SHARED:
+                    raise BufferError
             blob = pickle_plainly(args, 5, buffer_callback=refuse_buffer)
         except Exception:
             return self._submit_slowly(function, function.options_starred, args, kwargs)
@@ -266,7 +280,7 @@ class Client:
             blob = pack_call(args, kwargs) if kwargs else pack_positional(args)
         if needs:
             return self._submit_needing(function, options, args, kwargs, references)
-        if references or len(blob) > self._inline_limit:
+        if references or type(blob) is not bytes or len(blob) > self._inline_limit:
             return self._submit_stored(function, options, blob, references)
         return self._conversation.submit(function, options, blob)
 
@@ -281,7 +295,7 @@ class Client:
         """There are futures among the arguments."""
         uses = object_uses(0, references)
 
-        def pickle() -> bytes:
+        def pickle() -> bytes | SharedBytes:
             return pack_call(args, kwargs) if kwargs else pack_positional(args)
 
         place = TaskPlace(self._conversation)
@@ -290,7 +304,7 @@ class Client:
         return place.future
 
     def _submit_stored(
-        self, function: Function, options: Options, blob: bytes, references: list[ObjectReference]
+        self, function: Function, options: Options, blob: bytes | SharedBytes, references: list[ObjectReference]
     ) -> ScalerFuture:
         """One task that needs objects on the node: its arguments, when they are large, and what they refer to."""
         conversation = self._conversation
@@ -436,15 +450,15 @@ class Client:
 
         def submit(element: Any) -> ScalerFuture:
             with self._needs() as needs:
-                blob = dumps(element)
+                blob = dumps_shared(element)
             references = references_among(element if starred else (element,)) if ObjectReference.made else []
             if needs:
                 place = TaskPlace(self._conversation)
-                pickle = functools.partial(dumps, element)
+                pickle = functools.partial(dumps_shared, element)
                 pack = functools.partial(self._packer.pack, pickle, object_uses(0, references))
                 submit_needing(self._conversation, function, options, pack, place)
                 return place.future
-            if references or len(blob) > self._inline_limit:
+            if references or type(blob) is not bytes or len(blob) > self._inline_limit:
                 return self._submit_stored(function, options, blob, references)
             return self._conversation.submit(function, options, blob)
 
@@ -492,7 +506,7 @@ class Client:
         sealed = obj if self._seal is None else Sealed(self._seal, obj)
         self._conversation.check_open()
         label = name if name is not None else f"<obj {type(obj).__name__}>"
-        return self._conversation.objects.store(dumps(sealed), label)
+        return self._conversation.objects.store(dumps_shared(sealed), label)
 
     # -- The whole
 

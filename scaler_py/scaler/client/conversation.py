@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from scaler._core import (
@@ -22,6 +22,7 @@ from scaler._core import (
     FORM_SINGLE,
     Channel,
     Options,
+    SharedBytes,
 )
 from scaler.client import living
 from scaler.client.book import Book, MapRun, TaskRun
@@ -182,7 +183,7 @@ class Conversation:
         self,
         function: Function,
         options: Options,
-        block: tuple[int, int, bytes],
+        block: tuple[int, int, bytes | SharedBytes],
         objects: list[tuple[int, int, bytes, int]],
         stored: Stored | None = None,
     ) -> ScalerFuture:
@@ -294,7 +295,7 @@ class Conversation:
         run: MapRun,
         function: Function,
         options: Options,
-        blocks: list[tuple[int, int, bytes]],
+        blocks: Sequence[tuple[int, int, bytes | SharedBytes]],
         objects: list[tuple[int, int, bytes, int]],
         stored: list[tuple[int, Stored]],
     ) -> None:

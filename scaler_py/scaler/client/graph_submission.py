@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from scaler._core import Options
+from scaler._core import Options, SharedBytes
 from scaler.client.calls import object_uses, pack_positional, references_among
 from scaler.client.conversation import Conversation
 from scaler.client.functions import Function
@@ -19,7 +19,7 @@ from scaler.client.outcomes import CANCELLED, Outcome
 from scaler.client.serializer import Seal, seal_arguments
 from scaler.errors import PackingError
 from scaler.inputs import Input
-from scaler.packing import ObjectReference, dumps
+from scaler.packing import ObjectReference, dumps_shared
 
 # Added to the number of those that take a value which the client wants, too.
 WANTED = 1 << 31
@@ -30,7 +30,7 @@ class Element(NamedTuple):
     """One task, packed. needs: sequence numbers."""
 
     function: Function
-    blob: bytes
+    blob: bytes | SharedBytes
     needs: list[int]
     objects: list[tuple[int, int, bytes, int]]
     uses: int
@@ -151,10 +151,10 @@ class GraphSubmission:
         plain = data.keys().isdisjoint(call.needs) if data else True
         if call.pure and plain and function.stored is None:
             count = len(call.needs)
-            blob = self._pure.get(count)
-            if blob is None:
-                blob = self._pure[count] = pickle.dumps(call.args, 5)
-            return Element(function, blob, [first + places[need] for need in call.needs], [], uses, None)
+            pure = self._pure.get(count)
+            if pure is None:
+                pure = self._pure[count] = pickle.dumps(call.args, 5)
+            return Element(function, pure, [first + places[need] for need in call.needs], [], uses, None)
         args, keys = call.args, call.needs
         if not plain:
             args, keys = self._with_data(call)
@@ -202,7 +202,7 @@ class GraphSubmission:
         if key not in self._shared:
             self._shared[key] = value
             if self._seal is None:
-                packed = dumps(value)
+                packed = dumps_shared(value)
                 if len(packed) > self._inline_limit:
                     self._shared[key] = self._conversation.objects.store(packed, f"node {key!r}")
         return self._shared[key]

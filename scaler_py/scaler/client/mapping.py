@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from scaler._core import Options
+from scaler._core import Options, SharedBytes
 from scaler.client.blocks import Block, BlockMaker, Needing, Unpacked
 from scaler.client.book import MapRun
 from scaler.client.calls import object_uses
@@ -18,7 +18,7 @@ from scaler.client.futures import ScalerFuture
 from scaler.client.needing import ElementPlace, Packer, submit_needing
 from scaler.client.objects import Stored
 from scaler.client.outcomes import KnownError
-from scaler.packing import dumps
+from scaler.packing import dumps_shared
 
 # A map of unknown length reserves so many numbers.
 UNKNOWN_LENGTH = 1 << 36
@@ -54,7 +54,7 @@ class MapSubmission:
         self._clear()
 
     def _clear(self) -> None:
-        self._blocks: list[tuple[int, int, bytes]] = []
+        self._blocks: list[tuple[int, int, bytes | SharedBytes]] = []
         self._objects: list[tuple[int, int, bytes, int]] = []
         # Elements of this batch that lie in storage, by offset.
         self._stored: list[tuple[int, Stored]] = []
@@ -79,7 +79,7 @@ class MapSubmission:
         self._send()
 
     def _send_needing(self, element: Needing) -> None:
-        pickle = functools.partial(dumps, element.value)
+        pickle = functools.partial(dumps_shared, element.value)
         pack = functools.partial(self._packer.pack, pickle, object_uses(0, element.references))
         place = ElementPlace(self._conversation, self._run)
         submit_needing(self._conversation, self._function, self._options, pack, place)

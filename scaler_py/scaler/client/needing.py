@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from scaler._core import FORM_SINGLE, Options
+from scaler._core import FORM_SINGLE, Options, SharedBytes
 from scaler.client.book import MapRun
 from scaler.client.conversation import Conversation
 from scaler.client.functions import Function
@@ -19,7 +19,7 @@ class Packed(NamedTuple):
     """block: (count, form, payload). objects: as for Channel.submit_blocks."""
 
     needs: Needs
-    block: tuple[int, int, bytes]
+    block: tuple[int, int, bytes | SharedBytes]
     objects: list[tuple[int, int, bytes, int]]
     stored: Stored | None
 
@@ -119,7 +119,7 @@ class Packer:
         self._needs = needs
         self._inline_limit = inline_limit
 
-    def pack(self, pickle: Callable[[], bytes], objects: list[tuple[int, int, bytes, int]]) -> Packed:
+    def pack(self, pickle: Callable[[], bytes | SharedBytes], objects: list[tuple[int, int, bytes, int]]) -> Packed:
         with self._needs() as needs:
             blob = pickle()
         if len(blob) <= self._inline_limit:

@@ -20,6 +20,7 @@ from scaler._core import (
     EVENT_STORED,
     EVENT_WELCOME,
     ObjectChannel,
+    SharedBytes,
 )
 from scaler.client.attendant import Attendant
 from scaler.client.connection import Endpoint
@@ -118,7 +119,7 @@ class ObjectLink(Attendant):
             f"use another address"
         )
 
-    def start_put(self, hash: bytes, data: bytes, put: Any) -> Request:
+    def start_put(self, hash: bytes, data: bytes | SharedBytes, put: Any) -> Request:
         """Hands the bytes to the link, which sends them by and by. put: what its owner knows it by."""
         with self.turns.lock:
             self._refuse_closed()

@@ -1,9 +1,10 @@
 """Objects in storage: what `send_object` stored, large arguments, and large results on their way home.
 
 Equal bytes are stored once. The scheduler keeps an object while this client holds it, and while tasks use it. Large
-arguments are held a while longer than their tasks need, for they are often sent again: the last 32 of them, up to 256
-MiB. Bytes that were let go of and come again are stored under another name, for the deletion of the old ones may still
-be under way.
+arguments are held a while longer than their tasks need, for they are often sent again: the last 32 of them, up to 64
+MiB. To know bytes again they are not hashed, which would take longer than to copy them: a few of them are, and where
+that says that they are the same they are compared. A name is used once, for when bytes that were let go of come again,
+the deletion of the old ones may still be under way.
 
 Arguments travel to storage beside their tasks: a node that is faster than they waits for them. This client keeps their
 bytes while a task needs them, and puts them again when the storage has lost them.
@@ -16,16 +17,14 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 
-from scaler._core import FORM_REFERENCE, blake3
+from scaler._core import FORM_REFERENCE, SharedBytes, fingerprint, own_name, same_bytes, share
 from scaler.client.ahead import Ahead
 from scaler.client.holds import Handle, Holds
 from scaler.client.object_link import ObjectLink, Owner, Request
 from scaler.packing import ObjectReference
 
 MOST_KEPT = 32
-MOST_KEPT_BYTES = 256 << 20
-# Names of objects let go of that are remembered.
-MOST_REMEMBERED = 4096
+MOST_KEPT_BYTES = 64 << 20
 
 
 class Stored:
@@ -33,7 +32,7 @@ class Stored:
 
     __slots__ = ("__weakref__", "data", "handle", "hash", "request", "session", "size")
 
-    def __init__(self, session: int, hash: bytes, data: bytes, handle: Handle) -> None:
+    def __init__(self, session: int, hash: bytes, data: bytes | SharedBytes, handle: Handle) -> None:
         self.session = session
         self.hash = hash
         self.data = data
@@ -74,10 +73,9 @@ class Objects(Owner):
         self.ahead = Ahead()
         self._lock = threading.Lock()
         self._link: ObjectLink | None = None
+        # By what tells most bytes apart.
         self._kept: OrderedDict[bytes, Stored] = OrderedDict()
         self._kept_bytes = 0
-        # How often bytes of this hash were let go of.
-        self._dropped: OrderedDict[bytes, int] = OrderedDict()
         # All that are to be in storage.
         self._alive: weakref.WeakSet[Stored] = weakref.WeakSet()
 
@@ -89,32 +87,43 @@ class Objects(Owner):
                 self._link = self._open_link(self)
             return self._link
 
-    def start_put(self, data: bytes) -> Stored:
+    def start_put(self, data: bytes | SharedBytes) -> Stored:
         """Begins to store a pickle, unless it is there. Waits while much is on its way."""
         self._check_open()
-        hash = blake3(data)[:16]
-        with self._lock:
-            known = self._kept.get(hash)
-            if known is not None and not known.handle.was_cleared:
-                self._kept.move_to_end(hash)
-                return known
-            if known is not None:
-                self._drop(hash)
-            dropped = self._dropped.get(hash, 0)
+        mark = fingerprint(data)
+        known = self._known(mark, data)
+        if known is not None:
+            return known
         link = self.link
-        name = blake3(hash + dropped.to_bytes(8, "little"))[:16] if dropped else hash
+        if link.is_local and type(data) is bytes:
+            # What is kept here and what is stored there are one memory then.
+            data = share([data]) or data
+        name = own_name()
         # Held first: from its first byte in storage on the object is somebody's.
         stored = Stored(self.session, name, data, self._holds.hold(name, len(data)))
         with self._lock:
             self._alive.add(stored)
         stored.request = link.start_put(name, data, stored)
         with self._lock:
-            self._kept[hash] = stored
+            gone = [self._drop(mark)] if mark in self._kept else []
+            self._kept[mark] = stored
             self._kept_bytes += stored.size
-            gone = self._make_room()
+            gone += self._make_room()
         del gone  # outside of the lock: their handles' finalizers run here
         link.wait_for_room()
         return stored
+
+    def _known(self, mark: bytes, data: bytes | SharedBytes) -> Stored | None:
+        """That of the same bytes, if it is kept. Most others are told apart by their marks."""
+        with self._lock:
+            known = self._kept.get(mark)
+        if known is None or known.handle.was_cleared or not same_bytes(known.data, data):
+            return None
+        with self._lock:
+            if self._kept.get(mark) is not known:
+                return None
+            self._kept.move_to_end(mark)
+        return known
 
     def _make_room(self) -> list[Stored]:
         gone = []
@@ -122,19 +131,16 @@ class Objects(Owner):
             gone.append(self._drop(next(iter(self._kept))))
         return gone
 
-    def _drop(self, hash: bytes) -> Stored:
-        stored = self._kept.pop(hash)
+    def _drop(self, mark: bytes) -> Stored:
+        stored = self._kept.pop(mark)
         self._kept_bytes -= stored.size
-        self._dropped[hash] = self._dropped.pop(hash, 0) + 1
-        while len(self._dropped) > MOST_REMEMBERED:
-            self._dropped.popitem(last=False)
         return stored
 
     def wait(self, stored: Stored) -> None:
         """Until it is in storage. ObjectStorageException when it does not get there."""
         self.link.wait(stored.request)
 
-    def put_arguments(self, data: bytes) -> Stored:
+    def put_arguments(self, data: bytes | SharedBytes) -> Stored:
         """Those of a task that is submitted next. On this machine they are there as soon as the task is; over a slow
         network it may take longer than anybody would wait for them, so then it is waited for."""
         stored = self.start_put(data)
@@ -154,13 +160,13 @@ class Objects(Owner):
     def put_failed(self, put: Stored, error: Exception) -> None:
         with self._lock:
             self._alive.discard(put)
-            for hash, stored in list(self._kept.items()):
+            for mark, stored in list(self._kept.items()):
                 if stored is put:
-                    del self._kept[hash]
+                    del self._kept[mark]
                     self._kept_bytes -= stored.size
         self._put_failed(put, error)
 
-    def store(self, data: bytes, name: str) -> ObjectReference:
+    def store(self, data: bytes | SharedBytes, name: str) -> ObjectReference:
         """Both: a reference that keeps the object in storage while it lives."""
         stored = self.start_put(data)
         self.wait(stored)
@@ -173,15 +179,15 @@ class Objects(Owner):
     def start_fetch(self, session: int, hash: bytes, size: int) -> Request:
         return self.link.start_get(session, hash, size)
 
-    def finish_fetch(self, request: Request) -> bytes:
+    def finish_fetch(self, request: Request) -> bytes | SharedBytes:
         """The object's bytes. MissingObjects, ObjectStorageException."""
-        data: bytes = self.link.wait(request)
+        data: bytes | SharedBytes = self.link.wait(request)
         return data
 
     def clear(self) -> None:
         """Everything was let go of."""
         with self._lock:
-            gone = [self._drop(hash) for hash in list(self._kept)]
+            gone = [self._drop(mark) for mark in list(self._kept)]
         del gone
 
     def forked(self) -> None:

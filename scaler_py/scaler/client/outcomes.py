@@ -10,7 +10,15 @@ import concurrent.futures
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from scaler._core import FORM_LIST, FORM_REFERENCE, FORM_SINGLE, FORM_TABLE, OUTCOME_CANCELLED, OUTCOME_EXCEPTION
+from scaler._core import (
+    FORM_LIST,
+    FORM_REFERENCE,
+    FORM_SINGLE,
+    FORM_TABLE,
+    OUTCOME_CANCELLED,
+    OUTCOME_EXCEPTION,
+    SharedBytes,
+)
 from scaler.client.ahead import Ahead
 from scaler.client.failures import Failure, failure_error
 from scaler.client.object_link import Request
@@ -56,7 +64,7 @@ class Fetcher(Protocol):
 
     def start_fetch(self, session: int, hash: bytes, size: int) -> Request: ...
 
-    def finish_fetch(self, request: Request) -> bytes: ...
+    def finish_fetch(self, request: Request) -> bytes | SharedBytes: ...
 
 
 class _Value:

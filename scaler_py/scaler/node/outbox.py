@@ -12,7 +12,7 @@ from time import perf_counter_ns
 
 from scaler._core import FORM_SINGLE, FORM_TABLE, OUTCOME_CANCELLED, OUTCOME_EXCEPTION, ExecutorPort, pack_table
 from scaler.errors import PackingError, RemoteError
-from scaler.packing import PACKED_NONE, dumps, pack_exception, pack_values
+from scaler.packing import PACKED_NONE, dumps, dumps_shared, pack_exception, pack_values
 
 TYPE_CHECKING = False  # typing's own takes as long to import as all of this
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Outbox:
         """The value and end of a chunk of one element, which was not opened."""
         try:
             value = values[0]
-            payload = PACKED_NONE if value is None else dumps(value)
+            payload = PACKED_NONE if value is None else dumps_shared(value)
         except Exception:
             self._send_each(chunk, 0, values, busy_us)
         else:
@@ -109,13 +109,13 @@ class Outbox:
         group_bytes = 0
         for at, value in enumerate(values, index):
             try:
-                blob = dumps(value)
+                blob = dumps_shared(value)
             except Exception as error:
                 self._send_group(chunk, at, group, busy_us)
                 self._port.result(chunk, at, 1, OUTCOME_EXCEPTION, _packed(_unpackable(error)), 0)
             else:
                 if len(blob) <= self._inline_limit:
-                    group.append(blob)
+                    group.append(blob if type(blob) is bytes else bytes(blob))
                     group_bytes += len(blob)
                     if group_bytes < MOST_BYTES:
                         continue

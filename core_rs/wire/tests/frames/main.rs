@@ -1,6 +1,7 @@
 //! The bytes of frames.
 
 mod compression;
+mod in_files;
 mod malformed;
 mod properties;
 mod samples;

@@ -55,7 +55,7 @@ fn bytes_after_the_header_or_the_body_are_refused() {
 #[test]
 fn reserved_bytes_and_compressed_bodies_are_refused() {
     let mut frame = raw_frame(&[0x90], b"");
-    frame[2] = 1;
+    frame[3] = 1;
     assert_eq!(error(&frame).problem, Problem::Reserved);
     frame[0] = 1;
     assert_eq!(error(&frame).problem, Problem::Compressed { codec: 1 });

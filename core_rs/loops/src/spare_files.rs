@@ -1,0 +1,186 @@
+//! Makes the files of `mapped`. One that nobody uses any more is written anew, for most of what a large file costs is
+//! getting its pages from the kernel.
+//!
+//! Who uses a file is the kernel's to know. What is handed out is a second opening of the file with a shared lock on it,
+//! which every descriptor, every mapping and every message under way keeps alive, in whatever process, and which goes
+//! with the last of them, however that ends. Whoever gets an exclusive lock on the first opening has it alone.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rustix::fs::{FallocateFlags, FlockOperation, MemfdFlags, Mode, OFlags, SealFlags};
+
+use crate::mapped::{self, Mapped};
+use crate::shared::lock;
+
+/// Bytes of files, in use or not, that may come to be used again.
+const MOST_KEPT: usize = 256 << 20;
+const MOST_FILES: usize = 64;
+/// How long memory is kept that nobody uses.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long it is looked whether a file that is used is not any more.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAGE: usize = 4096;
+
+static SPARE: Mutex<Spare> = Mutex::new(Spare {
+    process: 0,
+    kept: Vec::new(),
+    watched: false,
+});
+
+struct Kept {
+    file: OwnedFd,
+    size: usize,
+    since: Instant,
+}
+
+struct Spare {
+    /// Whose they are. A child made by fork has the same openings, and so the same locks: it lets go of them.
+    process: u32,
+    /// The oldest first.
+    kept: Vec<Kept>,
+    /// A thread frees what stays unused.
+    watched: bool,
+}
+
+/// A payload of these bytes in a file of its own. `None`: too small, or there may be no more files or memory; then the
+/// bytes travel as they are.
+pub fn share(parts: &[&[u8]]) -> Option<Bytes> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    if length < mapped::LEAST || !mapped::has_room() {
+        return None;
+    }
+    written(parts, length).ok()
+}
+
+/// `payload` itself where it is in a file, otherwise a copy that is, if possible.
+pub fn shared(payload: Bytes) -> Bytes {
+    if payload.len() < mapped::LEAST || mapped::file_of(&payload).is_some() {
+        return payload;
+    }
+    share(&[&payload]).unwrap_or(payload)
+}
+
+fn written(parts: &[&[u8]], length: usize) -> io::Result<Bytes> {
+    let size = length.next_multiple_of(PAGE);
+    let (file, size, used) = match take(size) {
+        Some((file, size)) => (file, size, true),
+        None => (make(size)?, size, false),
+    };
+    let mut offset = 0;
+    for part in parts {
+        write_all(&file, part, offset)?;
+        offset += part.len() as u64;
+    }
+    if used {
+        forget_rest(&file, offset, size as u64)?;
+    }
+    let given = hand_out(&file)?;
+    let mapped: Arc<Mapped> = Mapped::own(given)?;
+    keep(file, size);
+    Ok(mapped.part(0..length))
+}
+
+fn make(size: usize) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = rustix::fs::memfd_create("scaler-object", flags)?;
+    rustix::fs::ftruncate(&file, size as u64)?;
+    rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(file)
+}
+
+fn write_all(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(file, bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => (bytes, offset) = (&bytes[count..], offset + count as u64),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// What was there before belongs to whoever had it, and the memory to nobody.
+fn forget_rest(file: &OwnedFd, from: u64, size: u64) -> io::Result<()> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match size - from {
+        0 => Ok(()),
+        rest => Ok(rustix::fs::fallocate(file, flags, from, rest)?),
+    }
+}
+
+/// The opening that others get.
+fn hand_out(file: &OwnedFd) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let given = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::fs::flock(file, FlockOperation::Unlock)?;
+    rustix::fs::flock(&given, FlockOperation::NonBlockingLockShared)?;
+    Ok(given)
+}
+
+fn is_unused(kept: &Kept) -> bool {
+    rustix::fs::flock(kept.file.as_fd(), FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+/// One that is large enough and hardly larger, locked.
+fn take(size: usize) -> Option<(OwnedFd, usize)> {
+    let mut spare = lock(&SPARE);
+    spare.own();
+    let fits = |kept: &Kept| kept.size >= size && kept.size - size <= size / 4;
+    let at = spare
+        .kept
+        .iter()
+        .position(|kept| fits(kept) && is_unused(kept))?;
+    let kept = spare.kept.remove(at);
+    Some((kept.file, kept.size))
+}
+
+fn keep(file: OwnedFd, size: usize) {
+    let mut spare = lock(&SPARE);
+    spare.own();
+    let since = Instant::now();
+    spare.kept.push(Kept { file, size, since });
+    let bytes = |kept: &[Kept]| kept.iter().map(|one| one.size).sum::<usize>();
+    while bytes(&spare.kept) > MOST_KEPT || spare.kept.len() > MOST_FILES {
+        spare.kept.remove(0);
+    }
+    if !spare.watched && !spare.kept.is_empty() {
+        let thread = std::thread::Builder::new().name("scaler-spare".into());
+        spare.watched = thread.spawn(watch).is_ok();
+        if !spare.watched {
+            spare.kept.clear();
+        }
+    }
+}
+
+/// Frees what nobody has used for a while, until nothing is kept.
+fn watch() {
+    loop {
+        std::thread::sleep(IDLE);
+        let mut spare = lock(&SPARE);
+        spare.kept.retain(|kept| {
+            let age = kept.since.elapsed();
+            let free = age > IDLE && is_unused(kept);
+            !free && age < PATIENCE
+        });
+        if spare.kept.is_empty() {
+            spare.watched = false;
+            return;
+        }
+    }
+}
+
+impl Spare {
+    fn own(&mut self) {
+        let process = std::process::id();
+        if self.process != process {
+            self.process = process;
+            self.kept.clear();
+            self.watched = false;
+        }
+    }
+}
