@@ -55,6 +55,7 @@ def test_options_that_can_work_are_accepted_by_looking_alone(
         ({"ecs_cluster": "a cluster"}, "--ecs-cluster", "'a cluster'"),
         ({"ecs_task_definition": "a/b"}, "--ecs-task-definition", "'a/b'"),
         ({"ecs_task_role_arn": "task-role"}, "--ecs-task-role-arn", "no ARN of a role"),
+        ({"ecs_task_role_arn": "arn:aws:iam::123456789012:role/a/none"}, "--ecs-task-role-arn", "There is no role none."),
         (
             {"ecs_execution_role_arn": "arn:aws:iam::123456789012:role/none"},
             "--ecs-execution-role-arn",
@@ -118,6 +119,19 @@ def test_execution_role_that_ecs_may_not_assume_is_refused(
     error = refusal(Driven(options, tmp_path), cloud)
     assert "does not trust ecs-tasks.amazonaws.com" in error.what
     assert error.mend.startswith(f"aws iam update-assume-role-policy --role-name {ROLE}")
+
+
+def test_task_role_that_tasks_may_not_assume_is_refused(
+    cloud: LocalCloud, options: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud.client("iam").create_role(RoleName="mine", AssumeRolePolicyDocument=trust("ec2.amazonaws.com"))
+    driven = Driven({**options, "ecs_task_role_arn": "arn:aws:iam::123456789012:role/mine"}, tmp_path)
+    error = refusal(driven, cloud)
+    assert error.where == "--ecs-task-role-arn"
+    assert error.mend.startswith("aws iam update-assume-role-policy --role-name mine")
+    with cloud.fault("denied:operation=GetRole"), caplog.at_level(logging.WARNING):
+        driven.validate()
+    assert "the role mine is not looked at, for iam:GetRole is not allowed" in caplog.text
 
 
 def foreign_definition(cloud: LocalCloud, **other: Any) -> None:

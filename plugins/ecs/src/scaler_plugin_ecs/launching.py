@@ -7,6 +7,7 @@ import json
 import logging
 import shlex
 import threading
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -17,9 +18,10 @@ from scaler_plugin_ecs.clients import Aws
 from scaler_plugin_ecs.definition import STOP_SECONDS
 from scaler_plugin_ecs.errors import Refused, UnknownOutcome
 from scaler_plugin_ecs.options import EcsOptions
-from scaler_plugin_ecs.preparing import Preparation, Prepared, without_spot
+from scaler_plugin_ecs.preparing import IAM_SECONDS, Preparation, Prepared
 from scaler_plugin_ecs.probing import Probe
 from scaler_plugin_ecs.requirements import Software
+from scaler_plugin_ecs.roles import MAKE_LINKED_ROLE, not_seen_yet
 from scaler_plugin_ecs.tagging import as_list, unit_tags
 
 # From SIGTERM on: what is left then is time to say what has not finished.
@@ -28,6 +30,12 @@ DRAIN_SECONDS = STOP_SECONDS - 10
 MOST_OVERRIDES = 8192
 # How often what was not there any more is looked for and made again, in one call.
 _TRIES = 3
+# A role that ECS refuses for longer is not new, but wrong.
+_ROLE_SECONDS = 60.0
+_ROLE_MEND = (
+    "check the role's trust policy (ecs-tasks.amazonaws.com) and iam:PassRole, --ecs-task-role-arn, "
+    "--ecs-execution-role-arn"
+)
 
 
 class Gone(DriverError):
@@ -56,6 +64,8 @@ class Launcher:
         self._lock = threading.Lock()
         # Refusals of Spot capacity since it was last had.
         self._refusals = 0
+        # Since when ECS refuses the role.
+        self._role_refused_at: float | None = None
 
     def launch(self, group: WorkerGroup) -> Mapping[str, Any]:
         """The group's task, as AWS describes it; the one that is there already, where the call is a second one.
@@ -73,17 +83,31 @@ class Launcher:
 
     def _run_or_wait(self, group: WorkerGroup, prepared: Prepared) -> Mapping[str, Any]:
         try:
-            return self._run(group, prepared)
+            task = self._run(group, prepared)
+            self._role_refused_at = None
+            return task
         except Refused as error:
             if not _is_about_role(error):
                 raise
             # Made a moment ago, it is not seen everywhere yet; or another manager has deleted it.
             self._preparation.again(prepared, role=True)
-            self._probe.too_early(str(error))
-            raise TemporaryError(str(error)) from error
+            later = self._role_words(error, prepared)
+            self._probe.too_early(str(later))
+            raise later from error
+
+    def _role_words(self, error: Refused, prepared: Prepared) -> TemporaryError:
+        now = time.monotonic()
+        with self._lock:
+            if self._role_refused_at is None:
+                self._role_refused_at = now
+            seconds = now - self._role_refused_at
+        role = prepared.new_role
+        if role and seconds < IAM_SECONDS and (role in error.message or "role/" not in error.message):
+            return not_seen_yet(role)
+        return TemporaryError(f"{error}; {_ROLE_MEND}" if seconds > _ROLE_SECONDS else str(error))
 
     def _mended(self, error: Refused, prepared: Prepared) -> bool:
-        """Whether it is worth another try, after what is missing was made again. TemporaryError: later."""
+        """Whether it is worth another try, which makes what is missing again. TemporaryError: later."""
         if error.code == "ClusterNotFoundException" or (
             "taskdefinition" in error.message.lower().replace(" ", "")
             and any(word in error.message.lower() for word in ("inactive", "not found", "unable to describe"))
@@ -91,8 +115,7 @@ class Launcher:
             self._preparation.again(prepared)
             return True
         if "service linked role" in error.message.lower():
-            mend = "an account has it from its first cluster on, or by `aws iam create-service-linked-role"
-            raise TemporaryError(f"{error}; {mend} --aws-service-name ecs.amazonaws.com`") from error
+            raise TemporaryError(f"{error}; To do: {MAKE_LINKED_ROLE}") from error
         if "reached the limit" in error.message.lower():
             mend = "ask AWS for more (Service Quotas, AWS Fargate), or lower --max-task-concurrency"
             raise TemporaryError(f"{error}; {mend}") from error
@@ -100,7 +123,9 @@ class Launcher:
             where = "the AWS account and region of this manager"
             raise ConfigurationError(str(error), where, "ask AWS, or use another --aws-region") from error
         if "capacity provider" in error.message and self._options.spot:
-            raise without_spot(self._options.ecs_cluster) from error
+            # Whoever took it away: of a cluster that is not this manager's the next look says so.
+            self._preparation.again(prepared)
+            return True
         for word, flag in (("subnet", "--ecs-subnets"), ("security group", "--ecs-security-group-ids")):
             if word in error.message.lower():
                 raise ConfigurationError(error.message, flag, "name one that is there, in the same VPC") from error
@@ -190,6 +215,7 @@ class Launcher:
             for task in self._aws.call("ecs:DescribeTasks", cluster=cluster, tasks=arns[:1]).get("tasks", ()):
                 found: Mapping[str, Any] = task
                 return found
+            raise UnknownOutcome(f"its task is there, and ECS does not describe it yet ({error.message})")
         raise Gone(f"its task has ended, and AWS does not know it any more ({error.message})")
 
 

@@ -137,7 +137,8 @@ class Tasks:
         for arn in unknown:
             if arn in told:
                 self._adopt(told[arn])
-        if listed:
+        # What is listed and not described yet may be what is looked for.
+        if listed and all(arn in told for arn in unknown):
             with self._lock:
                 self._cleared = max(self._cleared, doubts)
 

@@ -1,0 +1,139 @@
+"""What refusals of RunTask mean, and of what it needs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driving import group_of
+from scaler.managers.api import ConfigurationError, DriverError, TemporaryError
+from scaler_plugin_ecs.errors import Refused, UnknownOutcome
+from scaler_plugin_ecs.launching import Gone
+from scaler_plugin_ecs.tagging import as_list, unit_tags
+from scripted import OWNER, Scripted, launcher_of, tasks_of
+
+TASK = {"taskArn": "task-1", "lastStatus": "PENDING"}
+ASSUME = "ECS was unable to assume the role 'arn:aws:iam::123456789012:role/{}' that was provided for this task."
+
+
+def refused(code: str, message: str = "no", **more: Any) -> Refused:
+    return Refused("ecs:RunTask", code, message, more)
+
+
+def test_role_that_was_just_made_is_for_later_and_says_so(tmp_path: Path) -> None:
+    aws = Scripted(RunTask=[refused("ClientException", ASSUME.format("ecsTaskExecutionRole"))])
+    with pytest.raises(TemporaryError) as caught:
+        launcher_of(aws, tmp_path).launch(group_of("g-1"))
+    assert str(caught.value) == (
+        "the role ecsTaskExecutionRole was made a moment ago, and ECS does not see it yet; it is tried again"
+    )
+
+
+def test_other_role_that_ecs_refuses_is_told_in_its_words(tmp_path: Path) -> None:
+    aws = Scripted(RunTask=[refused("ClientException", ASSUME.format("mine"))])
+    with pytest.raises(TemporaryError, match="unable to assume the role"):
+        launcher_of(aws, tmp_path).launch(group_of("g-1"))
+
+
+def test_role_that_ecs_refuses_for_long_is_told_with_its_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = Scripted(RunTask=[refused("ClientException", ASSUME.format("ecsTaskExecutionRole"))])
+    launcher = launcher_of(aws, tmp_path)
+    with pytest.raises(TemporaryError, match="a moment ago"):
+        launcher.launch(group_of("g-1"))
+    monkeypatch.setattr("scaler_plugin_ecs.launching._ROLE_SECONDS", -1.0)
+    monkeypatch.setattr("scaler_plugin_ecs.launching.IAM_SECONDS", -1.0)
+    monkeypatch.setattr("scaler_plugin_ecs.probing.Probe.too_early", lambda *_: None)
+    launcher._probe._not_before = 0.0
+    with pytest.raises(TemporaryError, match="trust policy .*iam:PassRole, --ecs-task-role-arn"):
+        launcher.launch(group_of("g-1"))
+
+
+def test_definition_whose_role_is_not_seen_yet_is_for_later(tmp_path: Path) -> None:
+    aws = Scripted(RegisterTaskDefinition=[refused("ClientException", "Role is not valid")])
+    with pytest.raises(TemporaryError, match="ecsTaskExecutionRole was made a moment ago"):
+        launcher_of(aws, tmp_path).launch(group_of("g-1"))
+
+
+def test_task_that_is_there_and_not_described_yet_is_not_gone(tmp_path: Path) -> None:
+    aws = Scripted(RunTask=[refused("ConflictException", resourceIds=["task-1"])], DescribeTasks=[{"tasks": []}])
+    with pytest.raises(UnknownOutcome):
+        launcher_of(aws, tmp_path).launch(group_of("g-1"))
+    aws.answers["RunTask"] = [refused("ConflictException")]
+    with pytest.raises(Gone):
+        launcher_of(aws, tmp_path).launch(group_of("g-1"))
+
+
+def test_doubt_stays_until_all_that_is_listed_was_described(tmp_path: Path) -> None:
+    described = {**TASK, "tags": as_list(unit_tags(OWNER, "g-1"))}
+    aws = Scripted(
+        RunTask=[UnknownOutcome("lost")],
+        ListTasks=[{"taskArns": []}, {"taskArns": ["task-1"]}],
+        DescribeTasks=[{"tasks": []}, {"tasks": [described]}],
+    )
+    tasks = tasks_of(aws, tmp_path)
+    tasks.heartbeat()
+    with pytest.raises(DriverError):
+        tasks.start(group_of("g-1"))
+    assert tasks.heartbeat() == []
+    (unit,) = tasks.heartbeat()
+    assert unit.id == "g-1"
+    tasks.heartbeat()
+    assert len(aws.calls["ListTasks"]) == 3
+
+
+def test_own_cluster_without_spot_gets_it_again(tmp_path: Path) -> None:
+    spot = ["FARGATE", "FARGATE_SPOT"]
+    ours = {"clusterArn": "c", "tags": as_list(OWNER.tags())}
+    aws = Scripted(
+        RunTask=[refused("InvalidParameterException", "The capacity provider is not associated"), {"tasks": [TASK]}],
+        DescribeClusters=[{"clusters": [{**ours, "capacityProviders": spot}]}, {"clusters": [ours]}],
+    )
+    launcher = launcher_of(aws, tmp_path, capacity_provider="FARGATE_SPOT")
+    assert launcher.launch(group_of("g-1")) == TASK
+    assert [each["capacityProviders"] for each in aws.calls["PutClusterCapacityProviders"]] == [spot]
+
+
+def test_foreign_cluster_without_spot_is_told_as_such(tmp_path: Path) -> None:
+    aws = Scripted(
+        RunTask=[refused("InvalidParameterException", "The capacity provider is not associated")],
+        DescribeClusters=[
+            {"clusters": [{"clusterArn": "c", "capacityProviders": ["FARGATE_SPOT"]}]},
+            {"clusters": [{"clusterArn": "c"}]},
+        ],
+    )
+    with pytest.raises(ConfigurationError, match="is not this manager's, and has no FARGATE_SPOT"):
+        launcher_of(aws, tmp_path, capacity_provider="FARGATE_SPOT").launch(group_of("g-1"))
+
+
+def test_cluster_that_stays_without_spot_is_for_later(tmp_path: Path) -> None:
+    cluster = {"clusterArn": "c", "tags": as_list(OWNER.tags()), "capacityProviders": ["FARGATE_SPOT"]}
+    aws = Scripted(
+        RunTask=[refused("InvalidParameterException", "The capacity provider is not associated")],
+        DescribeClusters=[{"clusters": [cluster]}],
+    )
+    with pytest.raises(TemporaryError):
+        launcher_of(aws, tmp_path, capacity_provider="FARGATE_SPOT").launch(group_of("g-1"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refused("UpdateInProgressException"),
+        refused("ResourceInUseException"),
+        refused("InvalidParameterException", "The cluster was not ACTIVE"),
+    ],
+)
+def test_cluster_that_is_just_being_changed_is_for_later(error: Refused, tmp_path: Path) -> None:
+    ours = {"clusterArn": "c", "tags": as_list(OWNER.tags())}
+    with pytest.raises(TemporaryError):
+        launcher_of(Scripted(CreateCluster=[error]), tmp_path).launch(group_of("g-1"))
+    aws = Scripted(DescribeClusters=[{"clusters": [ours]}], PutClusterCapacityProviders=[error])
+    with pytest.raises(TemporaryError):
+        launcher_of(aws, tmp_path, capacity_provider="FARGATE_SPOT").launch(group_of("g-1"))
+
+
+def test_account_without_the_linked_role_is_told_how_to_make_it(tmp_path: Path) -> None:
+    error = refused("InvalidParameterException", "Unable to assume the service linked role. Please verify it exists.")
+    for operation in ("RunTask", "CreateCluster"):
+        with pytest.raises(TemporaryError) as caught:
+            launcher_of(Scripted(**{operation: [error]}), tmp_path).launch(group_of("g-1"))
+        assert str(caught.value).endswith("`aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`")
