@@ -43,7 +43,7 @@ def test_role_that_ecs_refuses_for_long_is_told_with_its_mend(tmp_path: Path, mo
     monkeypatch.setattr("scaler_plugin_ecs.launching.IAM_SECONDS", -1.0)
     monkeypatch.setattr("scaler_plugin_ecs.probing.Probe.too_early", lambda *_: None)
     launcher._probe._not_before = 0.0
-    with pytest.raises(TemporaryError, match="trust policy .*iam:PassRole, --ecs-task-role-arn"):
+    with pytest.raises(TemporaryError, match=r"trust policy .*iam:PassRole, --ecs-task-role-arn"):
         launcher.launch(group_of("g-1"))
 
 
@@ -137,3 +137,57 @@ def test_account_without_the_linked_role_is_told_how_to_make_it(tmp_path: Path) 
         with pytest.raises(TemporaryError) as caught:
             launcher_of(Scripted(**{operation: [error]}), tmp_path).launch(group_of("g-1"))
         assert str(caught.value).endswith("`aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`")
+
+
+def spot(name: str, status: str, **more: Any) -> dict[str, Any]:
+    return {"taskArn": name, "lastStatus": status, "capacityProviderName": "FARGATE_SPOT", **more}
+
+
+def late_refusal(name: str) -> dict[str, Any]:
+    reason = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+    return spot(name, "STOPPED", stopCode="TaskFailedToStart", stoppedReason=reason)
+
+
+def asked_for_spot(aws: Scripted) -> list[bool]:
+    return ["capacityProviderStrategy" in each for each in aws.calls["RunTask"]]
+
+
+def test_spot_capacity_that_is_refused_after_the_call_counts_too(tmp_path: Path) -> None:
+    aws = Scripted(
+        RunTask=[{"tasks": [spot(f"t-{each}", "PROVISIONING")]} for each in range(6)],
+        DescribeTasks=[{"tasks": [late_refusal(f"t-{each}")]} for each in (0, 1)],
+        DescribeClusters=[{"clusters": [{"clusterArn": "c", "capacityProviders": ["FARGATE_SPOT"]}]}],
+    )
+    tasks = tasks_of(aws, tmp_path, capacity_provider="FARGATE_SPOT", spot_fallback=2)
+    for each in ("g-0", "g-1"):
+        tasks.start(group_of(each))
+        tasks.heartbeat()
+    # The one in the place of g-1, and then Spot is tried again.
+    tasks.start(group_of("g-2"))
+    tasks.start(group_of("g-3"))
+    assert asked_for_spot(aws) == [True, True, False, True]
+    aws.answers["DescribeTasks"] = [{"tasks": [spot("t-2", "RUNNING"), spot("t-3", "PENDING")]}]
+    tasks.heartbeat()
+    aws.answers["DescribeTasks"] = [{"tasks": [spot("t-2", "RUNNING"), late_refusal("t-3")]}]
+    tasks.heartbeat()
+    # One refusal since Spot was had.
+    tasks.start(group_of("g-4"))
+    assert asked_for_spot(aws)[4:] == [True]
+
+
+def test_spot_that_runs_since_long_does_not_hide_refusals(tmp_path: Path) -> None:
+    aws = Scripted(
+        RunTask=[{"tasks": [spot(f"t-{each}", "PROVISIONING")]} for each in range(6)],
+        DescribeTasks=[
+            {"tasks": [spot("t-0", "RUNNING")]},
+            {"tasks": [spot("t-0", "RUNNING"), late_refusal("t-1")]},
+            {"tasks": [spot("t-0", "RUNNING"), late_refusal("t-2")]},
+        ],
+        DescribeClusters=[{"clusters": [{"clusterArn": "c", "capacityProviders": ["FARGATE_SPOT"]}]}],
+    )
+    tasks = tasks_of(aws, tmp_path, capacity_provider="FARGATE_SPOT", spot_fallback=2)
+    for each in range(3):
+        tasks.start(group_of(f"g-{each}"))
+        tasks.heartbeat()
+    tasks.start(group_of("g-3"))
+    assert asked_for_spot(aws) == [True, True, True, False]

@@ -55,7 +55,7 @@ def test_options_that_can_work_are_accepted_by_looking_alone(
         ({"ecs_cluster": "a cluster"}, "--ecs-cluster", "'a cluster'"),
         ({"ecs_task_definition": "a/b"}, "--ecs-task-definition", "'a/b'"),
         ({"ecs_task_role_arn": "task-role"}, "--ecs-task-role-arn", "no ARN of a role"),
-        ({"ecs_task_role_arn": "arn:aws:iam::123456789012:role/a/none"}, "--ecs-task-role-arn", "There is no role none."),
+        ({"ecs_task_role_arn": "arn:aws:iam::123456789012:role/none"}, "--ecs-task-role-arn", "There is no role none."),
         (
             {"ecs_execution_role_arn": "arn:aws:iam::123456789012:role/none"},
             "--ecs-execution-role-arn",
@@ -81,6 +81,8 @@ def test_option_that_cannot_work_is_named(
         ({"capacity_provider": "EC2"}, "FARGATE_SPOT"),
         ({"ecs_assign_public_ip": "maybe"}, "DISABLED"),
         ({"ecs_log_retention_days": 2}, "2 days"),
+        ({"aws_region": "us east"}, "like us-east-1"),
+        ({"aws_region": ""}, "no AWS region"),
         ({"spot_fallback": -1}, "greater than or equal to 0"),
     ],
 )
@@ -238,3 +240,20 @@ def test_questions_that_aws_does_not_answer_at_once_are_asked_again(
     driven = Driven({"ecs_subnets": subnet}, tmp_path)
     with cloud.fault("any:operation=DescribeSubnets,count=2"):
         driven.validate()
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "us-gov-west-1", "cn-north-1", "ap-southeast-7", "us-iso-east-1"])
+def test_region_that_aws_may_have_is_taken(region: str) -> None:
+    assert EcsOptions(ecs_subnets=("subnet-1",), aws_region=region).aws_region == region
+
+
+def test_aws_that_nobody_reaches_is_told_with_region_and_network(
+    cloud: LocalCloud, subnet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaler_plugin_ecs.patience._PAUSE", 0.001)
+    # A port that is nobody's: none can be bound to it.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    error = refusal(Driven({"ecs_subnets": subnet}, tmp_path), cloud)
+    assert "cannot be reached" in error.what
+    assert "--aws-region us-east-1" in error.where
+    assert "proxy" in error.mend

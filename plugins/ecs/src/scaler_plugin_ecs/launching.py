@@ -62,8 +62,10 @@ class Launcher:
         self._software = software
         self._probe = Probe()
         self._lock = threading.Lock()
-        # Refusals of Spot capacity since it was last had.
+        # Refusals of Spot capacity since it was last had; and groups that are to start on demand, for AWS refuses it
+        # also of tasks that it has taken.
         self._refusals = 0
+        self._owed = 0
         # Since when ECS refuses the role.
         self._role_refused_at: float | None = None
 
@@ -135,28 +137,41 @@ class Launcher:
         request = self._request(group, prepared)
         if not self._options.spot:
             return self._ask(request, on_demand=True)
-        try:
-            task = self._ask(request, on_demand=False)
-        except TemporaryError as error:
-            if not self._falls_back(error):
-                raise
-            self._log.warning(
-                "worker group %s is started on demand: Spot capacity was refused %d times in a row; "
-                "--spot-fallback 0 would wait for it",
-                group.id,
-                self._refusals,
-            )
-            return self._ask(request, on_demand=True)
-        with self._lock:
-            self._refusals = 0
-        return task
+        if not self._takes_owed():
+            try:
+                return self._ask(request, on_demand=False)
+            except _NoCapacity:
+                if not self._counts():
+                    raise
+        self._log.warning(
+            "worker group %s is started on demand: Spot capacity was refused %d times in a row; "
+            "--spot-fallback 0 would wait for it",
+            group.id,
+            self._refusals,
+        )
+        return self._ask(request, on_demand=True)
 
-    def _falls_back(self, error: TemporaryError) -> bool:
-        if not isinstance(error, _NoCapacity):
-            return False
+    def refused(self) -> None:
+        """A task could not start for want of Spot capacity. The group in its place is on demand, if it is enough."""
+        if self._counts():
+            with self._lock:
+                self._owed += 1
+
+    def had(self) -> None:
+        """A Spot task has begun to run."""
+        with self._lock:
+            self._refusals = self._owed = 0
+
+    def _counts(self) -> bool:
+        """One refusal more; whether it is enough."""
         with self._lock:
             self._refusals += 1
             return 0 < self._options.spot_fallback <= self._refusals
+
+    def _takes_owed(self) -> bool:
+        with self._lock:
+            self._owed -= (taken := self._owed > 0)
+            return taken
 
     def _request(self, group: WorkerGroup, prepared: Prepared) -> dict[str, Any]:
         overrides = overrides_of(group, prepared.container, self._software)

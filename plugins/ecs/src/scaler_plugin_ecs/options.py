@@ -32,6 +32,12 @@ def _subnets(value: object) -> object:
     return found
 
 
+def _region(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", value := value.strip()):
+        raise ValueError(f"{value!r} is no AWS region\nlike us-east-1 or eu-central-1")
+    return value
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -63,7 +69,9 @@ class EcsOptions(OptionModel):
         help="VPC subnets that tasks run in, with commas between; each with a route to the scheduler and to the image",
         metavar="SUBNET[,SUBNET]",
     )
-    aws_region: str = option("us-east-1", "AWS region that tasks run in", min_length=1, metavar="REGION")
+    aws_region: Annotated[str, BeforeValidator(_region)] = option(
+        "us-east-1", "AWS region that tasks run in", metavar="REGION"
+    )
     aws_access_key_id: str | None = option(
         None, "AWS access key, together with its secret", variable="AWS_ACCESS_KEY_ID", metavar="KEY"
     )

@@ -106,7 +106,8 @@ def check_task_role(aws: Aws, name: str, log: logging.Logger) -> None:
         log.warning("the role %s is not looked at, for %s is not allowed", name, error.action)
         return
     if found is None:
-        raise ConfigurationError(f"There is no role {name}.", flag, f"make it, or leave {flag} out: tasks have none then")
+        mend = f"make it, or leave {flag} out: tasks have none then"
+        raise ConfigurationError(f"There is no role {name}.", flag, mend)
     _check_trust(found, name, flag)
 
 

@@ -10,7 +10,7 @@ from scaler.managers.api import ConfigurationError, CredentialsExpired, Owner
 from scaler_plugin_ecs import fargate
 from scaler_plugin_ecs.clients import Aws
 from scaler_plugin_ecs.definition import CONTAINER
-from scaler_plugin_ecs.errors import Denied, Refused, renewal
+from scaler_plugin_ecs.errors import Denied, Refused, Unreachable, renewal
 from scaler_plugin_ecs.finding import find_cluster, find_definition
 from scaler_plugin_ecs.images import check_image
 from scaler_plugin_ecs.launching import check_overrides
@@ -41,6 +41,10 @@ def validate(aws: Aws, options: EcsOptions, owner: Owner, log: logging.Logger, s
     except CredentialsExpired as error:
         what, _, mend = str(error).rpartition(": ")
         raise ConfigurationError(what or str(error), _where(aws), mend or renewal(aws.profile)) from error
+    except Unreachable as error:
+        where = f"--aws-region {aws.region}, the network of this machine"
+        mend = "check --aws-region, and the way to the internet (a proxy: HTTPS_PROXY)"
+        raise ConfigurationError(f"{error}.", where, mend) from error
 
 
 def _check_names(options: EcsOptions) -> None:
