@@ -1,5 +1,6 @@
 """What refusals of RunTask mean, and of what it needs."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from scaler.managers.api import ConfigurationError, DriverError, TemporaryError
 from scaler_plugin_ecs.errors import Refused, UnknownOutcome
 from scaler_plugin_ecs.launching import Gone
 from scaler_plugin_ecs.tagging import as_list, unit_tags
-from scripted import OWNER, Scripted, launcher_of, tasks_of
+from scripted import OWNER, ROLE, Scripted, launcher_of, tasks_of
 
 TASK = {"taskArn": "task-1", "lastStatus": "PENDING"}
 ASSUME = "ECS was unable to assume the role 'arn:aws:iam::123456789012:role/{}' that was provided for this task."
@@ -191,3 +192,37 @@ def test_spot_that_runs_since_long_does_not_hide_refusals(tmp_path: Path) -> Non
         tasks.heartbeat()
     tasks.start(group_of("g-3"))
     assert asked_for_spot(aws) == [True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("error", "mend"),
+    [
+        (refused("BlockedException", "Your AWS account was blocked."), "ask AWS Support"),
+        (
+            refused("InvalidParameterException", "The new ARN and resource ID format must be enabled to add tags."),
+            "aws ecs put-account-setting-default --name taskLongArnFormat --value enabled",
+        ),
+    ],
+)
+def test_account_that_cannot_run_tasks_is_told_with_its_mend(error: Refused, mend: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        launcher_of(Scripted(RunTask=[error]), tmp_path).launch(group_of("g-1"))
+    assert caught.value.mend == mend
+
+
+def test_role_that_somebody_else_made_meanwhile_is_left_as_it_is(tmp_path: Path) -> None:
+    none = Refused("iam:GetRole", "NoSuchEntity", "none")
+    aws = Scripted(GetRole=[none, ROLE], CreateRole=[refused("EntityAlreadyExists")], RunTask=[{"tasks": [TASK]}])
+    assert launcher_of(aws, tmp_path).launch(group_of("g-1")) == TASK
+    assert aws.calls["AttachRolePolicy"] == []
+    ours = {"Role": {**ROLE["Role"], "Tags": as_list(OWNER.tags(), "Key", "Value")}}
+    aws = Scripted(GetRole=[none, ours], CreateRole=[refused("EntityAlreadyExists")], RunTask=[{"tasks": [TASK]}])
+    launcher_of(aws, tmp_path).launch(group_of("g-1"))
+    assert len(aws.calls["AttachRolePolicy"]) == 1
+
+
+def test_log_group_that_goes_with_the_run_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    aws = Scripted(RunTask=[{"tasks": [TASK]}])
+    with caplog.at_level(logging.INFO):
+        launcher_of(aws, tmp_path).launch(group_of("g-1"))
+    assert "made the log group /ecs/scaler: it goes with its logs when this manager ends" in caplog.text

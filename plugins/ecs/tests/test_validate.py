@@ -47,8 +47,6 @@ def test_options_that_can_work_are_accepted_by_looking_alone(
 @pytest.mark.parametrize(
     ("wrong", "where", "what"),
     [
-        ({"ecs_task_cpu": 3}, "--ecs-task-cpu", "Fargate has no task of 3 vCPU."),
-        ({"ecs_task_memory": 31}, "--ecs-task-memory", "Fargate has no task of 0.25 vCPU with 31 GB."),
         ({"ecs_task_image": "a b"}, "--ecs-task-image", "'a b' is no name of a container image"),
         ({"ecs_subnets": "subnet-0abc1234def56789a"}, "--ecs-subnets", "subnet-0abc1234def56789a"),
         ({"ecs_security_group_ids": "sg-0123456789abcdef0"}, "--ecs-security-group-ids", "sg-0123456789abcdef0"),
@@ -83,6 +81,9 @@ def test_option_that_cannot_work_is_named(
         ({"ecs_log_retention_days": 2}, "2 days"),
         ({"aws_region": "us east"}, "like us-east-1"),
         ({"aws_region": ""}, "no AWS region"),
+        ({"ecs_task_cpu": 3}, "Fargate has no task of 3 vCPU.\none of 0.25, 0.5, 1"),
+        ({"ecs_task_cpu": 0.25, "ecs_task_memory": 31}, "Fargate has no task of 0.25 vCPU with 31 GB.\nwith"),
+        ({"ecs_task_cpu": 1}, "Fargate has no task of 1 vCPU with 30 GB.\nwith 1 vCPU: 2 to 8 GB"),
         ({"spot_fallback": -1}, "greater than or equal to 0"),
     ],
 )

@@ -121,7 +121,12 @@ class Launcher:
         if "reached the limit" in error.message.lower():
             mend = "ask AWS for more (Service Quotas, AWS Fargate), or lower --max-task-concurrency"
             raise TemporaryError(f"{error}; {mend}") from error
-        if error.code in ("PlatformUnknownException", "BlockedException", "UnsupportedFeatureException"):
+        if error.code == "BlockedException":
+            raise ConfigurationError(str(error), "the AWS account of this manager", "ask AWS Support") from error
+        if "new ARN and resource ID format must be enabled" in error.message:
+            mend = "aws ecs put-account-setting-default --name taskLongArnFormat --value enabled"
+            raise ConfigurationError(str(error), "the AWS account and region of this manager", mend) from error
+        if error.code in ("PlatformUnknownException", "UnsupportedFeatureException"):
             where = "the AWS account and region of this manager"
             raise ConfigurationError(str(error), where, "ask AWS, or use another --aws-region") from error
         if "capacity provider" in error.message and self._options.spot:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, SecretStr
-from scaler.managers.api import OptionModel, option
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
+from scaler.managers.api import ConfigurationError, OptionModel, option
+
+from scaler_plugin_ecs import fargate
 
 # Days that CloudWatch can keep logs; 0 stands for ever.
 RETENTION_DAYS = (
@@ -40,6 +42,24 @@ def _region(value: object) -> object:
 
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
+
+
+def _cpu(value: float) -> float:
+    try:
+        fargate.units_of(value)
+    except ConfigurationError as error:
+        raise ValueError(f"{error.what}\n{error.mend}") from None
+    return value
+
+
+def _memory(value: float, info: ValidationInfo) -> float:
+    """With the CPU, where that is one."""
+    if (cpu := info.data.get("ecs_task_cpu")) is not None:
+        try:
+            fargate.size(cpu, value)
+        except ConfigurationError as error:
+            raise ValueError(f"{error.what}\n{error.mend}") from None
+    return value
 
 
 def _lines(value: object) -> object:
@@ -88,10 +108,12 @@ class EcsOptions(OptionModel):
     ecs_task_image: str = option(
         "public.ecr.aws/v4u8j8r6/scaler:latest", "container image that workers run in", metavar="IMAGE"
     )
-    ecs_task_cpu: float = option(
+    ecs_task_cpu: Annotated[float, AfterValidator(_cpu)] = option(
         4, "vCPU of a task, and its number of workers: one a vCPU, one at least", gt=0, metavar="VCPU"
     )
-    ecs_task_memory: float = option(30, "memory of a task, in GB", gt=0, metavar="GB")
+    ecs_task_memory: Annotated[float, AfterValidator(_memory)] = option(
+        30, "memory of a task, in GB", gt=0, validate_default=True, metavar="GB"
+    )
     ecs_python_requirements: Annotated[str, BeforeValidator(_lines)] = option(
         "tomli;pargraph;parfun;pandas",
         "Python packages that a task installs when it starts, with ; or line ends between",

@@ -186,7 +186,7 @@ class Preparation:
         try:
             try:
                 self._aws.call("logs:CreateLogGroup", creates=True, logGroupName=name, tags=self._owner.tags())
-                how = ""
+                how = ": it goes with its logs when this manager ends; one that is there before stays"
             except Denied:
                 self._aws.call("logs:CreateLogGroup", creates=True, logGroupName=name)
                 how = " without tags, for logs:TagResource is not allowed: it is never deleted again"
