@@ -42,7 +42,6 @@ def test_role_that_ecs_refuses_for_long_is_told_with_its_mend(tmp_path: Path, mo
         launcher.launch(group_of("g-1"))
     monkeypatch.setattr("scaler_plugin_ecs.launching._ROLE_SECONDS", -1.0)
     monkeypatch.setattr("scaler_plugin_ecs.launching.IAM_SECONDS", -1.0)
-    monkeypatch.setattr("scaler_plugin_ecs.probing.Probe.too_early", lambda *_: None)
     launcher._probe._not_before = 0.0
     with pytest.raises(TemporaryError, match=r"trust policy .*iam:PassRole, --ecs-task-role-arn"):
         launcher.launch(group_of("g-1"))
@@ -111,7 +110,7 @@ def test_cluster_that_stays_without_spot_is_for_later(tmp_path: Path) -> None:
         RunTask=[refused("InvalidParameterException", "The capacity provider is not associated")],
         DescribeClusters=[{"clusters": [cluster]}],
     )
-    with pytest.raises(TemporaryError):
+    with pytest.raises(TemporaryError, match="is not associated"):
         launcher_of(aws, tmp_path, capacity_provider="FARGATE_SPOT").launch(group_of("g-1"))
 
 

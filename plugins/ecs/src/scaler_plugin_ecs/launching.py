@@ -74,6 +74,7 @@ class Launcher:
 
         TemporaryError and the like: nothing was started. `Refused`: this group cannot be. `UnknownOutcome`; `Gone`.
         """
+        refusal = ""
         for _ in range(_TRIES):
             prepared = self._preparation.ready()
             try:
@@ -81,7 +82,10 @@ class Launcher:
             except Refused as error:
                 if not self._mended(error, prepared):
                     raise
-        raise TemporaryError(f"what the tasks need was made {_TRIES} times, and ECS does not find it yet")
+                refusal = str(error)
+        raise TemporaryError(
+            f"what the tasks need was looked for {_TRIES} times, and ECS does not find it yet: {refusal}"
+        )
 
     def _run_or_wait(self, group: WorkerGroup, prepared: Prepared) -> Mapping[str, Any]:
         try:
@@ -117,7 +121,7 @@ class Launcher:
             self._preparation.again(prepared)
             return True
         if "service linked role" in error.message.lower():
-            raise TemporaryError(f"{error}; To do: {MAKE_LINKED_ROLE}") from error
+            raise TemporaryError(f"{error}. To do: {MAKE_LINKED_ROLE}") from error
         if "reached the limit" in error.message.lower():
             mend = "ask AWS for more (Service Quotas, AWS Fargate), or lower --max-task-concurrency"
             raise TemporaryError(f"{error}; {mend}") from error

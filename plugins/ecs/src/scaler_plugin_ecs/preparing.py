@@ -172,7 +172,7 @@ class Preparation:
             if _passes(error):
                 raise TemporaryError(str(error)) from error
             if "service linked role" in error.message.lower():
-                raise TemporaryError(f"{error}; To do: {MAKE_LINKED_ROLE}") from error
+                raise TemporaryError(f"{error}. To do: {MAKE_LINKED_ROLE}") from error
             if "role" in error.message.lower():
                 # One that was just made may not be seen everywhere yet.
                 raise (not_seen_yet(role) if (role := self._fresh_role()) else TemporaryError(str(error))) from error
