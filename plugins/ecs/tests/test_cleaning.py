@@ -1,12 +1,18 @@
 """What is made, whose it is, and that it goes again."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from clouds import tasks
 from driving import Driven
-from scaler.managers.api import Scope, UnitState
+from scaler.managers.api import Context, Scope, UnitState
 from scaler.testing.localcloud import LocalCloud
+from scaler_plugin_ecs.cleaning import Cleaning
+from scaler_plugin_ecs.clients import Aws
+from scaler_plugin_ecs.errors import Refused
+from scaler_plugin_ecs.options import EcsOptions
+from scaler_plugin_ecs.record import Record, names_of
+from scripted import LOG, OWNER, Scripted
 
 MADE = ["cluster", "log group", "role", "task definition"]
 
@@ -126,7 +132,7 @@ def test_what_another_manager_deleted_meanwhile_is_made_again(
 def test_log_group_that_was_deleted_is_made_again_for_the_next_task(
     cloud: LocalCloud, options: dict[str, Any], tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("scaler_plugin_ecs.preparing._IAM_SECONDS", 0.0)
+    monkeypatch.setattr("scaler_plugin_ecs.preparing.IAM_SECONDS", 0.0)
     driven = Driven(options, tmp_path)
     used(driven)
     cloud.client("logs").delete_log_group(logGroupName="/ecs/scaler")
@@ -180,3 +186,11 @@ def test_a_tenth_of_all_calls_may_fail(cloud: LocalCloud, options: dict[str, Any
     with cloud.fault("any:rate=0.3"):
         assert {each.outcome for each in driven.cleanup()} == {"deleted"}
     assert cloud.leftovers() == []
+
+
+def test_cluster_that_is_being_changed_is_deleted_when_that_is_done(tmp_path: Path) -> None:
+    context = Context(OWNER, EcsOptions(ecs_subnets=("subnet-1",)), LOG, state_directory=tmp_path)
+    aws = Scripted(DeleteCluster=[Refused("ecs:DeleteCluster", "UpdateInProgressException", "busy"), {}])
+    cleaning = Cleaning(cast("Aws", aws), context, Record(tmp_path), Scope.MANAGER)
+    cleaning._delete_cluster(names_of(context.options))
+    assert len(aws.calls["DeleteCluster"]) == 2

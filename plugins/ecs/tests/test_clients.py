@@ -11,7 +11,7 @@ from driving import Driven
 from scaler.managers.api import ConfigurationError, CredentialsExpired, TemporaryError, Throttled
 from scaler.testing.localcloud import LocalCloud
 from scaler_plugin_ecs.clients import Aws
-from scaler_plugin_ecs.errors import Denied, Refused, UnknownOutcome, translated
+from scaler_plugin_ecs.errors import Denied, Refused, UnknownOutcome, Unreachable, translated
 from scaler_plugin_ecs.options import EcsOptions
 
 
@@ -133,8 +133,10 @@ def client_error(code: str, message: str = "no", status: int = 400, **headers: s
         (exceptions.NoCredentialsError(), CredentialsExpired),
         (exceptions.ReadTimeoutError(endpoint_url="x"), UnknownOutcome),
         (exceptions.ConnectionClosedError(endpoint_url="x"), UnknownOutcome),
-        (exceptions.EndpointConnectionError(endpoint_url="x"), TemporaryError),
-        (exceptions.ConnectTimeoutError(endpoint_url="x"), TemporaryError),
+        (exceptions.EndpointConnectionError(endpoint_url="x"), Unreachable),
+        (exceptions.ConnectTimeoutError(endpoint_url="x"), Unreachable),
+        (exceptions.InvalidRegionError(region_name="x"), ConfigurationError),
+        (exceptions.NoRegionError(), ConfigurationError),
         (exceptions.ParamValidationError(report="x"), ConfigurationError),
         (exceptions.MissingDependencyException(msg="x"), ConfigurationError),
     ],

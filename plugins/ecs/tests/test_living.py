@@ -205,7 +205,7 @@ def test_role_that_ecs_does_not_see_yet_is_for_later(stand_in: Path, tmp_path: P
         for name, value in cloud.environment.items():
             monkeypatch.setenv(name, value)
         driven = Driven({"ecs_subnets": cloud.subnet}, tmp_path)
-        with pytest.raises(TemporaryError, match="unable to assume the role"):
+        with pytest.raises(TemporaryError, match="was made a moment ago, and ECS does not see it yet"):
             driven.start("g-1")
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from driving import Driven
+from scaler.config.table import WORKER_MANAGER
 from scaler.managers.api import ConfigurationError, Scope, UnitState
 from scaler.testing.localcloud import LocalCloud
 from scaler_plugin_ecs import driver
 from scaler_plugin_ecs.options import EcsOptions
 from scaler_plugin_ecs.policy import policy
+from scaler_plugin_ecs.policy_line import FLAGS, LISTS, VALUES, read
 
 ACCOUNT = "123456789012"
 MANAGED = ("arn:aws:iam::aws:policy/AmazonECS_FullAccess", "arn:aws:iam::aws:policy/IAMFullAccess")
@@ -195,6 +197,45 @@ def test_command_prints_the_policy_of_the_managers_own_options(
     with pytest.raises(ConfigurationError) as caught:
         command(["--capacity-provider", "EC2"], context)
     assert caught.value.where == "--capacity-provider"
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "mend"),
+    [
+        (["--ecs-clustr", "mine"], "There is no option --ecs-clustr.", "did you mean --ecs-cluster?"),
+        (["--max-task-concurency=4"], "There is no option --max-task-concurency.", "--max-task-concurrency?"),
+        (["mine"], "There is no place for 'mine'.", "--help"),
+        (["--ecs-cluster"], "expected one argument", "--help"),
+        (["-c", "config.toml"], "reads no file", "type what the file has"),
+        (["--aws-account", "12"], "'12' is no AWS account", "12 digits"),
+    ],
+)
+def test_words_that_the_policy_command_does_not_know_are_refused(words: list[str], what: str, mend: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(words, {})
+    assert what in caught.value.what
+    assert mend in caught.value.mend
+
+
+def test_policy_command_passes_the_managers_other_options_over() -> None:
+    """They are the manager's, all of them and no more."""
+
+    def of(kind: str) -> set[str]:
+        plain = [each for each in WORKER_MANAGER.options if each.kind == kind]
+        older = [name if name[0] == "-" else "--" + name.replace("_", "-") for each in plain for name in each.older]
+        return {each.flag for each in plain} | {each.short for each in plain if each.short} | set(older)
+
+    assert of("value") == set(VALUES)
+    assert of("list") == set(LISTS)
+    assert of("flag") == set(FLAGS)
+    words = "tcp://127.0.0.1:8516 -mtc 4 --insecure --ecs-subnets a,b -ll INFO --ecs-cluster=mine -lp - x"
+    assert read(words.split(), {}) == ({"ecs_subnets": "a,b", "ecs_cluster": "mine"}, "*")
+
+
+def test_policy_command_reads_the_managers_variables() -> None:
+    environment = {"SCALER_ECS_CLUSTER": "mine", "SCALER_CAPACITY_PROVIDER": "FARGATE_SPOT", "AWS_ACCESS_KEY_ID": "k"}
+    values, _ = read(["--ecs-cluster", "typed"], environment)
+    assert values == {"ecs_cluster": "typed", "capacity_provider": "FARGATE_SPOT", "aws_access_key_id": "k"}
 
 
 def test_policy_allows_nothing_beyond_its_names() -> None:

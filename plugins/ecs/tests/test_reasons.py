@@ -81,6 +81,10 @@ def test_task_whose_container_has_ended_has_ended_before_aws_takes_it_down(statu
         (ENDED, 2, "cannot connect to tcp://10.0.0.1:8516", "security group"),
         (ENDED, 127, "sh: 1: exec: scaler_cluster: not found", "--worker-package"),
         (ENDED, 127, "", "--ecs-task-image"),
+        (ENDED, 2, "scaler_cluster: error: unrecognized arguments: --drain-limit-seconds=110", "--ecs-task-image"),
+        (ENDED, 2, "scaler_cluster: error: the following arguments are required: -n", "--worker-package"),
+        (ENDED, 69, "worker image: error: Python 3.99 (PYTHON_VERSION) cannot be had, see", "--ecs-python-version"),
+        (ENDED, 69, "worker image: error: the packages of x cannot be installed: a", "--ecs-python-requirements"),
         (ENDED, 1, "x No solution found when resolving dependencies", "--ecs-python-requirements"),
         (ENDED, 137, "", "--ecs-task-memory"),
     ],
@@ -94,6 +98,13 @@ def test_reason_is_told_with_its_mend(reason: str, code: int | None, said: str, 
     if said:
         assert said in words
     assert "\n" not in words
+
+
+def test_mend_that_the_image_tells_itself_is_told_once() -> None:
+    said = "worker image: error: Python 9 cannot be had, see above. To do: name a version that uv knows."
+    words = why_it_ended(task(reason=ENDED, code=69), ["x No solution found", said])
+    assert words.endswith(said)
+    assert words.count("To do:") == 1
 
 
 def test_containers_own_reason_is_told() -> None:

@@ -2,10 +2,11 @@
 
 import re
 import subprocess
+from importlib import metadata
 
 import pytest
 from scaler.managers.api import ConfigurationError
-from scaler_plugin_ecs.requirements import Software, entries, python_words, software
+from scaler_plugin_ecs.requirements import Software, entries, installed_package, python_words, software
 
 WORDS = "tomli;pargraph;parfun;pandas"
 
@@ -130,3 +131,23 @@ def test_other_python_is_a_word_where_it_is_only_the_default() -> None:
     assert "--ecs-python-version" in word
     assert list(python_words("3.12.11", (3, 11), False)) == []
     assert list(python_words("3.12.11", (3, 12), True)) == []
+
+
+class _OfIndex:
+    version = "0.1.0"
+
+    def read_text(self, name: str) -> None:
+        """It has no such file."""
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_INDEX", "UV_INDEX_URL", "UV_DEFAULT_INDEX"),
+        *("UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"),
+    ],
+)
+def test_where_another_index_is_named_here_nothing_is_guessed(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "distribution", lambda name: _OfIndex())
+    assert installed_package({"PATH": "x", "UV_INDEX_STRATEGY": "first-index", variable: ""}) == "scaler-py==0.1.0"
+    assert installed_package({variable: "https://127.0.0.1/simple"}) is None

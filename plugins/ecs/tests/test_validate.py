@@ -47,14 +47,13 @@ def test_options_that_can_work_are_accepted_by_looking_alone(
 @pytest.mark.parametrize(
     ("wrong", "where", "what"),
     [
-        ({"ecs_task_cpu": 3}, "--ecs-task-cpu", "Fargate has no task of 3 vCPU."),
-        ({"ecs_task_memory": 31}, "--ecs-task-memory", "Fargate has no task of 0.25 vCPU with 31 GB."),
         ({"ecs_task_image": "a b"}, "--ecs-task-image", "'a b' is no name of a container image"),
         ({"ecs_subnets": "subnet-0abc1234def56789a"}, "--ecs-subnets", "subnet-0abc1234def56789a"),
         ({"ecs_security_group_ids": "sg-0123456789abcdef0"}, "--ecs-security-group-ids", "sg-0123456789abcdef0"),
         ({"ecs_cluster": "a cluster"}, "--ecs-cluster", "'a cluster'"),
         ({"ecs_task_definition": "a/b"}, "--ecs-task-definition", "'a/b'"),
         ({"ecs_task_role_arn": "task-role"}, "--ecs-task-role-arn", "no ARN of a role"),
+        ({"ecs_task_role_arn": "arn:aws:iam::123456789012:role/none"}, "--ecs-task-role-arn", "There is no role none."),
         (
             {"ecs_execution_role_arn": "arn:aws:iam::123456789012:role/none"},
             "--ecs-execution-role-arn",
@@ -80,6 +79,11 @@ def test_option_that_cannot_work_is_named(
         ({"capacity_provider": "EC2"}, "FARGATE_SPOT"),
         ({"ecs_assign_public_ip": "maybe"}, "DISABLED"),
         ({"ecs_log_retention_days": 2}, "2 days"),
+        ({"aws_region": "us east"}, "like us-east-1"),
+        ({"aws_region": ""}, "no AWS region"),
+        ({"ecs_task_cpu": 3}, "Fargate has no task of 3 vCPU.\none of 0.25, 0.5, 1"),
+        ({"ecs_task_cpu": 0.25, "ecs_task_memory": 31}, "Fargate has no task of 0.25 vCPU with 31 GB.\nwith"),
+        ({"ecs_task_cpu": 1}, "Fargate has no task of 1 vCPU with 30 GB.\nwith 1 vCPU: 2 to 8 GB"),
         ({"spot_fallback": -1}, "greater than or equal to 0"),
     ],
 )
@@ -118,6 +122,19 @@ def test_execution_role_that_ecs_may_not_assume_is_refused(
     error = refusal(Driven(options, tmp_path), cloud)
     assert "does not trust ecs-tasks.amazonaws.com" in error.what
     assert error.mend.startswith(f"aws iam update-assume-role-policy --role-name {ROLE}")
+
+
+def test_task_role_that_tasks_may_not_assume_is_refused(
+    cloud: LocalCloud, options: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cloud.client("iam").create_role(RoleName="mine", AssumeRolePolicyDocument=trust("ec2.amazonaws.com"))
+    driven = Driven({**options, "ecs_task_role_arn": "arn:aws:iam::123456789012:role/mine"}, tmp_path)
+    error = refusal(driven, cloud)
+    assert error.where == "--ecs-task-role-arn"
+    assert error.mend.startswith("aws iam update-assume-role-policy --role-name mine")
+    with cloud.fault("denied:operation=GetRole"), caplog.at_level(logging.WARNING):
+        driven.validate()
+    assert "the role mine is not looked at, for iam:GetRole is not allowed" in caplog.text
 
 
 def foreign_definition(cloud: LocalCloud, **other: Any) -> None:
@@ -224,3 +241,20 @@ def test_questions_that_aws_does_not_answer_at_once_are_asked_again(
     driven = Driven({"ecs_subnets": subnet}, tmp_path)
     with cloud.fault("any:operation=DescribeSubnets,count=2"):
         driven.validate()
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "us-gov-west-1", "cn-north-1", "ap-southeast-7", "us-iso-east-1"])
+def test_region_that_aws_may_have_is_taken(region: str) -> None:
+    assert EcsOptions(ecs_subnets=("subnet-1",), aws_region=region).aws_region == region
+
+
+def test_aws_that_nobody_reaches_is_told_with_region_and_network(
+    cloud: LocalCloud, subnet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaler_plugin_ecs.patience._PAUSE", 0.001)
+    # A port that is nobody's: none can be bound to it.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    error = refusal(Driven({"ecs_subnets": subnet}, tmp_path), cloud)
+    assert "cannot be reached" in error.what
+    assert "--aws-region us-east-1" in error.where
+    assert "proxy" in error.mend

@@ -34,6 +34,8 @@ _PATIENCE = {Scope.MANAGER: 90.0, Scope.CLUSTER: 240.0}
 # At a manager's end: it has been told how much time there is for all of that.
 _LEAST_PATIENCE, _MOST_PATIENCE = 5.0, 60.0
 _FIRST_PAUSE = 0.2
+# What AWS says of a cluster in which something is just ending.
+_BUSY = ("ClusterContainsTasksException", "UpdateInProgressException")
 _LONGEST_PAUSE = 5.0
 
 
@@ -199,7 +201,7 @@ class Cleaning:
                 self._gone_is_fine("ecs:DeleteCluster", names.region, cluster=names.cluster)
                 return
             except Refused as error:
-                if error.code != "ClusterContainsTasksException" or time.monotonic() > self._deadline:
+                if error.code not in _BUSY or time.monotonic() > self._deadline:
                     raise
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)

@@ -58,6 +58,10 @@ class UnknownOutcome(DriverError):
         self.late = late
 
 
+class Unreachable(TemporaryError):
+    """Nobody answers at AWS's address."""
+
+
 def translated(error: BaseException, action: str, creates: bool, profile: str) -> BaseException:
     """What to raise instead of what boto3 has raised.
 
@@ -77,8 +81,10 @@ def translated(error: BaseException, action: str, creates: bool, profile: str) -
         return ConfigurationError(
             f"{action} cannot be asked for: {_one_line(error)}", "the options of this manager", ""
         )
+    if isinstance(error, (exceptions.InvalidRegionError, exceptions.NoRegionError)):
+        return ConfigurationError(f"{_one_line(error)}.", "--aws-region", "like us-east-1 or eu-central-1")
     if isinstance(error, (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError)):
-        return TemporaryError(f"{action}: AWS cannot be reached from here: {_one_line(error)}")
+        return Unreachable(f"{action}: AWS cannot be reached from here: {_one_line(error)}")
     if isinstance(error, exceptions.BotoCoreError):
         late = isinstance(error, exceptions.ReadTimeoutError)
         text = f"{action}: {_one_line(error)}"

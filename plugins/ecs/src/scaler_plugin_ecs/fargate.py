@@ -32,15 +32,21 @@ SIZES: dict[int, tuple[int, ...]] = {
 
 def size(cpu: float, memory: float) -> tuple[int, int]:
     """(units of CPU, MiB) of so many vCPU and GB. ConfigurationError, with the pairs that there are."""
-    units, mebibytes = cpu * CPU_UNITS, memory * MEBIBYTES
+    units, mebibytes = units_of(cpu), memory * MEBIBYTES
+    if mebibytes not in SIZES[units]:
+        what = f"Fargate has no task of {cpu:g} vCPU with {memory:g} GB."
+        mend = f"with {cpu:g} vCPU: {_choices(SIZES[units])} GB{_table()}"
+        raise ConfigurationError(what, "--ecs-task-memory", mend)
+    return units, int(mebibytes)
+
+
+def units_of(cpu: float) -> int:
+    """Units of CPU of so many vCPU. ConfigurationError, as above."""
+    units = cpu * CPU_UNITS
     if units not in SIZES:
         there = ", ".join(_number(each / CPU_UNITS) for each in SIZES)
         raise ConfigurationError(f"Fargate has no task of {cpu:g} vCPU.", "--ecs-task-cpu", f"one of {there}{_table()}")
-    if mebibytes not in SIZES[int(units)]:
-        what = f"Fargate has no task of {cpu:g} vCPU with {memory:g} GB."
-        mend = f"with {cpu:g} vCPU: {_choices(SIZES[int(units)])} GB{_table()}"
-        raise ConfigurationError(what, "--ecs-task-memory", mend)
-    return int(units), int(mebibytes)
+    return int(units)
 
 
 def _table() -> str:

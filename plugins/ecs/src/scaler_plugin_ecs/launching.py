@@ -7,6 +7,7 @@ import json
 import logging
 import shlex
 import threading
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -17,9 +18,10 @@ from scaler_plugin_ecs.clients import Aws
 from scaler_plugin_ecs.definition import STOP_SECONDS
 from scaler_plugin_ecs.errors import Refused, UnknownOutcome
 from scaler_plugin_ecs.options import EcsOptions
-from scaler_plugin_ecs.preparing import Preparation, Prepared, without_spot
+from scaler_plugin_ecs.preparing import IAM_SECONDS, Preparation, Prepared
 from scaler_plugin_ecs.probing import Probe
 from scaler_plugin_ecs.requirements import Software
+from scaler_plugin_ecs.roles import MAKE_LINKED_ROLE, not_seen_yet
 from scaler_plugin_ecs.tagging import as_list, unit_tags
 
 # From SIGTERM on: what is left then is time to say what has not finished.
@@ -28,6 +30,12 @@ DRAIN_SECONDS = STOP_SECONDS - 10
 MOST_OVERRIDES = 8192
 # How often what was not there any more is looked for and made again, in one call.
 _TRIES = 3
+# A role that ECS refuses for longer is not new, but wrong.
+_ROLE_SECONDS = 60.0
+_ROLE_MEND = (
+    "check the role's trust policy (ecs-tasks.amazonaws.com) and iam:PassRole, --ecs-task-role-arn, "
+    "--ecs-execution-role-arn"
+)
 
 
 class Gone(DriverError):
@@ -54,14 +62,19 @@ class Launcher:
         self._software = software
         self._probe = Probe()
         self._lock = threading.Lock()
-        # Refusals of Spot capacity since it was last had.
+        # Refusals of Spot capacity since it was last had; and groups that are to start on demand, for AWS refuses it
+        # also of tasks that it has taken.
         self._refusals = 0
+        self._owed = 0
+        # Since when ECS refuses the role.
+        self._role_refused_at: float | None = None
 
     def launch(self, group: WorkerGroup) -> Mapping[str, Any]:
         """The group's task, as AWS describes it; the one that is there already, where the call is a second one.
 
         TemporaryError and the like: nothing was started. `Refused`: this group cannot be. `UnknownOutcome`; `Gone`.
         """
+        refusal = ""
         for _ in range(_TRIES):
             prepared = self._preparation.ready()
             try:
@@ -69,21 +82,38 @@ class Launcher:
             except Refused as error:
                 if not self._mended(error, prepared):
                     raise
-        raise TemporaryError(f"what the tasks need was made {_TRIES} times, and ECS does not find it yet")
+                refusal = str(error)
+        raise TemporaryError(
+            f"what the tasks need was looked for {_TRIES} times, and ECS does not find it yet: {refusal}"
+        )
 
     def _run_or_wait(self, group: WorkerGroup, prepared: Prepared) -> Mapping[str, Any]:
         try:
-            return self._run(group, prepared)
+            task = self._run(group, prepared)
+            self._role_refused_at = None
+            return task
         except Refused as error:
             if not _is_about_role(error):
                 raise
             # Made a moment ago, it is not seen everywhere yet; or another manager has deleted it.
             self._preparation.again(prepared, role=True)
-            self._probe.too_early(str(error))
-            raise TemporaryError(str(error)) from error
+            later = self._role_words(error, prepared)
+            self._probe.too_early(str(later))
+            raise later from error
+
+    def _role_words(self, error: Refused, prepared: Prepared) -> TemporaryError:
+        now = time.monotonic()
+        with self._lock:
+            if self._role_refused_at is None:
+                self._role_refused_at = now
+            seconds = now - self._role_refused_at
+        role = prepared.new_role
+        if role and seconds < IAM_SECONDS and (role in error.message or "role/" not in error.message):
+            return not_seen_yet(role)
+        return TemporaryError(f"{error}; {_ROLE_MEND}" if seconds > _ROLE_SECONDS else str(error))
 
     def _mended(self, error: Refused, prepared: Prepared) -> bool:
-        """Whether it is worth another try, after what is missing was made again. TemporaryError: later."""
+        """Whether it is worth another try, which makes what is missing again. TemporaryError: later."""
         if error.code == "ClusterNotFoundException" or (
             "taskdefinition" in error.message.lower().replace(" ", "")
             and any(word in error.message.lower() for word in ("inactive", "not found", "unable to describe"))
@@ -91,16 +121,22 @@ class Launcher:
             self._preparation.again(prepared)
             return True
         if "service linked role" in error.message.lower():
-            mend = "an account has it from its first cluster on, or by `aws iam create-service-linked-role"
-            raise TemporaryError(f"{error}; {mend} --aws-service-name ecs.amazonaws.com`") from error
+            raise TemporaryError(f"{error}. To do: {MAKE_LINKED_ROLE}") from error
         if "reached the limit" in error.message.lower():
             mend = "ask AWS for more (Service Quotas, AWS Fargate), or lower --max-task-concurrency"
             raise TemporaryError(f"{error}; {mend}") from error
-        if error.code in ("PlatformUnknownException", "BlockedException", "UnsupportedFeatureException"):
+        if error.code == "BlockedException":
+            raise ConfigurationError(str(error), "the AWS account of this manager", "ask AWS Support") from error
+        if "new ARN and resource ID format must be enabled" in error.message:
+            mend = "aws ecs put-account-setting-default --name taskLongArnFormat --value enabled"
+            raise ConfigurationError(str(error), "the AWS account and region of this manager", mend) from error
+        if error.code in ("PlatformUnknownException", "UnsupportedFeatureException"):
             where = "the AWS account and region of this manager"
             raise ConfigurationError(str(error), where, "ask AWS, or use another --aws-region") from error
         if "capacity provider" in error.message and self._options.spot:
-            raise without_spot(self._options.ecs_cluster) from error
+            # Whoever took it away: of a cluster that is not this manager's the next look says so.
+            self._preparation.again(prepared)
+            return True
         for word, flag in (("subnet", "--ecs-subnets"), ("security group", "--ecs-security-group-ids")):
             if word in error.message.lower():
                 raise ConfigurationError(error.message, flag, "name one that is there, in the same VPC") from error
@@ -110,28 +146,41 @@ class Launcher:
         request = self._request(group, prepared)
         if not self._options.spot:
             return self._ask(request, on_demand=True)
-        try:
-            task = self._ask(request, on_demand=False)
-        except TemporaryError as error:
-            if not self._falls_back(error):
-                raise
-            self._log.warning(
-                "worker group %s is started on demand: Spot capacity was refused %d times in a row; "
-                "--spot-fallback 0 would wait for it",
-                group.id,
-                self._refusals,
-            )
-            return self._ask(request, on_demand=True)
-        with self._lock:
-            self._refusals = 0
-        return task
+        if not self._takes_owed():
+            try:
+                return self._ask(request, on_demand=False)
+            except _NoCapacity:
+                if not self._counts():
+                    raise
+        self._log.warning(
+            "worker group %s is started on demand: Spot capacity was refused %d times in a row; "
+            "--spot-fallback 0 would wait for it",
+            group.id,
+            self._refusals,
+        )
+        return self._ask(request, on_demand=True)
 
-    def _falls_back(self, error: TemporaryError) -> bool:
-        if not isinstance(error, _NoCapacity):
-            return False
+    def refused(self) -> None:
+        """A task could not start for want of Spot capacity. The group in its place is on demand, if it is enough."""
+        if self._counts():
+            with self._lock:
+                self._owed += 1
+
+    def had(self) -> None:
+        """A Spot task has begun to run."""
+        with self._lock:
+            self._refusals = self._owed = 0
+
+    def _counts(self) -> bool:
+        """One refusal more; whether it is enough."""
         with self._lock:
             self._refusals += 1
             return 0 < self._options.spot_fallback <= self._refusals
+
+    def _takes_owed(self) -> bool:
+        with self._lock:
+            self._owed -= (taken := self._owed > 0)
+            return taken
 
     def _request(self, group: WorkerGroup, prepared: Prepared) -> dict[str, Any]:
         overrides = overrides_of(group, prepared.container, self._software)
@@ -190,6 +239,7 @@ class Launcher:
             for task in self._aws.call("ecs:DescribeTasks", cluster=cluster, tasks=arns[:1]).get("tasks", ()):
                 found: Mapping[str, Any] = task
                 return found
+            raise UnknownOutcome(f"its task is there, and ECS does not describe it yet ({error.message})")
         raise Gone(f"its task has ended, and AWS does not know it any more ({error.message})")
 
 

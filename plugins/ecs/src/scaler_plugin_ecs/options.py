@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, SecretStr
-from scaler.managers.api import OptionModel, option
+from pydantic import AfterValidator, BeforeValidator, SecretStr, ValidationInfo
+from scaler.managers.api import ConfigurationError, OptionModel, option
+
+from scaler_plugin_ecs import fargate
 
 # Days that CloudWatch can keep logs; 0 stands for ever.
 RETENTION_DAYS = (
@@ -32,8 +34,32 @@ def _subnets(value: object) -> object:
     return found
 
 
+def _region(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", value := value.strip()):
+        raise ValueError(f"{value!r} is no AWS region\nlike us-east-1 or eu-central-1")
+    return value
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
+
+
+def _cpu(value: float) -> float:
+    try:
+        fargate.units_of(value)
+    except ConfigurationError as error:
+        raise ValueError(f"{error.what}\n{error.mend}") from None
+    return value
+
+
+def _memory(value: float, info: ValidationInfo) -> float:
+    """With the CPU, where that is one."""
+    if (cpu := info.data.get("ecs_task_cpu")) is not None:
+        try:
+            fargate.size(cpu, value)
+        except ConfigurationError as error:
+            raise ValueError(f"{error.what}\n{error.mend}") from None
+    return value
 
 
 def _lines(value: object) -> object:
@@ -63,7 +89,9 @@ class EcsOptions(OptionModel):
         help="VPC subnets that tasks run in, with commas between; each with a route to the scheduler and to the image",
         metavar="SUBNET[,SUBNET]",
     )
-    aws_region: str = option("us-east-1", "AWS region that tasks run in", min_length=1, metavar="REGION")
+    aws_region: Annotated[str, BeforeValidator(_region)] = option(
+        "us-east-1", "AWS region that tasks run in", metavar="REGION"
+    )
     aws_access_key_id: str | None = option(
         None, "AWS access key, together with its secret", variable="AWS_ACCESS_KEY_ID", metavar="KEY"
     )
@@ -80,10 +108,12 @@ class EcsOptions(OptionModel):
     ecs_task_image: str = option(
         "public.ecr.aws/v4u8j8r6/scaler:latest", "container image that workers run in", metavar="IMAGE"
     )
-    ecs_task_cpu: float = option(
+    ecs_task_cpu: Annotated[float, AfterValidator(_cpu)] = option(
         4, "vCPU of a task, and its number of workers: one a vCPU, one at least", gt=0, metavar="VCPU"
     )
-    ecs_task_memory: float = option(30, "memory of a task, in GB", gt=0, metavar="GB")
+    ecs_task_memory: Annotated[float, AfterValidator(_memory)] = option(
+        30, "memory of a task, in GB", gt=0, validate_default=True, metavar="GB"
+    )
     ecs_python_requirements: Annotated[str, BeforeValidator(_lines)] = option(
         "tomli;pargraph;parfun;pandas",
         "Python packages that a task installs when it starts, with ; or line ends between",

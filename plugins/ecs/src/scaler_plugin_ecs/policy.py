@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,21 +12,13 @@ from pydantic import ValidationError
 from scaler.managers.api import ConfigurationError, Context
 
 from scaler_plugin_ecs.options import DEFAULT_EXECUTION_ROLE, EcsOptions
+from scaler_plugin_ecs.policy_line import read
 from scaler_plugin_ecs.roles import POLICY
-
-_PROGRAM = "scaler_worker_manager aws_raw_ecs iam-policy"
-_DESCRIPTION = """\
-Prints the IAM policy that a manager with these options needs, and nothing beyond: for an IAM user or role, by
-`aws iam put-user-policy --user-name NAME --policy-name scaler --policy-document file://policy.json`.
-It takes the manager's own options; all others are passed over."""
 
 
 def iam_policy(arguments: Sequence[str], context: Context) -> int:
     """The subcommand. ConfigurationError: an option cannot be."""
-    given = _parser().parse_known_args(arguments)[0]
-    values = {
-        name: value for name, value in vars(given).items() if name in EcsOptions.model_fields and value is not None
-    }
+    values, account = read(arguments)
     values.setdefault("ecs_subnets", "subnet-any")
     try:
         options = EcsOptions.model_validate(values)
@@ -36,24 +27,8 @@ def iam_policy(arguments: Sequence[str], context: Context) -> int:
         flag = "--" + str(first["loc"][0]).replace("_", "-")
         what, _, mend = first["msg"].removeprefix("Value error, ").partition("\n")
         raise ConfigurationError(what, flag, mend or "see --help of the manager") from None
-    sys.stdout.write(json.dumps(policy(options, given.aws_account), indent=2) + "\n")
+    sys.stdout.write(json.dumps(policy(options, account), indent=2) + "\n")
     return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        _PROGRAM,
-        usage=f"{_PROGRAM} [--aws-account ID] [options of the manager]",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--aws-account", metavar="ID", default="*", help="account, 12 digits; any where it is left out")
-    for name, field in EcsOptions.model_fields.items():
-        # % means something in the help of argparse.
-        help = (field.description or "").replace("%", "%%")
-        parser.add_argument("--" + name.replace("_", "-"), dest=name, help=help, metavar=name.upper())
-    return parser
 
 
 def policy(options: EcsOptions, account: str = "*") -> dict[str, Any]:

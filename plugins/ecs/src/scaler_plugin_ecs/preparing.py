@@ -16,22 +16,24 @@ from scaler_plugin_ecs.errors import Denied, Refused, UnknownOutcome
 from scaler_plugin_ecs.finding import Found, find_cluster, find_definition, find_log_group
 from scaler_plugin_ecs.options import DEFAULT_EXECUTION_ROLE, EcsOptions
 from scaler_plugin_ecs.record import Record, names_of
-from scaler_plugin_ecs.roles import ensure_role
+from scaler_plugin_ecs.roles import MAKE_LINKED_ROLE, ensure_role, not_seen_yet
 from scaler_plugin_ecs.tagging import as_list, belongs_to
 
 _PROVIDERS = ["FARGATE", "FARGATE_SPOT"]
 # How long others may not see yet what IAM has made: so long there is no sense in looking for it again.
-_IAM_SECONDS = 15.0
+IAM_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """definition: an ARN. log_group, stream_prefix: of tasks' output, empty where it goes nowhere."""
+    """definition: an ARN. log_group, stream_prefix: of tasks' output, empty where it goes nowhere. new_role: the name
+    of the role that was made for it, empty for none."""
 
     definition: str
     container: str
     log_group: str
     stream_prefix: str
+    new_role: str = ""
 
 
 class Preparation:
@@ -48,6 +50,8 @@ class Preparation:
         self._at = 0.0
         self._tries = 0
         self._failure: Exception | None = None
+        # The name of the role that was made last, and when.
+        self._new_role, self._role_at = "", 0.0
 
     def ready(self) -> Prepared:
         """ConfigurationError: what is there under these names cannot be used. TemporaryError and the like: later."""
@@ -83,7 +87,7 @@ class Preparation:
         role: it may only be the role, which ECS does not see yet.
         """
         with self._lock:
-            if self._prepared is prepared and not (role and time.monotonic() - self._at < _IAM_SECONDS):
+            if self._prepared is prepared and not (role and time.monotonic() - self._at < IAM_SECONDS):
                 self._prepared = None
 
     def doubt(self) -> None:
@@ -109,12 +113,18 @@ class Preparation:
         else:
             found = self._own_definition(found)
         container = definition.container_of(found.about)
-        return Prepared(found.id, container["name"], *definition.log_group_of(found.about))
+        return Prepared(found.id, container["name"], *definition.log_group_of(found.about), self._fresh_role())
+
+    def _fresh_role(self) -> str:
+        """Which others may not see yet; empty: none."""
+        return self._new_role if time.monotonic() - self._role_at < IAM_SECONDS else ""
 
     def _own_definition(self, found: Found | None) -> Found:
         role = self._options.ecs_execution_role_arn
         if not role:
-            role = ensure_role(self._aws, DEFAULT_EXECUTION_ROLE, self._owner, self._log)
+            role, made = ensure_role(self._aws, DEFAULT_EXECUTION_ROLE, self._owner, self._log)
+            if made:
+                self._new_role, self._role_at = DEFAULT_EXECUTION_ROLE, time.monotonic()
         wanted = definition.wanted(self._options, role)
         if found is not None and definition.same(found.about, wanted):
             return found
@@ -134,13 +144,18 @@ class Preparation:
         elif spot and not has_spot(found):
             if not belongs_to(found.tags, self._owner):
                 raise without_spot(name)
-            self._aws.call(
-                "ecs:PutClusterCapacityProviders",
-                creates=True,
-                cluster=name,
-                capacityProviders=_PROVIDERS,
-                defaultCapacityProviderStrategy=[],
-            )
+            try:
+                self._aws.call(
+                    "ecs:PutClusterCapacityProviders",
+                    creates=True,
+                    cluster=name,
+                    capacityProviders=_PROVIDERS,
+                    defaultCapacityProviderStrategy=[],
+                )
+            except Refused as error:
+                if _passes(error):
+                    raise TemporaryError(str(error)) from error
+                raise
 
     def _create(self, action: str, kind: str, name: str, about: dict[str, Any]) -> dict[str, Any]:
         """With the owner's tags, or without where those are not allowed."""
@@ -154,9 +169,13 @@ class Preparation:
             )
             return self._aws.call(action, creates=True, **about)
         except Refused as error:
-            if "role" in error.message.lower():
-                # A role that was just made may not be seen everywhere yet.
+            if _passes(error):
                 raise TemporaryError(str(error)) from error
+            if "service linked role" in error.message.lower():
+                raise TemporaryError(f"{error}. To do: {MAKE_LINKED_ROLE}") from error
+            if "role" in error.message.lower():
+                # One that was just made may not be seen everywhere yet.
+                raise (not_seen_yet(role) if (role := self._fresh_role()) else TemporaryError(str(error))) from error
             raise ConfigurationError(
                 f"AWS refuses to make the {kind} {name}: {error.message.rstrip('.')} ({error.code}).",
                 "the options of this manager",
@@ -167,7 +186,7 @@ class Preparation:
         try:
             try:
                 self._aws.call("logs:CreateLogGroup", creates=True, logGroupName=name, tags=self._owner.tags())
-                how = ""
+                how = ": it goes with its logs when this manager ends; one that is there before stays"
             except Denied:
                 self._aws.call("logs:CreateLogGroup", creates=True, logGroupName=name)
                 how = " without tags, for logs:TagResource is not allowed: it is never deleted again"
@@ -201,6 +220,11 @@ class Preparation:
             self._log.warning(
                 "the log group %s keeps its logs for ever, for logs:PutRetentionPolicy is not allowed", name
             )
+
+
+def _passes(error: Refused) -> bool:
+    """Something is just being changed or deleted."""
+    return error.code in ("UpdateInProgressException", "ResourceInUseException") or "was not ACTIVE" in error.message
 
 
 def check_foreign(found: Found, options: EcsOptions) -> None:

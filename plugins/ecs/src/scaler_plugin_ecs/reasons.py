@@ -55,9 +55,18 @@ _MENDS: tuple[tuple[str, str], ...] = (
 # Patterns of the agent's own output, of all its lines together.
 _SAID: tuple[tuple[str, str], ...] = (
     (
-        r"scaler_cluster: (command )?not found|No module named .?scaler",
-        "the task has no scaler: name an image that has it by --ecs-task-image, or say how tasks get it by "
-        "--worker-package",
+        r"scaler_cluster: (command )?not found|No module named .?scaler|"
+        r"scaler_cluster: error: (unrecognized arguments|the following arguments)",
+        "the task has no scaler, or another software of that name: name an image that has it by --ecs-task-image, or "
+        "say how tasks get it by --worker-package",
+    ),
+    (
+        r"worker image: error: .*cannot be had",
+        "--ecs-python-version: one that uv has, or the image's own; or give its subnet a route to the internet",
+    ),
+    (
+        r"worker image: error: .*cannot be installed",
+        "correct --ecs-python-requirements or --worker-package, or give its subnet a route to the package index",
     ),
     (
         r"No solution found|not find a version|No matching distribution|not found in the package registry|"
@@ -104,6 +113,15 @@ def could_not_start(task: Mapping[str, Any]) -> bool:
     return str(task.get("stoppedReason") or "").startswith("ResourceInitializationError")
 
 
+def is_spot(task: Mapping[str, Any]) -> bool:
+    return task.get("capacityProviderName") == "FARGATE_SPOT"
+
+
+def lacked_capacity(task: Mapping[str, Any]) -> bool:
+    """AWS took it, and found no place for it then."""
+    return task.get("stopCode") == "TaskFailedToStart" and "apacity is unavailable" in str(task.get("stoppedReason"))
+
+
 def exit_code(task: Mapping[str, Any]) -> int | None:
     code = _container(task).get("exitCode")
     return None if code is None else int(code)
@@ -139,6 +157,8 @@ def _mend(reason: str, code: int | None, said: str) -> str:
     for pattern, mend in _MENDS:
         if re.search(pattern, reason, re.DOTALL):
             return mend
+    if re.search(r"worker image: error: .* To do: .*\.$", said):
+        return ""  # it was said whole
     for pattern, mend in _SAID:
         if re.search(pattern, said):
             return mend

@@ -7,9 +7,10 @@ no blanks within: each of the two finds the same ones. Only an environment marke
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from scaler.managers.api import ConfigurationError
@@ -82,8 +83,8 @@ def software(requirements: str, version: str, package: str | None, installed: st
     own, index = _package(package) if package else ([installed] if installed and not named else [], {})
     if not own and not named:
         warnings.append(
-            "this software was not installed from an index here, so tasks do not install it: their image must have "
-            f"it; otherwise say how they get it: {_HOW}"
+            "this software was not installed from the public index here, so tasks do not install it: their image must "
+            f"have it; otherwise say how they get it: {_HOW}"
         )
     return Software((*own, *wanted), version, index, tuple(warnings))
 
@@ -127,16 +128,24 @@ def _unreadable(text: str, why: str) -> ConfigurationError:
     return ConfigurationError(f"{text!r} is no package: {why}.", "--worker-package", f"like {_HOW.partition(' ')[2]}")
 
 
-def installed_package() -> str | None:
-    """This software as an index has it. None: it was installed from a folder or a file (PEP 610), which a task does not
-    have, or is not installed at all."""
+def installed_package(environment: Mapping[str, str] = os.environ) -> str | None:
+    """This software as the public index has it. None: it was installed from a folder or a file (PEP 610), or perhaps
+    from an index of the environment's own, which a task does not have; or is not installed at all."""
     from importlib import metadata
 
+    if any(value and _names_index(name) for name, value in environment.items()):
+        return None
     try:
         found = metadata.distribution(HOST)
     except metadata.PackageNotFoundError:
         return None
     return None if found.read_text("direct_url.json") else f"{HOST}=={found.version}"
+
+
+def _names_index(variable: str) -> bool:
+    known = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL")
+    uv = variable.startswith("UV_INDEX") and variable != "UV_INDEX_STRATEGY"
+    return uv or variable in (*known, "UV_FIND_LINKS")
 
 
 def python_words(version: str, minor: tuple[int, int], is_default: bool) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
-from scaler.managers.api import ConfigurationError, Owner
+from scaler.managers.api import ConfigurationError, Owner, TemporaryError
 
 from scaler_plugin_ecs.clients import Aws
 from scaler_plugin_ecs.errors import Denied, Refused
@@ -19,22 +19,38 @@ _TRUST = {
 }
 
 
-def ensure_role(aws: Aws, name: str, owner: Owner, log: logging.Logger) -> str:
-    """The ARN of a role of that name, which is made with its policy when it is missing."""
+# What an account lacks whose first cluster was made without it.
+MAKE_LINKED_ROLE = "`aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com`"
+
+
+def ensure_role(aws: Aws, name: str, owner: Owner, log: logging.Logger) -> tuple[str, bool]:
+    """The ARN of a role of that name, which is made with its policy when it is missing; and whether it was."""
     try:
         found = find_role(aws, name)
         if found is not None and not belongs_to(found.tags, owner):
-            return found.id
-        arn = found.id if found is not None else _make(aws, name, owner, log)
+            return found.id, False
+        made = found is None
+        if found is None:
+            arn, made = _make(aws, name, owner, log)
+            if not made:
+                return arn, False
+        else:
+            arn = found.id
         # Ours may lack its policy: a manager that was killed had no time for it.
         aws.call("iam:AttachRolePolicy", creates=True, RoleName=name, PolicyArn=policy_arn(arn))
     except Denied as error:
         mend = f"{error.mend}; or name a role that is there: --ecs-execution-role-arn"
         raise ConfigurationError(error.what, error.where, mend) from None
-    return arn
+    return arn, made
 
 
-def _make(aws: Aws, name: str, owner: Owner, log: logging.Logger) -> str:
+def not_seen_yet(name: str) -> TemporaryError:
+    """Of a role that was made a moment ago."""
+    return TemporaryError(f"the role {name} was made a moment ago, and ECS does not see it yet; it is tried again")
+
+
+def _make(aws: Aws, name: str, owner: Owner, log: logging.Logger) -> tuple[str, bool]:
+    """Its ARN; False: another manager was quicker, and it is that one's."""
     about = {
         "RoleName": name,
         "AssumeRolePolicyDocument": json.dumps(_TRUST),
@@ -50,12 +66,12 @@ def _make(aws: Aws, name: str, owner: Owner, log: logging.Logger) -> str:
             arn = aws.call("iam:CreateRole", creates=True, **about)["Role"]["Arn"]
             log.warning("the role %s has no tags, for iam:TagRole is not allowed: it is never deleted again", name)
     except Refused as error:
-        # Another manager was quicker.
         if not error.code.startswith("EntityAlreadyExists") or (found := find_role(aws, name)) is None:
             raise
-        return found.id
+        # Where the answer of the first call was lost it is ours.
+        return found.id, belongs_to(found.tags, owner)
     log.info("made the role %s", name)
-    return str(arn)
+    return str(arn), True
 
 
 def policy_arn(role: str) -> str:
@@ -79,6 +95,20 @@ def check_role(aws: Aws, name: str, flag: str, owner: Owner, log: logging.Logger
         _check_policies(aws, found, name, flag, owner, log)
     except Denied as error:
         log.warning("the role %s is not looked at, for %s is not allowed", name, error.action)
+
+
+def check_task_role(aws: Aws, name: str, log: logging.Logger) -> None:
+    """Of the role that tasks have. ConfigurationError: they cannot have it."""
+    flag = "--ecs-task-role-arn"
+    try:
+        found = find_role(aws, name)
+    except Denied as error:
+        log.warning("the role %s is not looked at, for %s is not allowed", name, error.action)
+        return
+    if found is None:
+        mend = f"make it, or leave {flag} out: tasks have none then"
+        raise ConfigurationError(f"There is no role {name}.", flag, mend)
+    _check_trust(found, name, flag)
 
 
 def _check_trust(found: Found, name: str, flag: str) -> None:

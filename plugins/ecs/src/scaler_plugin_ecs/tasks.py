@@ -18,7 +18,14 @@ from scaler_plugin_ecs.clients import Aws, Calling
 from scaler_plugin_ecs.errors import Refused, UnknownOutcome
 from scaler_plugin_ecs.launching import Gone, Launcher
 from scaler_plugin_ecs.output import Output
-from scaler_plugin_ecs.reasons import could_not_start, state_of, what_it_waits_for, why_it_ended
+from scaler_plugin_ecs.reasons import (
+    could_not_start,
+    is_spot,
+    lacked_capacity,
+    state_of,
+    what_it_waits_for,
+    why_it_ended,
+)
 from scaler_plugin_ecs.tagging import GROUP, as_dict, belongs_to, decode
 
 DESCRIBED_AT_ONCE = 100
@@ -137,7 +144,8 @@ class Tasks:
         for arn in unknown:
             if arn in told:
                 self._adopt(told[arn])
-        if listed:
+        # What is listed and not described yet may be what is looked for.
+        if listed and all(arn in told for arn in unknown):
             with self._lock:
                 self._cleared = max(self._cleared, doubts)
 
@@ -169,6 +177,8 @@ class Tasks:
                 return False
             group, stopping = known.unit.id, known.stopping
         unit = self._unit(group, task, stopping, with_output)
+        if known.unit.state is UnitState.PENDING and unit.state is UnitState.RUNNING and is_spot(task):
+            self._launcher.had()
         with self._lock:
             known.unit = unit
         return not known.lives
@@ -181,6 +191,8 @@ class Tasks:
         elif state is not UnitState.RUNNING and not stopping:
             if could_not_start(task):
                 self._doubt_needs()
+            if lacked_capacity(task) and is_spot(task):
+                self._launcher.refused()
             wanted = with_output and state is UnitState.FAILED
             detail = why_it_ended(task, self._output.last_lines(task) if wanted else ())
         return Unit(group, task["taskArn"], state, detail)

@@ -10,7 +10,7 @@ from scaler.managers.api import ConfigurationError, CredentialsExpired, Owner
 from scaler_plugin_ecs import fargate
 from scaler_plugin_ecs.clients import Aws
 from scaler_plugin_ecs.definition import CONTAINER
-from scaler_plugin_ecs.errors import Denied, Refused, renewal
+from scaler_plugin_ecs.errors import Denied, Refused, Unreachable, renewal
 from scaler_plugin_ecs.finding import find_cluster, find_definition
 from scaler_plugin_ecs.images import check_image
 from scaler_plugin_ecs.launching import check_overrides
@@ -18,7 +18,7 @@ from scaler_plugin_ecs.options import DEFAULT_EXECUTION_ROLE, EcsOptions
 from scaler_plugin_ecs.patience import patiently
 from scaler_plugin_ecs.preparing import check_foreign, has_spot, without_spot
 from scaler_plugin_ecs.requirements import Software, python_words
-from scaler_plugin_ecs.roles import check_role
+from scaler_plugin_ecs.roles import check_role, check_task_role
 from scaler_plugin_ecs.tagging import belongs_to
 
 # What an agent's command and its join token take of a container's overrides, about.
@@ -41,6 +41,10 @@ def validate(aws: Aws, options: EcsOptions, owner: Owner, log: logging.Logger, s
     except CredentialsExpired as error:
         what, _, mend = str(error).rpartition(": ")
         raise ConfigurationError(what or str(error), _where(aws), mend or renewal(aws.profile)) from error
+    except Unreachable as error:
+        where = f"--aws-region {aws.region}, the network of this machine"
+        mend = "check --aws-region, and the way to the internet (a proxy: HTTPS_PROXY)"
+        raise ConfigurationError(f"{error}.", where, mend) from error
 
 
 def _check_names(options: EcsOptions) -> None:
@@ -78,6 +82,8 @@ def _ask_aws(aws: Aws, options: EcsOptions, owner: Owner, log: logging.Logger) -
     arn = options.ecs_execution_role_arn
     name, flag = (arn.rpartition("/")[2], "--ecs-execution-role-arn") if arn else (DEFAULT_EXECUTION_ROLE, "")
     patiently(lambda: check_role(aws, name, flag, owner, log))
+    if task_role := options.ecs_task_role_arn:
+        patiently(lambda: check_task_role(aws, task_role.rpartition("/")[2], log))
     patiently(lambda: _check_cluster(aws, options, owner, log))
     patiently(lambda: _check_definition(aws, options, owner, log))
 
