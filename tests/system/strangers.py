@@ -31,7 +31,7 @@ def hello(link: int, role: int = 0, protocol: int = _core.PROTOCOL) -> bytes:
     """role: by the protocol's numbers."""
     session = link if role in (0, 4) else 0
     node = ["stranger", "", "", 1, [], 11, 10, False] if role == 1 else None
-    manager = [f"stranger-{link}", "", 0, 1, 1, [], 11, 30_000_000, 60_000_000, None] if role == 2 else None
+    manager = [f"stranger-{link}", "", 0, 1, 1, [], 11, 30_000_000, 60_000_000, None, ""] if role == 2 else None
     return frame(link, 0, 0, [[0, protocol, role, 0, 0, 0, b"", session, node, manager, []]])
 
 
