@@ -75,7 +75,15 @@ def fib_by_map(n):
     return n if n < 2 else sum(Client().map(fib_by_map, [n - 1, n - 2]).results())
 
 
-@pytest.mark.parametrize("function", [fib, fib_by_wait, fib_as_completed, fib_by_asyncio, fib_by_map])
+@pytest.mark.parametrize(
+    "function",
+    [
+        fib,
+        fib_by_wait,
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (fib_as_completed, fib_by_asyncio)),
+        fib_by_map,
+    ],
+)
 def test_fib_of_12_ends_with_one_slot(one_slot, function):
     assert one_slot.submit(function, 12).result(PATIENCE) == plain_fib(12)
 
