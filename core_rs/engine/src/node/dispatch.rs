@@ -112,7 +112,8 @@ impl<P: Payload> Node<P> {
             }
             let fits = element_ns.map_or(u64::MAX, |ns| left_ns / ns);
             let rest = u64::from(next.count);
-            let whole = 2 * share >= rest
+            let whole = elements < share
+                && 2 * share >= rest
                 && element_ns.is_some_and(|ns| ns.saturating_mul(rest) <= WHOLE_NS);
             if whole && chunks > 0 && elements + rest > MOST_ELEMENTS {
                 break;
