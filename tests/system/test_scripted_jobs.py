@@ -13,8 +13,8 @@ from typing import Any, ClassVar, cast
 import pytest
 from commands import PATIENCE, Run
 from scaler import Client
+from scaler.config.fields import component_of
 from scaler.config.models import WorkerManagerOptions
-from scaler.config.options import Component
 from scaler.errors import ProcessorDiedError, TaskTimeoutError
 from scaler.managers.api import (
     ConfigurationError,
@@ -142,7 +142,7 @@ def manager(address: str) -> Callable[[Cloud], Any]:
 
     @contextmanager
     def running(cloud: Cloud) -> Iterator[Client]:
-        driver = Driver(DriverInfo("scripted", Family.OFFLOAD, Nothing), cloud, cast(Component, None))
+        driver = Driver(DriverInfo("scripted", Family.OFFLOAD, Nothing), cloud, component_of(Nothing, "worker_manager"))
         options = WorkerManagerOptions(
             scheduler_address=address, heartbeat_interval_seconds=0.05, shutdown_timeout_seconds=5
         )
