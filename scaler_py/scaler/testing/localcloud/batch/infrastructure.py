@@ -8,6 +8,7 @@ from typing import Any
 
 from scaler.testing.localcloud.answers import Answer, AwsError, json_answer
 from scaler.testing.localcloud.batch.definitions import check_definition
+from scaler.testing.localcloud.batch.era import Era
 from scaler.testing.localcloud.batch.errors import NAME, client_error, executing_error
 from scaler.testing.localcloud.call import Call
 from scaler.testing.localcloud.cloud import ACCOUNT, Cloud, Handler, Next, Resource
@@ -32,7 +33,7 @@ class Infrastructure:
         self._seen = seen
         # By ARN, of those that are not simply VALID.
         self._states: dict[str, tuple[str, str]] = {}
-        self._generation = 0
+        self._era = Era(cloud)
         self.on_changed: Callable[[], None] = lambda: None
         self.on_deleted: Callable[[str], None] = lambda queue_arn: None
 
@@ -62,7 +63,7 @@ class Infrastructure:
 
     def reset(self) -> None:
         self._states.clear()
-        self._generation += 1
+        self._era.end()
 
     # What jobs need to know.
 
@@ -286,14 +287,7 @@ class Infrastructure:
         return locked
 
     def _after_step(self, call: Callable[[], None]) -> None:
-        generation = self._generation
-
-        def locked() -> None:
-            with self._cloud.lock:
-                if generation == self._generation:
-                    call()
-
-        self._cloud.processes.after(self._step, locked)
+        self._cloud.processes.after(self._step, self._era.bound(call))
 
 
 def _queues(region: str) -> list[Any]:

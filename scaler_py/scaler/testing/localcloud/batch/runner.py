@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scaler.testing.localcloud.batch import job as states
+from scaler.testing.localcloud.batch.era import Era
 from scaler.testing.localcloud.batch.job import Attempt, Job
 from scaler.testing.localcloud.batch.submission import command
 from scaler.testing.localcloud.cloud import ACCOUNT, Cloud
@@ -35,7 +36,7 @@ class Runner:
     def __init__(self, cloud: Cloud, settings: Settings) -> None:
         self._cloud = cloud
         self._settings = settings
-        self._generation = 0
+        self._era = Era(cloud)
         self.ended: Callable[[Job, Attempt], None] = lambda job, attempt: None
 
     def new_attempt(self, job: Job) -> Attempt:
@@ -84,26 +85,23 @@ class Runner:
             attempt.process.kill()
 
     def reset(self) -> None:
-        self._generation += 1
+        self._era.end()
 
     def _run(self, job: Job, attempt: Attempt, executed: list[str], environment: dict[str, str]) -> None:
         images, logs = self._cloud.part(Images), self._cloud.part(Logs)
         image = str(job.wanted.container["image"])
         home = self._cloud.folder / "batch" / attempt.task_arn.rpartition("/")[2]
-        generation = self._generation
 
         def on_end(process: Process) -> None:
-            with self._cloud.lock:
-                if generation == self._generation:
-                    logs.close(follower)
-                    self._over(job, attempt, process)
+            logs.close(follower)
+            self._over(job, attempt, process)
 
         try:
             process = self._cloud.processes.start(
                 f"batch {job.id}",
                 images.command(image, [], executed),
                 images.environment(image, environment, home),
-                on_end,
+                self._era.bound(on_end),
                 home,
             )
         except OSError as error:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 
 from scaler.testing.localcloud.batch import job as states
+from scaler.testing.localcloud.batch.era import Era
 from scaler.testing.localcloud.batch.infrastructure import Infrastructure
 from scaler.testing.localcloud.batch.job import Attempt, Job
 from scaler.testing.localcloud.cloud import Cloud
@@ -43,7 +44,7 @@ class Scheduler:
         self._unended: Counter[str] = Counter()
         self._ending: deque[tuple[Job, str, str]] = deque()
         self._placing = False
-        self._generation = 0
+        self._era = Era(cloud)
 
     def add(self, job: Job) -> None:
         """With its array's children, if it has some."""
@@ -113,7 +114,7 @@ class Scheduler:
         for each in (self.jobs, self._dependents, self._runnable, self._used, self._unended):
             each.clear()
         self._placing = False
-        self._generation += 1
+        self._era.end()
 
     def _evaluate_all(self, job: Job) -> None:
         if job.ended:
@@ -196,14 +197,7 @@ class Scheduler:
 
     def after_step(self, call: Callable[[], None]) -> None:
         """Not any more after a reset."""
-        generation = self._generation
-
-        def locked() -> None:
-            with self._cloud.lock:
-                if generation == self._generation:
-                    call()
-
-        self._cloud.processes.after(self._step, locked)
+        self._cloud.processes.after(self._step, self._era.bound(call))
 
 
 def _may_retry(job: Job, attempt: Attempt) -> bool:
