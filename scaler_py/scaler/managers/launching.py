@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from scaler.config.models import WorkerManagerOptions, WorkerOptions
@@ -92,14 +93,24 @@ def _arguments(
         value = getattr(options, name)
         if name in _NOT_ARGUMENTS or value is None or value == field.default:
             continue
-        flag = "--" + name.replace("_", "-")
-        if value is True:
-            yield flag
-        elif isinstance(value, list):
-            yield from (flag, *map(str, value))
-        else:
-            # In one piece: a value may begin with a dash.
-            yield f"{flag}={value:d}" if isinstance(value, int) else f"{flag}={value}"
+        yield from typed(name, value)
+
+
+def typed(name: str, value: object) -> list[str]:
+    """An option as it is typed; nothing for one that is off."""
+    flag = "--" + name.replace("_", "-")
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [flag]
+    if isinstance(value, list):
+        return [flag, *map(str, value)]
+    if isinstance(value, tuple):
+        value = ",".join(map(str, value))
+    elif isinstance(value, Enum):
+        value = value.value
+    # In one piece: a value may begin with a dash.
+    return [f"{flag}={value:d}" if isinstance(value, int) else f"{flag}={value}"]
 
 
 def capability_text(capabilities: Mapping[str, int]) -> str:

@@ -6,20 +6,18 @@ import random
 import shlex
 import sys
 from collections.abc import Callable
-from enum import Enum
 from functools import partial
 from typing import Any, NamedTuple
 
 from scaler._core import VERSION, Loop
 from scaler.config.models import WorkerManagerOptions
-from scaler.config.options import Option
 from scaler.config.process_list import Hidden
 from scaler.managers.api import Family, Job, OptionModel, WorkerGroup
 from scaler.managers.asking import asked
 from scaler.managers.calling import OpenContexts
 from scaler.managers.host import Dialling, Manager, Wanted
 from scaler.managers.kept_jobs import KeptJobs, KeptObjects
-from scaler.managers.launching import Names, launch
+from scaler.managers.launching import Names, launch, typed
 from scaler.managers.loading import Driver
 from scaler.managers.offering import checked_offer, fleet_size, python_minor
 from scaler.managers.offloading import (
@@ -281,21 +279,8 @@ def cleanup_command(driver: Driver, options: WorkerManagerOptions, own: OptionMo
         words += [options.scheduler_address, "--insecure"]
     for each in driver.options.options:
         if each.name in own.model_fields_set and not each.secret:
-            words += _typed(each, getattr(own, each.name))
+            words += typed(each.name, getattr(own, each.name))
     return shlex.join(words)
-
-
-def _typed(option: Option, value: object) -> list[str]:
-    """An option as it is typed."""
-    flag = "--" + option.name.replace("_", "-")
-    if value is None or value is False:
-        return []
-    if value is True:
-        return [flag]
-    if option.kind == "list" and isinstance(value, list):
-        return [flag, *map(str, value)]
-    text = value.value if isinstance(value, Enum) else value
-    return [f"{flag}={','.join(map(str, text)) if isinstance(text, (list, tuple)) else text}"]
 
 
 def start_anew(reason: object, hidden: Hidden) -> None:
