@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -49,8 +50,6 @@ class Fargate:
 
     def wait_until(self, true: Callable[[], object], what: str, seconds: float = 2 * PATIENCE) -> None:
         """It looks each time that the scheduler has said something, and now and then."""
-        import time
-
         deadline = time.monotonic() + seconds
         while not true():
             self.scheduler.read_more(0.05)

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 import pytest
 from commands import PATIENCE
 from ecs_cloud import EcsCloud, container
+from ends import wait_for_end
 from scaler.testing.localcloud import LocalCloud, LocalCloudError
 
 SIGNED = (
@@ -29,17 +29,6 @@ LIST = {"Authorization": SIGNED, "X-Amz-Target": "AmazonEC2ContainerServiceV2014
 def connection(cloud: LocalCloud) -> contextlib.closing[http.client.HTTPConnection]:
     host = cloud.endpoint.removeprefix("http://")
     return contextlib.closing(http.client.HTTPConnection(host, timeout=PATIENCE))
-
-
-def wait_for_end(pid: int) -> None:
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        assert select.select([descriptor], [], [], PATIENCE)[0], f"{pid} is still there"
-    finally:
-        os.close(descriptor)
 
 
 def read(path: Path) -> str:

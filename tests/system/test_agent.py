@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from ends import wait_for_end
 from scaler import Client
 from scaler.errors import NodeSetupError, ProcessorDiedError, TaskTimeoutError
 from scaler.process import Part
@@ -20,18 +20,6 @@ if TYPE_CHECKING:
     from conftest import Starter
 
 PATIENCE = 30
-
-
-def wait_for_end(pid: int) -> None:
-    """Of any process, not only a child."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        assert select.select([descriptor], [], [], PATIENCE)[0], f"process {pid} does not end"
-    finally:
-        os.close(descriptor)
 
 
 def fifo(folder: Path, name: str) -> str:

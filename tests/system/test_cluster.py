@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ends import wait_for_end
 from scaler import Client, SchedulerClusterCombo
 from scaler import cluster as cluster_module
 from scaler.cluster import embedded_address
@@ -214,17 +214,6 @@ def run_script(text: str, *arguments: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
-
-
-def wait_for_end(pid: int) -> None:
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        assert select.select([descriptor], [], [], PATIENCE)[0], f"process {pid} does not end"
-    finally:
-        os.close(descriptor)
 
 
 PRINT_PROCESSES = """
