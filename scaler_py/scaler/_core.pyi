@@ -17,6 +17,9 @@ FORM_REFERENCE: Final = 3
 # Fewer bytes than these are not worth a file of their own.
 LEAST_SHARED: Final[int]
 
+# Bytes of the answer to `tls_question`.
+TLS_ANSWER: Final[int]
+
 # How an element's arguments are applied.
 STYLE_FULL: Final = 0
 STYLE_ONE: Final = 1
@@ -418,3 +421,53 @@ class Loop:
 
     def status(self) -> dict[str, Any]:
         """Counters of the loop: turns, frames_in, frames_out, connections, executors."""
+
+def tls_question() -> bytes:
+    """What a peer writes to a new CURVE connection to hear where TLS is. With its length, for a stream."""
+
+def tls_introduction(answer: bytes) -> tuple[int, bytes] | None:
+    """Port (0: none) and public key of the server, as it answered. None: this is no answer."""
+
+def tls_dial(
+    host: str, port: int, pin: bytes, client_secret: bytes, codec: str, timeout: float
+) -> tuple[TlsBridge, int]:
+    """Connects to the server whose public key is `pin`; what carries the connection, and the loop's end of its pair.
+
+    host: numeric. client_secret: the join token's. codec: compression of what leaves this host. timeout: seconds for
+    all of it. OSError: nobody there, or not in time; ConnectionError: somebody else, or who does not let us in."""
+
+class TlsBridge:
+    """A connection over TLS, which a thread of the core carries until either side is closed."""
+
+    @property
+    def is_over(self) -> bool: ...
+    def close(self) -> None:
+        """Ends it and waits until what was written has left: two seconds at most. May be repeated."""
+
+class TlsListener:
+    """The TLS port of a part, served by threads of the core."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        part: str,
+        fd: int | None,
+        server_secret: bytes,
+        client_secret: bytes,
+        *,
+        codec: str,
+        most_peers: int,
+    ) -> None:
+        """part: "store" or "scheduler". Takes over `fd`, a bound and listening tcp socket; None: there is no TLS, and
+        whoever asks hears that. Both secrets are the cluster key's."""
+
+    @property
+    def port(self) -> int:
+        """0 where there is none."""
+
+    def introduce(self, fd: int, host: str) -> None:
+        """Takes over the loop's end of the pair of a peer that came by CURVE. If it asks where TLS is it is told; what
+        it says then is the loop's."""
+
+    def close(self) -> None:
+        """Ends all connections, after what the loop wrote has left: two seconds at most. May be repeated."""

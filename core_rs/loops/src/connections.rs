@@ -102,7 +102,7 @@ impl<O: Copy> Connections<O> {
         }
     }
 
-    /// `local`: the other end is a process of this host and user, not a bridge.
+    /// `local`: the other end is a process of this host and user, or a bridge that takes payloads in files.
     pub fn open(
         &mut self,
         registry: &Registry,

@@ -222,12 +222,31 @@ pub fn check_peer(socket: BorrowedFd<'_>) -> Result<(), String> {
     ))
 }
 
-/// Whether a connected Unix socket leads to whoever listens at a path. A socketpair, which may be the end of a bridge to
-/// another host, has no names.
+/// A pair of which `.1` leads to somebody on this host, as [`leads_to_listener`] sees it, to whom payloads may go in
+/// files: a bridge that takes them.
+pub fn named_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    let (ours, theirs) = rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None,
+    )?;
+    // The kernel draws a name that nobody has.
+    rustix::net::bind(&ours, &SocketAddrUnix::new_unnamed())?;
+    Ok((ours, theirs))
+}
+
+/// Whether a connected Unix socket leads to whoever listens at a path, or to a bridge that takes files. A socketpair,
+/// which may be the end of a bridge that does not, has no names.
 pub fn leads_to_listener(socket: BorrowedFd<'_>) -> bool {
     let peer = rustix::net::getpeername(socket).ok().flatten();
     let peer = peer.and_then(|peer| rustix::net::SocketAddrUnix::try_from(peer).ok());
-    peer.is_some_and(|peer| peer.path().is_some() || peer.abstract_name().is_some())
+    // What has no name is said to have an empty one.
+    peer.is_some_and(|peer| {
+        let (path, name) = (peer.path_bytes(), peer.abstract_name());
+        [path, name].iter().flatten().any(|name| !name.is_empty())
+    })
 }
 
 /// Wakes a poll of another thread.
@@ -451,4 +470,20 @@ pub fn receive_with_files(
         return Err(rustix::io::Errno::MFILE);
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_pair_leads_to_nobody_unless_it_was_given_a_name() {
+        let (one, other) = UnixStream::pair().unwrap();
+        assert!(!leads_to_listener(one.as_fd()) && !leads_to_listener(other.as_fd()));
+        let (ours, theirs) = named_pair().unwrap();
+        assert!(leads_to_listener(theirs.as_fd()));
+        assert!(!leads_to_listener(ours.as_fd()));
+    }
 }

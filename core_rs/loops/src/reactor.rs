@@ -419,7 +419,9 @@ fn open(
     socket: OwnedFd,
     origin: Origin,
 ) {
-    match connections.open(poll.registry(), socket, Owner::of(part), origin.local) {
+    // Where the peer is and where the bytes come from are two things: a bridge may take files.
+    let files = origin.local || linux::leads_to_listener(socket.as_fd());
+    match connections.open(poll.registry(), socket, Owner::of(part), files) {
         Ok(key) => parts.on_open(now, part, key, origin),
         Err(error) => shared.ask(Request::Log {
             level: "error",

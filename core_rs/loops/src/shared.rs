@@ -268,7 +268,7 @@ impl Shared {
             .unwrap_or_default()
     }
 
-    pub(crate) fn ask(&self, request: Request) {
+    pub fn ask(&self, request: Request) {
         let mut requests = lock(&self.requests);
         if matches!(request, Request::Log { .. }) {
             if requests.logs >= MOST_LOGS {

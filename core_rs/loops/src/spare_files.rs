@@ -64,6 +64,50 @@ pub fn shared(payload: Bytes) -> Bytes {
     share(&[&payload]).unwrap_or(payload)
 }
 
+/// A file that is written bit by bit, and parts of which are given away meanwhile.
+pub struct Growing {
+    /// Given back when this goes.
+    file: Option<OwnedFd>,
+    size: usize,
+    mapped: Arc<Mapped>,
+}
+
+impl Growing {
+    /// `None` as of [`share`].
+    pub fn new(length: usize) -> Option<Growing> {
+        if length < mapped::LEAST || !mapped::has_room() {
+            return None;
+        }
+        let size = length.next_multiple_of(PAGE);
+        // A new one: what an old one has would be seen in the parts that are not there yet.
+        let file = make(size).ok()?;
+        let mapped = Mapped::own(hand_out(&file).ok()?).ok()?;
+        let file = Some(file);
+        Some(Growing { file, size, mapped })
+    }
+
+    /// Where nobody has been given anything yet.
+    pub fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        debug_assert!(offset + bytes.len() as u64 <= self.size as u64);
+        self.file
+            .as_ref()
+            .map_or(Ok(()), |file| write_all(file, bytes, offset))
+    }
+
+    /// What was written there.
+    pub fn part(&self, range: std::ops::Range<usize>) -> Bytes {
+        self.mapped.part(range)
+    }
+}
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            keep(file, self.size);
+        }
+    }
+}
+
 fn written(parts: &[&[u8]], length: usize) -> io::Result<Bytes> {
     let size = length.next_multiple_of(PAGE);
     let (file, size, used) = match take(size) {

@@ -18,6 +18,7 @@ mod settings;
 mod shared_bytes;
 mod steps;
 mod table;
+mod tls;
 
 use pyo3::prelude::*;
 use scaler_loops::wire;
@@ -41,6 +42,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(table::table_ends, module)?)?;
     module.add_function(wrap_pyfunction!(process::end_with_parent, module)?)?;
     module.add_function(wrap_pyfunction!(process::adopt_orphans, module)?)?;
+    module.add("TLS_ANSWER", scaler_tls::introduction::ANSWER)?;
     module.add("LEAST_SHARED", scaler_loops::mapped::LEAST)?;
     module.add_class::<shared_bytes::SharedBytes>()?;
     module.add_class::<shared_bytes::OwnView>()?;
@@ -49,7 +51,12 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<object_channel::ObjectChannel>()?;
     module.add_class::<executor_port::ExecutorPort>()?;
     module.add_class::<loop_::Loop>()?;
-    module.add_class::<steps::Steps>()
+    module.add_class::<steps::Steps>()?;
+    module.add_function(wrap_pyfunction!(tls::tls_question, module)?)?;
+    module.add_function(wrap_pyfunction!(tls::tls_introduction, module)?)?;
+    module.add_function(wrap_pyfunction!(tls::tls_dial, module)?)?;
+    module.add_class::<tls::TlsBridge>()?;
+    module.add_class::<tls::TlsListener>()
 }
 
 fn add_constants(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -276,7 +276,11 @@ impl Loop {
         Ok(self.shared.tell(order)?)
     }
 
-    fn listening(&self, part: &str) -> PyResult<Listening> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn listening(&self, part: &str) -> PyResult<Listening> {
         match part {
             "scheduler" if self.has_scheduler => Ok(Listening::Scheduler),
             "store" if self.has_store => Ok(Listening::Store),

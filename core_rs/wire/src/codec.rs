@@ -71,6 +71,31 @@ pub fn decode<P: Payload>(
     decode_within(frame, frame.len(), cut)
 }
 
+/// Bytes of a frame before its body, as it states them: `None` if fewer than [`PREFIX`] bytes of it are there.
+pub fn head_length(frame: &[u8]) -> Option<usize> {
+    (frame.len() >= PREFIX).then(|| PREFIX + Prefix::of(frame).header as usize)
+}
+
+/// As [`decode`], of a frame of `total` bytes of which only `head`, all before its body, is here. `cut(start, end)` is
+/// asked for what would be `frame[start..end]`.
+///
+/// # Errors
+/// As those of `decode`.
+pub fn decode_body_elsewhere<P: Payload>(
+    head: &[u8],
+    total: usize,
+    cut: impl FnMut(usize, usize) -> P,
+) -> Result<Frame<P>, DecodeError> {
+    check_length(total)?;
+    if head_length(head) != Some(head.len()) {
+        return fail(4, Problem::Short);
+    }
+    if crate::in_files::files_of(head) > 0 {
+        return fail(1, Problem::Reserved);
+    }
+    decode_within(head, total, cut)
+}
+
 /// `total`: bytes of the frame with all its payloads; those that are not in `frame` only `cut` knows where to find.
 pub(crate) fn decode_within<P: Payload>(
     frame: &[u8],

@@ -76,6 +76,13 @@ pub(crate) fn compress(body: &[u8], codec: Codec) -> Option<(u8, Vec<u8>)> {
     (compressed.1.len() < body.len()).then_some(compressed)
 }
 
+/// Whether [`pack_remote`] is worth a try for a frame whose body has `length` bytes and begins with `first`, which is
+/// most of what it looks at.
+pub fn worth_packing(first: &[u8], length: usize, codec: Codec) -> bool {
+    let tells = first.len() >= length.min(SAMPLE);
+    length > WORTHWHILE && codec != Codec::Off && (codec != Codec::Auto || !tells || pays(first))
+}
+
 fn pays(body: &[u8]) -> bool {
     let sample = &body[..body.len().min(SAMPLE)];
     lz4_flex::block::compress(sample).len() * 100 < sample.len() * PAYS_BELOW

@@ -14,8 +14,8 @@ mod stored;
 pub mod table;
 mod writer;
 
-pub use codec::{decode, encode, stream_length, PREFIX};
-pub use compress::{pack_remote, unpack_remote, Codec};
+pub use codec::{decode, decode_body_elsewhere, encode, head_length, stream_length, PREFIX};
+pub use compress::{pack_remote, unpack_remote, worth_packing, Codec};
 pub use error::{DecodeError, Problem};
 pub use in_files::{
     decode_in_files, files_of, leave_in_files, offer_files, takes_files, Found, InFile, MOST_FILES,

@@ -179,3 +179,15 @@ def _paths(value: object) -> object:
 AddressText = Annotated[str, BeforeValidator(_address)]
 Capabilities = Annotated[list[tuple[str, int]], BeforeValidator(_capabilities)]
 Paths = Annotated[list[str], BeforeValidator(_paths)]
+
+
+def _tls_port(value: object) -> object:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or text in {"auto", "off"}:
+        return text
+    if text.isascii() and text.isdigit() and 0 < int(text) < 65536:
+        return text
+    raise ValueError("auto (any free port), off or a port from 1 to 65535")
+
+
+TlsPort = Annotated[str, BeforeValidator(_tls_port)]

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import ByteSize, field_validator
 
-from scaler.config.fields import AddressText, Capabilities, OptionModel, Paths, option
+from scaler.config.fields import AddressText, Capabilities, OptionModel, Paths, TlsPort, option
 
 # Of one manager.
 MOST_WORKERS = 1_000_000
@@ -66,6 +66,12 @@ class SchedulerOptions(LinkOptions, LoggingOptions):
         short="-aosa",
         metavar="ADDRESS",
         default_text="the storage address",
+    )
+    object_storage_tls_port: TlsPort = option(
+        "auto",
+        "a port for objects of other machines, over TLS, of the storage that it starts; off: over CURVE like the rest",
+        metavar="PORT",
+        default_text="auto: any free one",
     )
     protected: bool = option(False, "refuse a client's shutdown()", short="-p")
     client_timeout_seconds: float = option(
@@ -147,6 +153,12 @@ class ObjectStorageOptions(LinkOptions, LoggingOptions):
     write_through: Literal["auto", "on", "off"] = option(
         "auto",
         "keep every object in the folder, where the next storage finds it; auto: only under scaler FILE",
+    )
+    tls_port: TlsPort = option(
+        "auto",
+        "a port for objects of other machines, over TLS; off: over CURVE like the rest",
+        metavar="PORT",
+        default_text="auto: any free one",
     )
 
 

@@ -92,6 +92,7 @@ class SchedulerHost:
             memory_limit=settings.storage_memory,
             directory=settings.storage_directory,
             write_through=settings.storage_write_through,
+            tls_port=settings.storage_tls_port,
         )
         try:
             self._storage = Storage(own, key, self._storage_ended)

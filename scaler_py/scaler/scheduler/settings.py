@@ -46,6 +46,7 @@ class SchedulerSettings:
     storage_memory: int = 0
     storage_directory: str = ""
     storage_write_through: bool = False
+    storage_tls_port: str = "auto"
     node: NodeSettings | None = None
 
     @staticmethod
@@ -61,6 +62,7 @@ class SchedulerSettings:
             options.bind_address,
             object_storage=options.object_storage_address or "",
             advertised_object_storage=options.advertised_object_storage_address or "",
+            storage_tls_port=options.object_storage_tls_port,
             key_file=options.key_file or "",
             insecure=options.insecure,
             compression=options.compression,

@@ -31,7 +31,14 @@ class Storage:
         ConfigurationError: its directory cannot be used.
         """
         self._loop = _make_loop(settings, key)
-        self._listener = Listener(self._loop, "store", settings.address, key, compression=settings.compression)
+        self._listener = Listener(
+            self._loop,
+            "store",
+            settings.address,
+            key,
+            compression=settings.compression,
+            tls_port=settings.tls_port,
+        )
         self.address = self._listener.address
         self.local_path = self._listener.local_path
         self.error: BaseException | None = None

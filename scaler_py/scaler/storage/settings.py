@@ -22,7 +22,7 @@ class StorageSettings:
     disk_limit: bytes there, 0 for any number. session_quota: bytes of one client, 0 for any number. write_through:
     whether all goes to the directory and stays there for the next storage.
 
-    key_file: empty for the usual places.
+    key_file: empty for the usual places. tls_port: "auto" (any free one), "off" or a number.
     """
 
     address: str
@@ -34,6 +34,7 @@ class StorageSettings:
     disk_limit: int = 0
     session_quota: int = 0
     write_through: bool = False
+    tls_port: str = "auto"
 
     @staticmethod
     def of(settings: Mapping[str, Any]) -> StorageSettings:
@@ -52,6 +53,7 @@ class StorageSettings:
             disk_limit=int(options.disk_limit),
             session_quota=int(options.session_quota),
             write_through=options.write_through == "on",
+            tls_port=options.tls_port,
         )
 
     def for_loop(self, ticket_key: bytes | None) -> dict[str, Any]:

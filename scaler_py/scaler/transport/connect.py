@@ -1,11 +1,15 @@
-"""Connections to scheduler and object storage: the local Unix socket where there is one, CURVE where there is not."""
+"""Connections to scheduler and object storage: the local Unix socket where there is one, CURVE where there is not.
 
+From there those to object storage go on to TLS, if that can be reached.
+"""
+
+import os
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from scaler.transport import runtime
+from scaler.transport import runtime, tls
 from scaler.transport.addresses import IpcAddress, TcpAddress, is_this_machine, parse_peer_address, resolve
 from scaler.transport.errors import NobodyThereError, NotAdmittedError
 from scaler.transport.keys import EXPORT_LINE, Key, find_key, find_or_make_key, insecure_by_environment
@@ -132,6 +136,8 @@ class _Attempt:
         return _local_connection(self._path, self._key.cluster if self._key is not None else "")
 
     def _handshake(self, candidate: TcpAddress, patience: float) -> Connection | None:
+        if self._key is not None and self._role == "objects" and (over_tls := self._known_tls(candidate, self._key)):
+            return over_tls
         # Only here: local connections do without zmq, which takes longer to import than they take to make.
         from scaler.transport.dealer import DealerBridge, Handshake
 
@@ -142,11 +148,11 @@ class _Attempt:
             bridge.close()
             raise
         if result is Handshake.ADMITTED:
-            ticket = self._key.ticket(self._role) if self._key is not None else b""
             descriptor = bridge.take()
             bridge.start()
-            cluster = self._key.cluster if self._key is not None else ""
-            return Connection(descriptor, ticket, cluster, is_local=False, _end=bridge.close)
+            if self._key is not None and self._role == "objects" and tls.is_worth_asking(candidate, self._key):
+                return self._upgraded(descriptor, bridge.close, candidate, self._key, patience)
+            return self._connection(descriptor, bridge.close)
         bridge.close()
         # A part that is just ending closes connections as well; one that does so twice means it.
         self._closed += result is Handshake.CLOSED
@@ -159,6 +165,33 @@ class _Attempt:
                 "check host and port; a scheduler is usually at port 8516",
             )
         return None
+
+    def _connection(self, descriptor: int, end: Callable[[], None]) -> Connection:
+        ticket, cluster = (self._key.ticket(self._role), self._key.cluster) if self._key is not None else (b"", "")
+        return Connection(descriptor, ticket, cluster, is_local=False, _end=end)
+
+    def _known_tls(self, candidate: TcpAddress, key: Key) -> Connection | None:
+        introduction = tls.known(candidate, key)
+        made = introduction and tls.connect(candidate, introduction, key, self._compression)
+        return self._connection(*made) if made else None
+
+    def _upgraded(
+        self, descriptor: int, end: Callable[[], None], candidate: TcpAddress, key: Key, patience: float
+    ) -> Connection | None:
+        """The connection over TLS, or the one over CURVE where that is not to be had."""
+        try:
+            introduction = tls.ask(descriptor, candidate, key)
+            made = introduction and introduction.port and tls.connect(candidate, introduction, key, self._compression)
+        except BaseException:
+            os.close(descriptor)
+            end()
+            raise
+        if introduction is not None and not made:
+            return self._connection(descriptor, end)
+        os.close(descriptor)
+        end()
+        # One that took the question for nonsense is not asked again.
+        return self._connection(*made) if made else self._handshake(candidate, patience)
 
     def _not_admitted(self) -> NotAdmittedError:
         if self._key is None:
