@@ -144,10 +144,10 @@ def proportional() -> int:
     return total
 
 
-def proportional_of(pid: int) -> int:
-    """Bytes of one process, its share of what it shares."""
+def proportional_of(pid: int, kinds: tuple[str, ...] = ("Pss:",)) -> int:
+    """Bytes of one process, its share of what it shares. kinds: rows of its smaps_rollup."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(1024 * int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+    return sum(1024 * int(line.split()[1]) for line in text.splitlines() if line.startswith(kinds))
 
 
 def efficiency(system: Any, seconds: list[float]) -> float:

@@ -8,11 +8,12 @@ Scheduler, an agent of two workers and a client (this process) on Unix sockets. 
 - mapped: one `map` of so many elements, likewise;
 - flowing: so many `submit`s that workers serve, in windows of 10,000, each window's results read and dropped.
 
-Prints for each round what the processes have (Pss: of what they share, their share) at its fullest and at its end, and
+Prints for each round what the processes have (Pss, without what is of files) at its fullest and at its end, and
 how that grows from round to round: the slope of a line through the ends of all rounds but the first two. What is freed
 goes back to the system late or not at all (`malloc` keeps it for the next round), so "end" is not "before", and only
-its growth tells of a leak; the client's is trimmed before it is looked at. The scheduler's and the client's own tables
-are counted too, and must be empty. Exits 1 where a bar is missed.
+its growth tells of a leak. Of the client even that tells little: one object that lives pins the megabyte around it. So
+there count the blocks that Python has in use, and the bytes that `malloc` has (`mallinfo2`). The scheduler's and the
+client's own tables are counted too, and must be empty. Exits 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ FILLING = 2
 MOST_A_TASK, MOST_AN_ELEMENT = 300.0, 8.0
 # What a round leaves behind at most: more would be gone after some tens of millions.
 MOST_LEFT = 1.0
+# Of Python's blocks in the client; one a task would be its future.
+MOST_BLOCKS = 0.01
 # Of the scheduler: what must be empty after each round.
 TABLES = ("queued", "assigned", "arrays", "objects")
 
@@ -58,6 +61,31 @@ class Round:
     end: dict[str, int]
     left: dict[str, int]
     full: dict[str, int] = field(default_factory=dict)
+
+
+class _Mallinfo(ctypes.Structure):
+    """What mallinfo2(3) fills in."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks")
+    ] + [("keepcost", ctypes.c_size_t)]
+
+
+def in_use() -> dict[str, int]:
+    """Of this process: blocks of Python's, bytes of malloc's where the C library counts them."""
+    found = {"python": sys.getallocatedblocks()}
+    mallinfo = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if mallinfo is not None:
+        mallinfo.restype = _Mallinfo
+        told = mallinfo()
+        found["malloc"] = told.uordblks + told.hblkhd
+    return found
+
+
+def own_memory(pid: int) -> int:
+    """Bytes, without what is of files: how much of a library is whose share depends on who else runs."""
+    return proportional_of(pid, ("Pss_Anon:", "Pss_Shmem:"))
 
 
 class Cluster:
@@ -84,13 +112,11 @@ class Cluster:
 
     def memory(self) -> dict[str, int]:
         gc.collect()
-        # What this process has freed it gives back; the others cannot be made to.
-        ctypes.CDLL(None).malloc_trim(0)
-        found = {"scheduler": proportional_of(self.scheduler.pid), "client": proportional_of(os.getpid())}
+        found = {"scheduler": own_memory(self.scheduler.pid), "client": own_memory(os.getpid())}
         if self.agent is not None:
             executors = psutil.Process(self.agent.pid).children()
-            found["agent"] = proportional_of(self.agent.pid)
-            found["executors"] = sum(proportional_of(each.pid) for each in executors)
+            found["agent"] = own_memory(self.agent.pid)
+            found["executors"] = sum(own_memory(each.pid) for each in executors)
         return found
 
     def tables(self) -> dict[str, int]:
@@ -109,7 +135,7 @@ class Cluster:
 
     def ended(self, full: dict[str, int]) -> Round:
         left = self.wait_until(lambda tables: not tables["arrays"] and not tables["client"])
-        return Round(self.memory(), left, full)
+        return Round(self.memory(), left | in_use(), full)
 
 
 def queued(cluster: Cluster, count: int) -> Round:
@@ -200,13 +226,15 @@ def check(kind: str, before: dict[str, int], rounds: list[Round], count: int, mo
         bar(f"bytes of the scheduler {what}, beyond {own:.1f} of payload", scheduler / count - own, most)
         print(f"- bytes of the client {what}: {client / count:,.1f}")
     flat = rounds[FILLING:]
-    for name in before:
-        if len(flat) > 1:
-            bar(
-                f"{name}, growth of what is left, bytes a task",
-                slope([each.end[name] for each in flat]) / count,
-                most_left,
-            )
+    if len(flat) > 1:
+        for name in sorted(before.keys() - {"client"}):
+            grows = slope([each.end[name] for each in flat]) / count
+            bar(f"{name}, growth of what is left, bytes a task", grows, most_left)
+        grows = slope([each.left["python"] for each in flat]) / count
+        bar("client, growth of Python's blocks in use, a task", grows, MOST_BLOCKS)
+        if "malloc" in flat[0].left:
+            grows = slope([each.left["malloc"] for each in flat]) / count
+            bar("client, growth of malloc's bytes in use, a task", grows, most_left)
     entries = max(each.left[name] for each in rounds for name in (*TABLES, "client"))
     bar("entries left in a table of the scheduler or the client", entries, 0)
     bar(

@@ -18,8 +18,8 @@ def rounds(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("kind", ["queued", "single", "mapped", "flowing"])
 def test_tasks_leave_nothing_behind(kind: str) -> None:
-    # What is freed comes back when it likes: half a future that stays is seen.
-    done = rounds("--kinds", kind, "--rounds", "6", "--count", "50000", "--most-left", "40", "--spare", str(1 << 20))
+    # What is freed comes back when it likes, and frames under way are megabytes: half a future that stays is seen.
+    done = rounds("--kinds", kind, "--rounds", "6", "--count", "50000", "--most-left", "40", "--spare", str(4 << 20))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "entries left in a table of the scheduler or the client: 0.00" in done.stdout
     assert "**missed**" not in done.stdout
@@ -30,4 +30,4 @@ def test_what_stays_is_seen() -> None:
     done = rounds("--kinds", "flowing", "--rounds", "5", "--count", "20000", "--most-left", "40", "--keep")
     assert done.returncode == 1, done.stderr
     missed = [line for line in done.stdout.splitlines() if "**missed**" in line]
-    assert [line.split(",")[0] for line in missed] == ["- client"]
+    assert [line.split(":")[0] for line in missed] == ["- client, growth of Python's blocks in use, a task"]
