@@ -6,7 +6,8 @@
 //! [`Socket`], as it is not `Sync`.
 //!
 //! The descriptor of a socket is readable when its *state* may have changed, and any call on the socket may take that
-//! signal away. So after whatever was done with a socket, [`Socket::readable`] says whether there is something.
+//! signal away. So after whatever was done with a socket, [`Socket::readable`] says whether there is something. Nor is
+//! there a signal before somebody has looked in vain for the first time.
 
 use std::ffi::{c_char, c_int, c_void, CStr, CString};
 use std::io;

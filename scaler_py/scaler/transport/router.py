@@ -104,6 +104,13 @@ class RouterBridge:
             self._close_sockets()
 
     def _attend(self) -> None:
+        try:
+            self._answer_and_hear()
+        except Exception:
+            log.exception("the bridge of %s lets nobody in any more", self.address)
+            self._bridge.stop()
+
+    def _answer_and_hear(self) -> None:
         """Answers who wants to come in, and brings those who came to the loop, until the bridge has ended."""
         admission = self._admission
         poll = select.poll()
