@@ -8,6 +8,7 @@ import queue
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -412,6 +413,36 @@ def test_silent_connections_are_bounded(loop: EchoLoop, key: keys.ClusterKey, mo
             pass
     for each in silent:
         each.close()
+    listener.close()
+
+
+def test_peers_are_bounded_and_who_leaves_makes_room(
+    loop: EchoLoop, key: keys.ClusterKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scaler.transport import router
+
+    monkeypatch.setattr(router, "_MOST_PEERS", 16)
+    listener = Listener(loop, "scheduler", "tcp://127.0.0.1:0", key)
+    os.unlink(listener.local_path)
+    peers = [Peer(dial(listener.address, "client", timeout=PATIENCE)) for _ in range(16)]
+    for peer in peers:
+        assert peer.ask(frame(b"in")) == frame(b"in")
+    with pytest.raises(NotAdmittedError):
+        dial(listener.address, "client", timeout=PATIENCE)
+    assert peers[0].ask(frame(b"still")) == frame(b"still")
+    peers.pop().close()
+    loop.closed.get(timeout=PATIENCE)
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            late = Peer(dial(listener.address, "client", timeout=PATIENCE))
+            break
+        except NotAdmittedError:
+            # The loop hears of the end a moment before there is room.
+            assert time.monotonic() < deadline
+    assert late.ask(frame(b"late")) == frame(b"late")
+    for peer in [*peers, late]:
+        peer.close()
     listener.close()
 
 

@@ -7,7 +7,10 @@ use std::collections::HashMap;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -430,7 +433,7 @@ impl RouterPort {
 
     /// Whether nobody else may come.
     pub fn is_full(&self) -> bool {
-        self.full.load(SeqCst)
+        self.full.load(Relaxed)
     }
 
     /// Carries messages until `stop`.
@@ -439,8 +442,8 @@ impl RouterPort {
         let mut news = Vec::new();
         while !self.stopped.load(SeqCst) {
             bridge.turn(&mut news)?;
+            self.full.store(bridge.is_full(), Relaxed);
             if !news.is_empty() {
-                self.full.store(bridge.is_full(), SeqCst);
                 lock(&self.news).append(&mut news);
                 self.told.ring();
             }
