@@ -88,7 +88,7 @@ fn a_small_part_of_a_file_does_not_keep_it() {
     let large = share(&[&noise(8 * LEAST, 1)]).unwrap();
     let pieces = gather(&[&large[..2 * LEAST]], Vec::new()).unwrap();
     assert_ne!(file(&pieces[0]), file(&large));
-    let pieces = gather(&[&large[..6 * LEAST]], Vec::new()).unwrap();
+    let pieces = gather(&[&large[..7 * LEAST]], Vec::new()).unwrap();
     assert_eq!(file(&pieces[0]), file(&large));
 }
 
