@@ -3,6 +3,7 @@
 mod accepting;
 mod cancelling;
 mod dying;
+mod exceeding;
 mod explaining;
 mod fleet_histories;
 mod graphs;
