@@ -30,7 +30,7 @@ fn main() {
             outcome.makespan as f64 / 1e3,
             of(outcome.bound),
             of(outcome.list),
-            outcome.inversions(&case.work(&sites)),
+            outcome.inversions,
             outcome.frames as f64 / elements,
             outcome.turns as f64 / elements,
             idle.start,

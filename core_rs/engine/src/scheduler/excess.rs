@@ -4,15 +4,22 @@
 //! is long from now on, or was never measured and is long, what waits at a node would be its work for minutes, and what
 //! is more urgent would wait behind it. So whenever a node tells an outcome, what waits there is weighed anew, and what
 //! is too much by far goes back to wait here, where its turn is known.
+//!
+//! A node that has long given no outcome sits in long elements. What waits behind them has its turn before all that
+//! waits here, and goes to whoever is next; until it gets on, such a node has no more than it runs.
 
 use crate::wire::{Message, Payload};
 
 use super::arrays::{ArrayIndex, NodeIndex};
 use super::placement::TARGET_US;
+use super::stealing::LOOKS;
 use super::Scheduler;
 
 /// So many times the work that is aimed at is too much. (Less is soon done, and not worth a move.)
 const TOO_MUCH: u64 = 4;
+/// A node without an outcome for so long, and for so many times what its elements usually take, is stuck; microseconds.
+const STUCK_US: u64 = 2 * TARGET_US;
+const STUCK_TIMES: u64 = 2;
 /// Of what waits at a node, so many arrays are weighed.
 const ARRAYS: usize = 64;
 
@@ -53,5 +60,47 @@ impl<P: Payload> Scheduler<P> {
         let count = (unstarted - keep) as u32;
         self.touch(index);
         self.send(link, Message::Reclaim { count });
+    }
+
+    /// Takes back what waits at nodes that do not get on, while others do.
+    pub(super) fn free_the_stuck(&mut self) {
+        if self.pending == 0 {
+            return;
+        }
+        let laden: Vec<NodeIndex> = self
+            .nodes
+            .signatures()
+            .flat_map(|(_, signature)| signature.most_laden().take(LOOKS))
+            .collect();
+        for index in laden {
+            let node = self.nodes.get(index);
+            let at = node.progress_at + STUCK_US.max(STUCK_TIMES * self.usual_us(index));
+            if node.stuck || node.offload || self.nodes.len() < 2 {
+                continue;
+            }
+            if at > self.now {
+                self.steal_at = Some(self.steal_at.map_or(at, |before| before.min(at)));
+                continue;
+            }
+            let node = self.nodes.get_mut(index);
+            node.stuck = true;
+            node.reclaiming = true;
+            let (link, count) = (node.link, node.unstarted());
+            self.nodes.refresh(index);
+            self.send(link, Message::Reclaim { count });
+        }
+    }
+
+    /// What an element of those takes that were sent to a node last.
+    fn usual_us(&self, index: NodeIndex) -> u64 {
+        let book = self.nodes.get(index).book.iter().rev();
+        let latest = book.filter(|(_, here)| here.count > 0).next();
+        latest.map_or(0, |(&array, _)| {
+            1 << self
+                .functions
+                .get(self.arrays[array].function)
+                .cost()
+                .min(32)
+        })
     }
 }

@@ -9,7 +9,7 @@ use scaler_engine::wire::{
 
 use super::executor::{Executor, Next};
 use super::work::{Case, How, Site, Work};
-use super::{bound, list, Outcome, Run};
+use super::{bound, inversions, list, Outcome, Run};
 use crate::data::Data;
 use crate::queue::{Queue, Time, MILLISECOND};
 
@@ -86,6 +86,7 @@ pub fn run(case: &Case, sites: &[Site]) -> Outcome {
         makespan: cluster.queue.now() - SUBMITS,
         bound: bound(sites, &work),
         list: list(sites, &work),
+        inversions: inversions(&cluster.runs, &work),
         frames: cluster.frames,
         turns: cluster.turns,
         runs: cluster.runs,

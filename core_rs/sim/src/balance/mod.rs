@@ -34,6 +34,8 @@ pub struct Outcome {
     pub makespan: Time,
     pub bound: Time,
     pub list: Time,
+    /// Of pairs of elements of different priority, those of which the lesser one began first, of a thousand.
+    pub inversions: u64,
     /// Of each element.
     pub runs: Vec<Run>,
     /// Frames that agents read from executors, and turns of agents' loops.
@@ -74,34 +76,32 @@ impl Outcome {
             end: of(end),
         }
     }
+}
 
-    /// Of pairs of one that ended and one of larger priority, those in which the other began later, of a thousand: 0
-    /// where those of larger priority went first.
-    pub fn inversions(&self, work: &Work) -> u64 {
-        let mut began: Vec<(Time, i32)> = self
-            .runs
-            .iter()
-            .zip(&work.elements)
-            .map(|(run, element)| (run.began, element.priority))
-            .collect();
-        began.sort_unstable();
-        let mut levels: Vec<i32> = began.iter().map(|&(_, priority)| priority).collect();
-        levels.sort_unstable();
-        levels.dedup();
-        let mut so_far = vec![0u64; levels.len()];
-        let (mut pairs, mut wrong) = (0, 0);
-        for (_, priority) in began {
-            let level = levels.partition_point(|&other| other < priority);
-            wrong += so_far[..level].iter().sum::<u64>();
-            pairs += so_far.iter().sum::<u64>() - so_far[level];
-            so_far[level] += 1;
-        }
-        wrong * 1_000 / pairs.max(1)
+/// Of pairs of elements of different priority, those of which the lesser one began first, of a thousand.
+fn inversions(runs: &[Run], work: &Work) -> u64 {
+    let mut began: Vec<(Time, i32)> = runs
+        .iter()
+        .zip(&work.elements)
+        .map(|(run, element)| (run.began, element.priority))
+        .collect();
+    began.sort_unstable();
+    let mut levels: Vec<i32> = began.iter().map(|&(_, priority)| priority).collect();
+    levels.sort_unstable();
+    levels.dedup();
+    let mut so_far = vec![0u64; levels.len()];
+    let (mut pairs, mut wrong) = (0, 0);
+    for (_, priority) in began {
+        let level = levels.partition_point(|&other| other < priority);
+        wrong += so_far[..level].iter().sum::<u64>();
+        pairs += so_far.iter().sum::<u64>() - so_far[level];
+        so_far[level] += 1;
     }
+    wrong * 1_000 / pairs.max(1)
 }
 
 /// `max(total / slots, longest)`, where slots come late or are slow as they are.
-pub fn bound(sites: &[Site], work: &Work) -> Time {
+fn bound(sites: &[Site], work: &Work) -> Time {
     let total: u128 = work.elements.iter().map(|it| u128::from(it.takes)).sum();
     let longest = work.elements.iter().map(|it| it.takes).max().unwrap_or(0);
     let mut joins: Vec<(Time, u128)> = sites
@@ -127,7 +127,7 @@ pub fn bound(sites: &[Site], work: &Work) -> Time {
 }
 
 /// How long slots take that are never idle while something waits, and that nothing costs anything.
-pub fn list(sites: &[Site], work: &Work) -> Time {
+fn list(sites: &[Site], work: &Work) -> Time {
     let mut order: Vec<&Element> = work.elements.iter().collect();
     order.sort_by_key(|element| Reverse(element.priority));
     let mut free = BinaryHeap::new();

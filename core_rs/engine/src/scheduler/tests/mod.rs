@@ -21,5 +21,6 @@ mod rig;
 mod scaling;
 mod stealing;
 mod streaming;
+mod stuck;
 mod withdrawing;
 mod wounds;
