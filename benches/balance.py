@@ -3,11 +3,11 @@
     python benches/balance.py [--rounds 5] [--nodes 2] [--slots 4] [--spin] [--cases WORDS] [--json FILE] [--bars]
 
 A scheduler and nodes of their own processes; tasks sleep, so that a machine's few cores do not decide, and say when
-they began and ended. `bound` is `max(total / slots, longest)`; `list` what slots need that take the next task, by priority
-and in the order of submission, at the very moment at which they are free: the best that there is for who does not know
-how long tasks take. Both are of the times that tasks really took: what a sleep oversleeps is nobody's balance. A node
-that comes late counts from its first task on (`late`: from when it is there until it has that), a slow one as the
-slots that it is worth. `inversions`: of pairs of tasks of different priority, those whose lesser one began first.
+they began and ended. `bound` is `max(total / slots, longest)`; `list` what slots need that take the next task, by
+priority and in the order of submission, at the very moment at which they are free: the best that there is for who does
+not know how long tasks take. Both are of the times that tasks really took: what a sleep oversleeps is nobody's balance.
+A node that comes late counts from its first task on (`late`: from when it is there until it has that), a slow one as
+the slots that it is worth. `inversions`: of pairs of tasks of different priority, those whose lesser one began first.
 `idle`: what slots waited at the beginning, between two tasks, and at the end, in thousandths.
 --spin: one node of two slots whose tasks keep a core busy, and bound and list of the times that they were to take: for
 a machine that has nothing else to do, with two cores for them. --bars: exit 1 where a bar is missed.
