@@ -4,6 +4,7 @@
 //! happened and checks the promises of the engine against it; [`runner`] runs seeds.
 
 pub mod agent;
+pub mod balance;
 pub mod bug;
 pub mod client;
 pub mod context;

@@ -110,7 +110,8 @@ impl<P: Payload> Node<P> {
             if chunks > 0 && (alone || bytes + next.block.payload.len() > MOST_BYTES) {
                 break;
             }
-            let fits = element_ns.map_or(u64::MAX, |ns| left_ns / ns);
+            // The last one may go past the aim by a quarter: four of a millisecond and a bit are a helping.
+            let fits = element_ns.map_or(u64::MAX, |ns| (left_ns + ns / 4) / ns);
             let rest = u64::from(next.count);
             let whole = elements < share
                 && 2 * share >= rest

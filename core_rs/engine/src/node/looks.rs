@@ -1,24 +1,31 @@
 //! Watching elements that take long: time limits, values that wait for them, work that waits behind them.
 
 use super::slot::{Ask, Kill, Position, Running};
+use super::work::Piece;
 use super::{Node, NodeOutput};
 use crate::wire::Payload;
 
 impl<P: Payload> Node<P> {
     /// Decides when a slot that has just been heard of, or handed something, is to be looked at.
     pub(super) fn look_later(&mut self, slot: u32) {
-        let state = &mut self.slots[slot as usize];
+        let state = &self.slots[slot as usize];
         let Some(front) = state.chunks.front() else {
-            state.look_at = None;
+            self.slots[slot as usize].look_at = None;
             return;
         };
         let timeout_us = front.piece.work.timeout_us;
         let others = state.chunks.iter().map(Running::left).sum::<u64>() > 1 || front.cut > 1;
+        let look_us = self.config.look_us;
         let after = match timeout_us {
-            0 if others => Some(self.config.look_us),
+            // Its value comes by itself, and none waits for it: all that is to be seen is whether it is long.
+            0 if others && front.left() == 1 && self.usual_us(&front.piece) >= look_us => {
+                Some(self.long_us(&front.piece))
+            }
+            0 if others => Some(look_us),
             0 => None,
             limit => Some(limit),
         };
+        let state = &mut self.slots[slot as usize];
         let soonest = self.now + 1;
         state.look_at = after.map(|after| state.heard_at.saturating_add(after).max(soonest));
     }
@@ -80,8 +87,7 @@ impl<P: Payload> Node<P> {
         let unsent = behind || !chunk.open(0, index).is_empty();
         let later = state.chunks.iter().filter(|later| later.id > chunk.id);
         let waits = index + 1 < chunk.cut || later.map(Running::left).sum::<u64>() > 0;
-        let usual_us = self.element_ns(&chunk.piece).unwrap_or(0) / 1_000;
-        let long = (2 * usual_us).max(2 * self.config.look_us);
+        let long = self.long_us(&chunk.piece);
         if unsent {
             self.out.push(NodeOutput::Flush { slot });
         }
@@ -101,6 +107,15 @@ impl<P: Payload> Node<P> {
                 self.out.push(NodeOutput::Look { slot });
             }
         }
+    }
+
+    fn usual_us(&self, piece: &Piece<P>) -> u64 {
+        self.element_ns(piece).unwrap_or(0) / 1_000
+    }
+
+    /// After which an element counts as long.
+    fn long_us(&self, piece: &Piece<P>) -> u64 {
+        2 * self.usual_us(piece).max(self.config.look_us)
     }
 
     fn look_at(&mut self, slot: u32, at: u64) {

@@ -19,6 +19,7 @@ mod check;
 mod classes;
 mod config;
 mod ended;
+mod excess;
 mod explain;
 mod fleet;
 mod flush;

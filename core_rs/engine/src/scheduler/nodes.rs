@@ -91,6 +91,8 @@ pub(super) struct Node {
     pub waiting: Vec<u16>,
     pub deep: BTreeMap<u16, u32>,
     pub status: NodeStatus,
+    /// It has not got on for long: nothing is sent ahead until it does.
+    pub stuck: bool,
     /// A `Reclaim` is not answered yet.
     pub reclaiming: bool,
     /// Some of what it gave back went to it again, or it had nothing; in a row, and when to ask again.
@@ -173,14 +175,16 @@ impl Node {
         let accepts = self.accepts();
         let free = (accepts && self.free() > 0).then_some((Reverse(self.free()), self.used));
         let queueing =
-            (accepts && self.free() == 0 && self.assigned < self.capacity()).then(|| {
-                let slots = u64::from(self.slots.max(1));
-                (
-                    self.unstarted() >= self.slots,
-                    self.load_us / slots,
-                    self.used,
-                )
-            });
+            (accepts && !self.stuck && self.free() == 0 && self.assigned < self.capacity()).then(
+                || {
+                    let slots = u64::from(self.slots.max(1));
+                    (
+                        self.unstarted() >= self.slots,
+                        self.load_us / slots,
+                        self.used,
+                    )
+                },
+            );
         let laden = (self.connected && self.unstarted() > 0 && !self.reclaiming)
             .then_some(Reverse(self.unstarted()));
         // Also while it drains: what it waits for may run nowhere else.
@@ -206,6 +210,7 @@ impl Node {
     /// It finished something.
     pub fn got_on(&mut self, now: u64) {
         self.progress_at = now;
+        self.stuck = false;
         self.fruitless = 0;
         self.reclaim_after = 0;
     }
@@ -422,6 +427,7 @@ impl Nodes {
             waiting: Vec::new(),
             deep: BTreeMap::new(),
             status: NodeStatus::default(),
+            stuck: false,
             reclaiming: false,
             fruitless: 0,
             reclaim_after: 0,

@@ -40,6 +40,7 @@ impl<P: Payload> Scheduler<P> {
                     if !measured {
                         measured = true;
                         self.measure(array, &segment);
+                        self.weigh(from, array, segment.count);
                     }
                     here += self.done_in(from, array, (start, stop), segment.kind, &mut accepted);
                 }

@@ -18,7 +18,9 @@ use super::nodes::{Assigned, Signature};
 use super::Scheduler;
 
 /// Expected work that a slot holds; microseconds. A round trip between hosts under load, several times over.
-const TARGET_US: u64 = 16_000;
+pub(super) const TARGET_US: u64 = 16_000;
+/// Nothing is sent ahead before this part of it (one of so many) is done.
+const REFILL: u64 = 4;
 /// So many elements of a microsecond or less count as one in a node's queue: a thousand of them are not the work of one
 /// round trip.
 const TINY: u32 = 16;
@@ -148,7 +150,12 @@ impl<P: Payload> Scheduler<P> {
         let rest = self.rest_of(array.class);
         let (slots, assigned) = (u64::from(node.slots), u64::from(node.assigned));
         let cost = self.functions.get(array.function).cost();
-        let by_time = (slots * TARGET_US).saturating_sub(node.load_us) >> cost;
+        let lacks_us = (slots * TARGET_US).saturating_sub(node.load_us);
+        // Not a little for each outcome: a node wakes up for what it is sent.
+        let by_time = match lacks_us * REFILL >= slots * TARGET_US {
+            true => lacks_us >> cost,
+            false => 0,
+        };
         let due = if choice.ahead {
             slots.saturating_sub(u64::from(node.unstarted()))
         } else {

@@ -16,7 +16,7 @@ const WORTH_US: u64 = 1_000;
 /// The same where the idle slot would run it as a job, which takes seconds to begin.
 const WORTH_A_JOB_US: u64 = 10_000_000;
 /// Idle nodes served a turn and signature, nodes and arrays looked at for each.
-const LOOKS: usize = 16;
+pub(super) const LOOKS: usize = 16;
 const ARRAYS: usize = 64;
 
 impl<P: Payload> Scheduler<P> {
@@ -37,6 +37,7 @@ impl<P: Payload> Scheduler<P> {
                 }
             }
         }
+        self.free_the_stuck();
     }
 
     /// Asks one node for elements that `free` slots of a signature could run. Whether there was one.

@@ -47,6 +47,17 @@ fn chunks_of_a_short_function_grow() {
 }
 
 #[test]
+fn a_helping_may_go_past_its_aim_by_a_quarter_of_an_element() {
+    for (takes_us, elements) in [(1_010, 4), (1_400, 3), (3_000, 1)] {
+        let mut rig = Rig::new(1);
+        rig.busy_us = takes_us;
+        rig.warm_up(20);
+        rig.assign(0, 1_000);
+        assert_eq!(rig.chunks(0)[0].1, elements, "of {takes_us} µs each");
+    }
+}
+
+#[test]
 fn what_waits_is_shared_so_that_slots_end_together() {
     let mut rig = Rig::new(2);
     rig.warm_up(200);

@@ -91,6 +91,8 @@ pub struct Rig {
     pub listens: Vec<(SessionId, bool)>,
     /// Elements that the node owes an answer for.
     pub owed: BTreeSet<Sequence>,
+    /// What executors say that an element took; microseconds.
+    pub busy_us: u64,
 }
 
 impl Rig {
@@ -125,6 +127,7 @@ impl Rig {
             exits: vec![],
             listens: vec![],
             owed: BTreeSet::new(),
+            busy_us: 100,
         };
         rig.node.connected(1, true);
         rig.say(Message::Function {
@@ -393,7 +396,7 @@ impl Rig {
             count,
             kind,
             payload: Bytes(8),
-            busy_us: u64::from(count) * 100,
+            busy_us: u64::from(count) * self.busy_us,
         };
         self.hear(slot, Message::ChunkResult(result));
     }

@@ -44,6 +44,23 @@ fn values_that_wait_for_a_long_element_are_asked_for() {
 }
 
 #[test]
+fn an_element_that_usually_takes_long_is_not_looked_at_before_it_may_be_long() {
+    let mut rig = Rig::new(1);
+    rig.busy_us = 10_000;
+    rig.warm_up(20);
+    rig.assign(0, 40);
+    rig.begin(0);
+    let due = rig.node.next_wakeup().expect("a heartbeat at least");
+    assert!(due >= rig.now + 10_000, "in {} µs", due - rig.now);
+    rig.pass(30_000);
+    assert_ne!(
+        rig.executors[0].stop,
+        u64::MAX,
+        "what waits behind it is taken back all the same"
+    );
+}
+
+#[test]
 fn a_second_helping_moves_to_a_slot_that_is_idle() {
     let mut rig = Rig::new(2);
     rig.warm_up(2000);

@@ -3,6 +3,7 @@
 mod accepting;
 mod cancelling;
 mod dying;
+mod exceeding;
 mod explaining;
 mod fleet_histories;
 mod graphs;
@@ -20,5 +21,6 @@ mod rig;
 mod scaling;
 mod stealing;
 mod streaming;
+mod stuck;
 mod withdrawing;
 mod wounds;
