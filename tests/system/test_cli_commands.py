@@ -24,7 +24,9 @@ def address(run: Run) -> str:
 
 def workers(run: Run, address: str, count: int = 2, *arguments: str, **environment: str) -> Command:
     command = run(
-        *("worker_manager", "native", address, "--mode", "fixed", "-mtc", str(count)), *arguments, **environment
+        *("worker_manager", "native", address, "--mode", "fixed", "-mtc", str(count), "-his", "0.2"),
+        *arguments,
+        **environment,
     )
     command.read_until(f"{count} workers serve")
     return command

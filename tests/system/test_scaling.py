@@ -29,7 +29,7 @@ def scheduler(run: Run) -> Cluster:
 
 
 def manager(run: Run, address: str, name: str, most: int, *arguments: str) -> Command:
-    command = run("worker_manager", "native", address, "-wmi", name, "-mtc", str(most), *arguments)
+    command = run("worker_manager", "native", address, "-wmi", name, "-mtc", str(most), "-his", "0.2", *arguments)
     command.read_until("workers serve")
     return command
 

@@ -152,7 +152,18 @@ def listening(scheduler: Command) -> str:
 
 
 def manage(run: Run, address: str, *arguments: str) -> Command:
-    return run("worker_manager", "native", address, "--mode", "fixed", "--shutdown-timeout-seconds", "1", *arguments)
+    return run(
+        "worker_manager",
+        "native",
+        address,
+        "--mode",
+        "fixed",
+        "--shutdown-timeout-seconds",
+        "1",
+        "-his",
+        "0.2",
+        *arguments,
+    )
 
 
 def test_workers_end_with_a_manager_that_is_killed(run: Run, address: str) -> None:

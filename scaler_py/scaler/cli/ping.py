@@ -79,8 +79,9 @@ def _measure(trips: RoundTrips, count: int) -> int:
 
 
 def _say(text: str) -> None:
-    """For people, beside what is measured."""
-    print(text, file=sys.stderr, flush=True)
+    """For people, beside what is measured. In one piece: Ctrl-C may come at any moment."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _table(trips: RoundTrips, options: PingOptions) -> str:
