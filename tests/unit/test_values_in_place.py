@@ -1,4 +1,4 @@
-"""Values whose bytes lie in files already: what is written again, what is not; nobody sees another's writes."""
+"""Values whose bytes lie in files already: what is written again, what is not, and who sees what others write."""
 
 from __future__ import annotations
 
