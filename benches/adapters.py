@@ -140,6 +140,68 @@ class Ray:
         self.ray.shutdown()
 
 
+class IPyParallel:
+    """Its load-balanced view: one task an element, as its defaults have it."""
+
+    slow = True
+    scheduler_is_told_apart = False
+
+    def __init__(self) -> None:
+        import ipyparallel
+
+        self.cluster = ipyparallel.Cluster(n=WORKERS, log_level=40)
+        self.view = self.cluster.start_and_connect_sync().load_balanced_view()
+        self.submit = self.view.apply_async
+
+    def get(self, future: Any) -> Any:
+        return future.get()
+
+    def put(self, value: Any) -> Any:
+        return value
+
+    def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
+        return list(self.view.map_sync(function, xs))
+
+    def close(self) -> None:
+        self.cluster.stop_cluster_sync()
+
+
+class Parsl:
+    """Its high-throughput executor."""
+
+    slow = True
+    scheduler_is_told_apart = False
+
+    def __init__(self) -> None:
+        import parsl
+
+        self.parsl, self.apps = parsl, {}
+        self.folder = tempfile.TemporaryDirectory()
+        executor = parsl.HighThroughputExecutor(
+            max_workers_per_node=WORKERS, address="127.0.0.1", provider=parsl.providers.LocalProvider(max_blocks=1)
+        )
+        parsl.load(parsl.Config(executors=[executor], run_dir=self.folder.name, initialize_logging=False))
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        app = self.apps.get(function)
+        if app is None:
+            app = self.apps[function] = self.parsl.python_app(function)
+        return app(*arguments)
+
+    def get(self, future: Any) -> Any:
+        return future.result()
+
+    def put(self, value: Any) -> Any:
+        return value
+
+    def map(self, function: Callable[[Any], Any], xs: Sequence[Any]) -> list[Any]:
+        return [self.get(future) for future in [self.submit(function, x) for x in xs]]
+
+    def close(self) -> None:
+        self.parsl.dfk().cleanup()
+        self.folder.cleanup()
+
+
 class Executor:
     """concurrent.futures.ProcessPoolExecutor."""
 
@@ -222,6 +284,8 @@ ADAPTERS = {
     "opengris": OpenGris,
     "dask": Dask,
     "ray": Ray,
+    "ipyparallel": IPyParallel,
+    "parsl": Parsl,
     "executor": Executor,
     "pool": Pool,
     "floor": Floor,

@@ -20,6 +20,7 @@ import fake_plugins
 
 COMMANDS = {
     "scaler": "stack --help",
+    "scaler ping": "stack ping --help",
     "scaler_scheduler": "scheduler --help",
     "scaler_object_storage_server": "object_storage_server --help",
     "scaler_worker_manager": "worker_manager --help",

@@ -140,9 +140,14 @@ def proportional() -> int:
     total = 0
     for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
         with contextlib.suppress(OSError):  # one that has ended meanwhile
-            text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
-            total += sum(1024 * int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+            total += proportional_of(process.pid)
     return total
+
+
+def proportional_of(pid: int, kinds: tuple[str, ...] = ("Pss:",)) -> int:
+    """Bytes of one process, its share of what it shares. kinds: rows of its smaps_rollup."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(1024 * int(line.split()[1]) for line in text.splitlines() if line.startswith(kinds))
 
 
 def efficiency(system: Any, seconds: list[float]) -> float:

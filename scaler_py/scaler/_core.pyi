@@ -75,14 +75,6 @@ class OwnView:
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
-def pack_remote(frame: Buffer, codec: str) -> bytes:
-    """A frame (without the stream's length) as it goes between hosts: body compressed where that pays.
-
-    codec: "auto", "off", "lz4" or "zstd"."""
-
-def unpack_remote(frame: Buffer) -> bytes:
-    """The opposite. ValueError for what is malformed, or over the limit by its stated size, before it is allocated."""
-
 def compress(data: Buffer, codec: str) -> bytes:
     """For whoever stores it: 12 bytes that name codec and length, and the body, compressed where that makes it smaller.
 
@@ -421,6 +413,54 @@ class Loop:
 
     def status(self) -> dict[str, Any]:
         """Counters of the loop: turns, frames_in, frames_out, connections, executors."""
+
+class RouterBridge:
+    """Carries messages between a zmq ROUTER, bound, and one socketpair for each of its peers.
+
+    On the pairs travel frames behind their lengths; between hosts a frame is one message, packed by `codec`.
+    """
+
+    def __init__(
+        self, module: str, router: int, monitor: int, *, port: int, codec: str, most_peers: int, most_silent: int
+    ) -> None:
+        """module: pyzmq's extension module. router, monitor: addresses of its sockets (`Socket.underlying`), which stay
+        open until `run` has returned, and which nobody else uses meanwhile.
+
+        port: that is bound. LookupError: libzmq's functions are not there."""
+
+    def run(self) -> None:
+        """Until `stop`, the interpreter's lock released; then what was written has been sent. Once only. OSError."""
+
+    def stop(self) -> None:
+        """From any thread."""
+
+    def fileno(self) -> int:
+        """Readable when there is news, and at the end."""
+
+    @property
+    def full(self) -> bool:
+        """Whether nobody else may come."""
+
+    def news(self) -> list[tuple[Any, ...]] | None:
+        """What is new since the last call; None once `run` is over and all was heard.
+
+        ("peer", fd, host): somebody new; fd is the loop's end of the pair. ("warning", text). ("strangers", count): so
+        many came and went without proving anything."""
+
+class DealerBridge:
+    """Carries messages between a zmq DEALER and a socketpair. As RouterBridge otherwise."""
+
+    def __init__(self, module: str, dealer: int, monitor: int, *, host: str, codec: str) -> None:
+        """host: numeric, of the peer. LookupError: libzmq's functions are not there."""
+
+    def take(self) -> int:
+        """The loop's end of the pair. Once only."""
+
+    def run(self) -> None:
+        """Until either side ends, or `stop`; what each had said by then has reached the other. Once only. OSError."""
+
+    def stop(self) -> None:
+        """From any thread."""
 
 def tls_question() -> bytes:
     """What a peer writes to a new CURVE connection to hear where TLS is. With its length, for a stream."""

@@ -225,7 +225,9 @@ def refuse_buffer(buffer: object) -> bool:
 
 def refers_to_main(data: bytes) -> bool:
     """Whether a plain pickle may name what workers do not have: `__main__`, or modules registered with cloudpickle."""
-    return data.find(MAIN) >= 0 or bool(_by_value_modules)  # `in` raises and catches an exception first
+    # `in` raises and catches an exception first. A module's name stands in a pickle as it is, and so does that of its
+    # package: a name too many costs a look by cloudpickle, which knows.
+    return data.find(MAIN) >= 0 or any(data.find(name.encode()) >= 0 for name in _by_value_modules)
 
 
 def look_for_by_value_modules() -> bool:

@@ -215,7 +215,7 @@ GROUPS = [
         _ENDS
         + "                if not each.ended:\n                    context.state.started.add(each.tags['unit'])\n",
         _BEAT,
-        "        late = [Unit(name, 'late', UnitState.RUNNING) for name in context.state.started]\n"
+        "        late = [Unit(name, 'late', UnitState.RUNNING) for name in list(context.state.started)]\n"
         + _BEAT.rstrip()
         + " + late\n",
     ),

@@ -11,7 +11,13 @@ from commands import Run
 from fargate import Fargate, scaled
 from scaler.testing.localcloud import LocalCloud
 
-cloudpickle.register_pickle_by_value(chores)
+
+@pytest.fixture(autouse=True)
+def chores_travel() -> Iterator[None]:
+    """Other tests of this process are not told."""
+    cloudpickle.register_pickle_by_value(chores)
+    yield
+    cloudpickle.unregister_pickle_by_value(chores)
 
 
 @pytest.fixture(scope="module")

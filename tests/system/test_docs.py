@@ -15,7 +15,7 @@ import pytest
 from commands import Command, Run
 from scaler import Client, errors
 from scaler.cli import reference
-from scaler.config import retired, table
+from scaler.config import generate, retired
 from scaler.config.fields import component_of
 from scaler.stack.plan import read_plan
 from scaler.testing.localcloud import LocalCloud
@@ -32,7 +32,7 @@ NAMES = [page.name for page in PAGES]
 OTHER_FLAGS = {"--key-file", "--list", "--config", "--help", "--version", "--insecure", "--dry-run", "--scope"}
 OTHER_FLAGS |= {*local_cloud_options(), "--json", "--extra-index-url"}
 # What ends by itself.
-BRIEF = {"--help", "--list", "--version", "new-driver", "cleanup", "iam-policy"}
+BRIEF = {"--help", "--list", "--version", "new-driver", "cleanup", "iam-policy", "ping"}
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -67,6 +67,8 @@ def test_its_files_load(page: Path, home: Path) -> None:
         assert read_plan(str(home / "config.toml")).parts
 
 
+# Nobody has worked for these schedulers before: there is nothing to wait for. And managers see soon what has ended.
+QUICK = {"SCALER_RESYNC_SECONDS": "0.2", "SCALER_HEARTBEAT_INTERVAL_SECONDS": "0.2"}
 # What a command that goes on running says when it is ready.
 READY = {
     "scaler_scheduler": "scheduler listens at",
@@ -86,7 +88,7 @@ class Shell:
         self._home = home
         self._running: list[Command] = []
         self._programs: set[str] = set()
-        self._environment = {} if cloud is None else cloud.environment
+        self._environment = QUICK if cloud is None else {**QUICK, **cloud.environment}
         self._last = ""
         (home / "run").mkdir(mode=0o700)
 
@@ -113,7 +115,8 @@ class Shell:
     def _line(self, line: str) -> None:
         if line.startswith("export "):
             name, _, value = line.removeprefix("export ").partition("=")
-            self._environment[name] = self._last if value == "<that line>" else value
+            told = self._last if value == "<that line>" else value
+            self._environment = {**self._environment, name: told}
             return
         program, *arguments = shlex.split(self.here(line))
         if "cleanup" in arguments:
@@ -121,9 +124,7 @@ class Shell:
             assert self._run("keys", "create").finish()[0] == 0
         module = "stack" if program == "scaler" else program.removeprefix("scaler_")
         command = self._run(module, *arguments, **self._environment)
-        if program in READY and not {"--help", "--list", "--version", "new-driver", "cleanup", "iam-policy"} & set(
-            arguments
-        ):
+        if program in READY and not BRIEF & set(arguments):
             command.read_until(READY[program])
             self._running.append(command)
             self._programs.add(program)
@@ -143,6 +144,7 @@ def prerequisites(page: Path, home: Path, shell: Shell) -> None:
 
 # What a page's command needs around it: somebody to serve, for workers alone.
 AROUND = {
+    "scaler ping": "scaler_scheduler tcp://127.0.0.1:8516\nscaler_cluster tcp://127.0.0.1:8516 -n 2\n",
     "scaler_worker_manager": "scaler_scheduler tcp://127.0.0.1:8516\n",
     "scaler_cluster": "scaler_scheduler tcp://127.0.0.1:8516\n",
 }
@@ -169,7 +171,8 @@ def commands_of(page: Path, text: str, home: Path, shell: Shell) -> None:
     if text.startswith("export "):
         # Alone it is for another machine, with what was printed on this one.
         text = "scaler_keys export\n" + text
-    shell.block(AROUND.get(text.split()[0], "") + text)
+    around = next((needed for command, needed in AROUND.items() if text.startswith(f"{command} ")), "")
+    shell.block(around + text)
     assert list((home / "run").iterdir()) == []
 
 
@@ -215,7 +218,7 @@ def test_every_page_can_be_reached_from_the_first() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_its_options_exist(page: Path) -> None:
-    components = [table.SCHEDULER, table.OBJECT_STORAGE, table.CLUSTER, table.WORKER_MANAGER, table.BAREMETAL_NATIVE]
+    components = list(generate.components().values())
     if page.stem == "ecs":
         components.append(component_of(EcsOptions, "worker_manager"))
     known = {option.flag for component in components for option in component.options} | OTHER_FLAGS
@@ -229,7 +232,7 @@ def test_its_options_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_its_variables_exist(page: Path) -> None:
-    components = (table.SCHEDULER, table.OBJECT_STORAGE, table.CLUSTER, table.WORKER_MANAGER, table.BAREMETAL_NATIVE)
+    components = list(generate.components().values())
     known = {option.variable for component in components for option in component.options}
     known |= {"SCALER_KEY", "SCALER_UNIT", *(f"SCALER_{name}_DIR" for name in ("CONFIG", "RUNTIME", "STATE", "CACHE"))}
     assert set(re.findall(r"SCALER_[A-Z_]*[A-Z]", page.read_text())) <= known

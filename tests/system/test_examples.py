@@ -49,7 +49,9 @@ def test_stack_serves_a_client(run: Run, home: Path) -> None:
     for port in ("8516", "8517"):
         text = text.replace(f"tcp://127.0.0.1:{port}", f"ipc://{home}/run/{port}")
     (home / "stack.toml").write_text(text)
-    stack = run("stack", str(home / "stack.toml"))
+    # Nobody has worked for this scheduler before: there is nothing to wait for.
+    quick = {"SCALER_RESYNC_SECONDS": "0.2", "SCALER_HEARTBEAT_INTERVAL_SECONDS": "0.2"}
+    stack = run("stack", str(home / "stack.toml"), **quick)
     stack.read_until("1 workers serve")
     with Client(f"ipc://{home}/run/8516", timeout_seconds=PATIENCE) as client:
         works(client)

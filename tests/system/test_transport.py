@@ -8,17 +8,18 @@ import queue
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import zmq
-from scaler.transport import keys
+from scaler.transport import keys, libzmq
 from scaler.transport.addresses import parse_tcp_address
 from scaler.transport.connect import Connection, dial
 from scaler.transport.errors import AddressInUseError, ConfigurationError, NobodyThereError, NotAdmittedError
 from scaler.transport.listen import Listener
-from scaler.transport.sockets import set_client_keys
+from scaler.transport.sockets import LARGEST_MESSAGE, set_client_keys
 from zmq.utils import z85
 
 PATIENCE = 20.0
@@ -342,7 +343,18 @@ def test_ipv6_is_bound_and_reached(loop: EchoLoop, key: keys.ClusterKey) -> None
     listener.close()
 
 
-@pytest.mark.parametrize("message", [[b"short"], [b"a" * 20, b"second part"], [b"\x02" + os.urandom(40)], [b""]])
+@pytest.mark.parametrize(
+    "message",
+    [
+        [b"short"],
+        [b"a" * 20, b"second part"],
+        [b"a" * 20, b"second part", b"third"],
+        [b"\x02" + os.urandom(40)],
+        [b""],
+        [bytes((8 << 20) + 1)],
+        [bytes(LARGEST_MESSAGE + 1)],
+    ],
+)
 def test_member_that_sends_no_frame_is_cut_off_and_others_go_on(
     message: list[bytes], remote: Listener, key: keys.ClusterKey
 ) -> None:
@@ -404,6 +416,36 @@ def test_silent_connections_are_bounded(loop: EchoLoop, key: keys.ClusterKey, mo
     listener.close()
 
 
+def test_peers_are_bounded_and_who_leaves_makes_room(
+    loop: EchoLoop, key: keys.ClusterKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scaler.transport import router
+
+    monkeypatch.setattr(router, "_MOST_PEERS", 16)
+    listener = Listener(loop, "scheduler", "tcp://127.0.0.1:0", key)
+    os.unlink(listener.local_path)
+    peers = [Peer(dial(listener.address, "client", timeout=PATIENCE)) for _ in range(16)]
+    for peer in peers:
+        assert peer.ask(frame(b"in")) == frame(b"in")
+    with pytest.raises(NotAdmittedError):
+        dial(listener.address, "client", timeout=PATIENCE)
+    assert peers[0].ask(frame(b"still")) == frame(b"still")
+    peers.pop().close()
+    loop.closed.get(timeout=PATIENCE)
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            late = Peer(dial(listener.address, "client", timeout=PATIENCE))
+            break
+        except NotAdmittedError:
+            # The loop hears of the end a moment before there is room.
+            assert time.monotonic() < deadline
+    assert late.ask(frame(b"late")) == frame(b"late")
+    for peer in [*peers, late]:
+        peer.close()
+    listener.close()
+
+
 def test_stranger_is_logged_with_its_address_once(
     remote: Listener, key: keys.ClusterKey, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -441,6 +483,49 @@ def test_server_without_its_handler_lets_nobody_in(key: keys.ClusterKey) -> None
     server.close(0)
     admission.close()
     context.term()
+
+
+def test_peer_that_goes_amid_its_messages_and_ours_harms_nobody(remote: Listener, key: keys.ClusterKey) -> None:
+    honest = Peer(dial(remote.address, "client", timeout=PATIENCE))
+    for number in range(20):
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        hasty = context.socket(zmq.DEALER)
+        hasty.setsockopt(zmq.LINGER, 0)
+        set_client_keys(hasty, key)
+        hasty.connect(remote.address)
+        for _ in range(200):
+            hasty.send(frame(bytes(20_000)))
+        # The first echo is here: so the bridge is amid the rest, in both directions.
+        assert hasty.poll(int(PATIENCE * 1000))
+        context.destroy(linger=0)
+        assert honest.ask(frame(str(number).encode())) == frame(str(number).encode())
+    honest.close()
+
+
+def test_peer_that_reads_late_gets_all_that_waited(remote: Listener) -> None:
+    """More than the socketpairs on both sides hold."""
+    peer = Peer(dial(remote.address, "client", timeout=PATIENCE))
+    frames = [frame(bytes([number]) * 400_000) for number in range(60)]
+    peer.socket.settimeout(None)
+    for each in frames:
+        peer.socket.sendall(struct.pack("<I", len(each)) + each)
+    peer.socket.settimeout(PATIENCE)
+    for each in frames:
+        assert peer.receive() == each
+    peer.close()
+
+
+def test_pyzmq_whose_libzmq_cannot_be_used_is_said_with_the_mend(
+    loop: EchoLoop, remote: Listener, key: keys.ClusterKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libzmq, "module", lambda: "libc.so.6")
+    for attempt in (
+        lambda: Listener(loop, "scheduler", "tcp://127.0.0.1:0", key),
+        lambda: dial(remote.address, "client", timeout=PATIENCE),
+    ):
+        with pytest.raises(ConfigurationError, match="no function zmq_msg_init") as caught:
+            attempt()
+        assert "pip install --force-reinstall" in str(caught.value)
 
 
 def test_bridges_end_with_their_connections(remote: Listener) -> None:

@@ -8,11 +8,11 @@ from types import ModuleType
 
 import pytest
 import scaler
-from scaler.cli import command, keys, object_storage_server, scheduler, worker_manager
+from scaler.cli import command, keys, object_storage_server, scheduler, stack, worker_manager
 from scaler.config.usage import UsageError
 from scaler.transport.errors import AddressInUseError, ConfigurationError, NobodyThereError
 
-MODULES = ["scheduler", "object_storage_server", "cluster", "worker_manager", "keys", "stack", "localcloud"]
+MODULES = ["scheduler", "object_storage_server", "cluster", "worker_manager", "keys", "stack", "localcloud", "ping"]
 
 
 @pytest.mark.parametrize("arguments", [[name, "--help"] for name in MODULES] + [["worker_manager", "native", "--help"]])
@@ -162,6 +162,21 @@ def test_nothing_typed_is_answered_by_the_help(name: str, capsys: pytest.Capture
     assert command.run_command(module._main, []) == 2
     told = capsys.readouterr()
     assert (told.out, told.err) == ("", module.HELP)
+
+
+def test_ping_is_a_word_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SCALER_SCHEDULER_ADDRESS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ping").write_text("[nonsense]\n")
+    assert command.run_command(stack._main, ["ping"]) == 2
+    assert "ADDRESS is missing" in capsys.readouterr().err
+    assert command.run_command(stack._main, ["./ping"]) == 2
+    assert "nonsense" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="0"):
+        stack._main(["ping", "--help"])
+    assert "usage: scaler ping ADDRESS" in capsys.readouterr().out
 
 
 def test_help_is_grouped(capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,6 +154,21 @@ def test_functions_of_modules_go_by_name_and_others_by_value():
     assert not goes_by_value(functools.wraps)
 
 
+def test_what_names_a_module_registered_with_cloudpickle_goes_by_value_and_nothing_else_does():
+    import cloudpickle
+    import scripted_scheduler
+
+    assert serialise(scripted_scheduler.ScriptedScheduler)[1] is False
+    cloudpickle.register_pickle_by_value(scripted_scheduler)
+    try:
+        assert serialise(scripted_scheduler.ScriptedScheduler)[1] is True
+        assert serialise(functools.partial(len, scripted_scheduler.ScriptedScheduler))[1] is True
+        assert serialise(functools.reduce)[1] is False
+    finally:
+        cloudpickle.unregister_pickle_by_value(scripted_scheduler)
+    assert serialise(scripted_scheduler.ScriptedScheduler)[1] is False
+
+
 def test_watch_holds_until_something_is_rebound():
     cells = notebook("import math\na = 1\nb = 2\ndef f(): return math.floor(a)")
     watch = Watch(cells.f)

@@ -127,17 +127,16 @@ def test_a_table_gives_back_its_blobs() -> None:
         _core.table_ends(packed, 4)
 
 
-@pytest.mark.parametrize("codec", ["off", "auto", "lz4", "zstd"])
-def test_a_frame_survives_the_way_between_hosts(codec: str) -> None:
-    frame = bytes(8) + (100_000).to_bytes(4, "little") + b"ab" * 50_000
-    packed = _core.pack_remote(frame, codec)
-    assert _core.unpack_remote(packed) == frame
-    assert (len(packed) < len(frame)) == (codec != "off")
-
-
 def test_an_unknown_codec_is_refused() -> None:
     with pytest.raises(ValueError, match="one of auto, off, lz4, zstd"):
-        _core.pack_remote(bytes(12), "gzip")
+        _core.DealerBridge("libc.so.6", 1, 1, host="192.0.2.1", codec="gzip")
+
+
+def test_a_library_without_the_functions_of_libzmq_is_refused() -> None:
+    with pytest.raises(LookupError, match="it has no function zmq_msg_init"):
+        _core.DealerBridge("libc.so.6", 1, 1, host="192.0.2.1", codec="off")
+    with pytest.raises(LookupError, match="it is not loaded"):
+        _core.RouterBridge("libnobody.so", 1, 1, port=1, codec="off", most_peers=1, most_silent=1)
 
 
 @pytest.mark.parametrize("part", ["scheduler", "node", "store"])

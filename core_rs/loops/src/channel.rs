@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use scaler_engine::dialer::DialerEvent;
+use scaler_engine::link::ROOM;
 use scaler_engine::session::{Session, SessionEvent};
 use scaler_wire::{
     Block, Form, FunctionId, Hello, LinkId, Message, ObjectKey, ObjectUse, Options, QueryKind,
@@ -221,6 +222,7 @@ impl Channel {
             self.messages
                 .drain(..)
                 .for_each(|message| self.dialed.send(message));
+            self.messages.shrink_to(ROOM);
         }
         self.dialed.flush();
     }

@@ -102,6 +102,14 @@ impl Output {
         self.payloads = payloads;
     }
 
+    /// A frame as it is, without the stream's length.
+    pub fn push_encoded(&mut self, frame: Bytes) {
+        let before = self.tail.len();
+        self.tail
+            .extend_from_slice(&(frame.len() as u32).to_le_bytes());
+        self.push_payloads(before, &mut vec![frame]);
+    }
+
     fn push_payloads(&mut self, before: usize, payloads: &mut Vec<Bytes>) {
         self.unsent += self.tail.len() - before;
         for payload in payloads.drain(..) {

@@ -1,5 +1,6 @@
 //! The binding `scaler._core`: converts and nothing else. `scaler_py/scaler/_core.pyi` says what each name means.
 
+mod bridges;
 mod bytes;
 mod channel;
 mod codec;
@@ -13,7 +14,6 @@ mod object_channel;
 mod options;
 mod plain;
 mod process;
-mod remote;
 mod settings;
 mod shared_bytes;
 mod steps;
@@ -33,8 +33,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(shared_bytes::own_name, module)?)?;
     module.add_function(wrap_pyfunction!(shared_bytes::fingerprint, module)?)?;
     module.add_function(wrap_pyfunction!(shared_bytes::same_bytes, module)?)?;
-    module.add_function(wrap_pyfunction!(remote::pack_remote, module)?)?;
-    module.add_function(wrap_pyfunction!(remote::unpack_remote, module)?)?;
     module.add_function(wrap_pyfunction!(codec::compress, module)?)?;
     module.add_function(wrap_pyfunction!(codec::decompress, module)?)?;
     module.add_function(wrap_pyfunction!(plain::is_plain, module)?)?;
@@ -51,6 +49,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<object_channel::ObjectChannel>()?;
     module.add_class::<executor_port::ExecutorPort>()?;
     module.add_class::<loop_::Loop>()?;
+    module.add_class::<bridges::RouterBridge>()?;
+    module.add_class::<bridges::DealerBridge>()?;
     module.add_class::<steps::Steps>()?;
     module.add_function(wrap_pyfunction!(tls::tls_question, module)?)?;
     module.add_function(wrap_pyfunction!(tls::tls_introduction, module)?)?;

@@ -36,9 +36,10 @@ def printed(arguments: Sequence[str], text: str) -> int | None:
 
 def _told(error: Exception) -> int:
     # Imported here: help does without.
-    from scaler.transport.errors import AddressInUseError, ConfigurationError, ThreeLineError
+    from scaler.errors import ScalerError
+    from scaler.transport.errors import AddressInUseError, ConfigurationError
 
-    if not isinstance(error, ThreeLineError):
+    if not isinstance(error, ScalerError):
         raise error
     print(f"error: {error}", file=sys.stderr)
     misused = isinstance(error, ConfigurationError) and not isinstance(error, AddressInUseError)

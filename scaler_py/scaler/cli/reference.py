@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from scaler.cli import cleanup, cluster, keys, object_storage_server, older, scheduler, stack, worker_manager
+from scaler.cli import cleanup, cluster, keys, object_storage_server, older, ping, scheduler, stack, worker_manager
 from scaler.config import retired
 from scaler.config.command_line import CommandLine, flags
 from scaler.config.options import Component, Option
@@ -29,7 +29,7 @@ def source() -> str:
     native = worker_manager.command_of("baremetal_native", [BAREMETAL_NATIVE, WORKER_MANAGER])
     clean_up = cleanup.command_of("baremetal_native", BAREMETAL_NATIVE)
     commands = [scheduler.COMMAND, object_storage_server.COMMAND, native, cluster.COMMAND]
-    parts = [_HEAD, _told("scaler", stack.HELP)]
+    parts = [_HEAD, _told("scaler", stack.HELP), _command(ping.COMMAND)]
     parts += [_command(each) for each in commands[:2]]
     parts += [_told("scaler_worker_manager", worker_manager.HELP)]
     parts += [_command(each) for each in (native, clean_up, cluster.COMMAND)]

@@ -1,4 +1,4 @@
-"""`scaler FILE`: whatever a configuration file asks for, kept alive until one Ctrl-C."""
+"""`scaler FILE`: whatever a configuration file asks for, kept alive until one Ctrl-C; and `scaler ping`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from scaler.config.command_line import usage_error
 _PROGRAM = "scaler"
 HELP = """\
 usage: scaler FILE
+       scaler ping ADDRESS
 
 Starts the parts that the TOML file FILE has tables for, starts again what dies, and ends all of it with one Ctrl-C.
 
@@ -22,6 +23,8 @@ Starts the parts that the TOML file FILE has tables for, starts again what dies,
 Keys are the long options of scaler_object_storage_server, scaler_scheduler and scaler_worker_manager, with
 underscores. The environment (SCALER_…) goes before the file. Without a [scheduler], worker managers serve the
 scheduler_address that they name.
+
+scaler ping measures round trips through a running cluster; see scaler ping --help. (A file of that name: ./ping.)
 
   -v, --version   print the version and end
   -h, --help      print this and end
@@ -42,6 +45,11 @@ def main() -> None:
 
 
 def _main(arguments: Sequence[str]) -> int:
+    if arguments[:1] == ["ping"]:
+        # Only now: the help of the rest does without.
+        from scaler.cli import ping
+
+        return ping._main(arguments[1:])
     if (code := printed(arguments, HELP)) is not None:
         return code
     for each in arguments:

@@ -22,6 +22,7 @@ def components() -> dict[str, Component]:
         "SCHEDULER": fields.component_of(models.SchedulerOptions, "scheduler"),
         "OBJECT_STORAGE": fields.component_of(models.ObjectStorageOptions, "object_storage_server"),
         "CLUSTER": fields.component_of(models.ClusterOptions, "cluster"),
+        "PING": fields.component_of(models.PingOptions, "ping"),
         "WORKER_MANAGER": fields.component_of(models.WorkerManagerOptions, "worker_manager"),
         "BAREMETAL_NATIVE": fields.component_of(BaremetalOptions, "worker_manager"),
     }

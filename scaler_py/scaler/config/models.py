@@ -313,3 +313,25 @@ class ClusterOptions(WorkerOptions):
     worker_manager_id: str = option("", "the manager that starts it", hidden=True, variable="SCALER_CLUSTER_MANAGER_ID")
     worker_group_id: str = option("", "the worker group that it is", hidden=True, variable="SCALER_CLUSTER_GROUP_ID")
     worker_name: str = option("", "its name", hidden=True, variable="SCALER_CLUSTER_NAME")
+
+
+class PingOptions(LinkOptions):
+    group: ClassVar[str] = "ping"
+
+    scheduler_address: AddressText = option(
+        help="the scheduler, like tcp://127.0.0.1:8516", positional=True, metavar="ADDRESS"
+    )
+    count: int = option(
+        1000, "round trips, besides those to warm up", short="-n", metavar="N", variable="SCALER_PING_COUNT", gt=0
+    )
+    size: ByteSize = option(
+        ByteSize(0), "of each argument, and of each result", metavar="BYTES", variable="SCALER_PING_SIZE", ge=0,
+        default_text="0",
+    )  # fmt: skip
+    timeout: float = option(
+        60.0,
+        "how long to wait for the scheduler, for a worker that starts, and for each round trip",
+        metavar="SECONDS",
+        variable="SCALER_PING_TIMEOUT",
+        gt=0,
+    )

@@ -14,7 +14,7 @@ from scaler.config.options import Component, Option
 from scaler.transport.errors import ConfigurationError
 
 # All tables that a configuration file may have; those of other components are left to them.
-TABLES = ("scheduler", "object_storage_server", "worker_manager", "cluster", "gui", "top")
+TABLES = ("scheduler", "object_storage_server", "worker_manager", "cluster", "gui", "top", "ping")
 # Tables of other versions: the table that each is now, and the keys that its name stands for.
 _MANAGER = "worker_manager"
 OLDER_TABLES: dict[str, tuple[str, dict[str, str]]] = {

@@ -70,6 +70,16 @@ CLUSTER = Component('cluster', (
     Option('logging_config_file', 'value', "a logging configuration in Python's .conf form; replaces the two above", short='-lcf', metavar='FILE', group='logging'),
 ))
 
+PING = Component('ping', (
+    Option('scheduler_address', 'positional', 'the scheduler, like tcp://127.0.0.1:8516', required=True, metavar='ADDRESS', group='ping'),
+    Option('count', 'value', 'round trips, besides those to warm up', short='-n', default='1000', metavar='N', variable='SCALER_PING_COUNT', group='ping'),
+    Option('size', 'value', 'of each argument, and of each result', default='0', metavar='BYTES', variable='SCALER_PING_SIZE', group='ping'),
+    Option('timeout', 'value', 'how long to wait for the scheduler, for a worker that starts, and for each round trip', default='60', metavar='SECONDS', variable='SCALER_PING_TIMEOUT', group='ping'),
+    Option('key_file', 'value', 'cluster key or join token to use', default='~/.config/scaler/cluster.key, made on first use', metavar='FILE', group='keys and network'),
+    Option('insecure', 'flag', 'run without keys and encryption; whoever reaches the port is trusted', metavar='INSECURE', group='keys and network'),
+    Option('compression', 'value', 'of what goes to other machines', default='auto', choices=('auto', 'off', 'lz4', 'zstd'), metavar='COMPRESSION', group='keys and network'),
+))
+
 WORKER_MANAGER = Component('worker_manager', (
     Option('scheduler_address', 'positional', 'the scheduler, like tcp://127.0.0.1:8516', required=True, metavar='ADDRESS', group='worker manager'),
     Option('worker_scheduler_address', 'value', "the scheduler's address as workers reach it", short='-wsa', default='the one above', metavar='ADDRESS', older=('public_scheduler_address', '-psa'), group='worker manager'),

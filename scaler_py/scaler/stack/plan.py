@@ -12,7 +12,7 @@ from scaler.config.models import ObjectStorageOptions, SchedulerOptions, WorkerM
 from scaler.config.options import Component, Option
 from scaler.config.policy import SCALED, chosen_policy, parse_policy
 from scaler.config.sources import Document, Given, combine, read_document
-from scaler.config.table import CLUSTER, OBJECT_STORAGE, SCHEDULER, WORKER_MANAGER
+from scaler.config.table import CLUSTER, OBJECT_STORAGE, PING, SCHEDULER, WORKER_MANAGER
 from scaler.managers.api import Family
 from scaler.managers.tables import ManagerTable, manager_tables
 from scaler.process import READY_SECONDS
@@ -35,7 +35,7 @@ def _component(table: str, *names: str) -> Component:
 
 _GUI = _component("gui", "gui_address", "web_host", "web_port", "broadcast_interval_seconds", "task_log_max_size")
 # Read by others, and checked all the same: a mistake in a file is better said at once.
-_OTHERS = (_component("top", "timeout"), CLUSTER)
+_OTHERS = (_component("top", "timeout"), CLUSTER, PING)
 
 
 @dataclass(frozen=True)

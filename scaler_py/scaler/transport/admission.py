@@ -28,8 +28,9 @@ class Admission:
         # Of the server, for the log; its port is known after the bind.
         self.address = ""
         self._reported: OrderedDict[str, float] = OrderedDict()
-        self._unknown = 0
-        self._unknown_reported = 0.0
+        # Peers that came and went without proving anything: libzmq tells no more of them than that.
+        self.unknown = 0
+        self._reported_unknown = 0.0
         self.full = False
         self.socket = context.socket(zmq.REP)
         self.socket.setsockopt(zmq.LINGER, 0)
@@ -66,21 +67,17 @@ class Admission:
             self._reported.popitem(last=False)
         log.warning("%s: refused a peer from %s: it has the key of another cluster", self.address, host)
 
-    def count_unknown(self, count: int) -> None:
-        """Peers that came and went without proving anything: libzmq tells no more of them than that."""
-        self._unknown += count
-
     def report_unknown(self) -> None:
         """Logs the count of unknown peers, at most once a minute."""
         now = time.monotonic()
-        if self._unknown and now - self._unknown_reported >= _REPORT_SECONDS:
+        if self.unknown and now - self._reported_unknown >= _REPORT_SECONDS:
             log.warning(
                 "%s: refused %d connection(s) of unknown peers: no key, a wrong one, or no scaler at all",
                 self.address,
-                self._unknown,
+                self.unknown,
             )
-            self._unknown = 0
-            self._unknown_reported = now
+            self.unknown = 0
+            self._reported_unknown = now
 
     def close(self) -> None:
         self.socket.close()

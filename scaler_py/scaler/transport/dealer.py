@@ -1,8 +1,9 @@
-"""The bridge of a connecting part: one zmq DEALER, one socketpair, one thread that ends when either side does."""
+"""The bridge of a connecting part: one zmq DEALER, one socketpair, one thread that ends when either side does.
+
+The core carries the messages (`_core.DealerBridge`); the interpreter holds it up only before and after.
+"""
 
 import logging
-import os
-import select
 import threading
 import time
 from enum import Enum, auto
@@ -10,16 +11,14 @@ from enum import Enum, auto
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from scaler.transport import leaving
-from scaler.transport.addresses import TcpAddress, is_loopback
+from scaler import _core
+from scaler.transport import leaving, libzmq
+from scaler.transport.addresses import TcpAddress
 from scaler.transport.keys import Key
-from scaler.transport.pairs import END, Message, PairEnd
-from scaler.transport.sockets import HANDSHAKE_MS, set_client_keys, set_link_options
+from scaler.transport.sockets import HANDSHAKE_MS, monitor_of, set_client_keys, set_link_options
 
 log = logging.getLogger("scaler.transport")
 
-_MONITOR = "inproc://monitor"
-_TURN_MESSAGES = 1024
 _EVENTS = (
     zmq.EVENT_CONNECTED | zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -54,17 +53,17 @@ class DealerBridge:
         self._dealer.setsockopt(zmq.RECONNECT_IVL, -1)
         if key is not None:
             set_client_keys(self._dealer, key)
-        self._monitor = self._context.socket(zmq.PAIR)
-        self._monitor.setsockopt(zmq.RCVHWM, 0)
-        self._monitor.setsockopt(zmq.LINGER, 0)
-        self._dealer.monitor(_MONITOR, _EVENTS)
-        self._monitor.connect(_MONITOR)
-        self._pair = PairEnd("off" if is_loopback(address.host) else codec)
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        # The thread ends by itself as well, and the descriptor's number may be another's then.
-        self._wake_lock = threading.Lock()
-        self._stopping = False
-        self._gone = False
+        self._monitor = monitor_of(self._dealer, _EVENTS)
+        try:
+            self._bridge = _core.DealerBridge(
+                libzmq.module(), self._dealer.underlying, self._monitor.underlying, host=address.host, codec=codec
+            )
+        except LookupError as error:
+            self._close_sockets()
+            raise libzmq.unusable(error) from None
+        except BaseException:
+            self._close_sockets()
+            raise
         self._thread = threading.Thread(target=self._run, name="scaler-bridge", daemon=True)
 
     def connect(self, timeout: float) -> Handshake:
@@ -92,7 +91,7 @@ class DealerBridge:
 
     def take(self) -> int:
         """The loop's end of the pair."""
-        return self._pair.detach_other()
+        return self._bridge.take()
 
     def start(self) -> None:
         leaving.add(self)
@@ -100,93 +99,22 @@ class DealerBridge:
 
     def close(self) -> None:
         """Ends the connection, after what the loop wrote has left (two seconds at most). May be repeated."""
-        self._stopping = True
         if self._thread.ident is None:
             self._close_sockets()
             return
-        with self._wake_lock:
-            if self._wake >= 0:
-                os.eventfd_write(self._wake, 1)
+        self._bridge.stop()
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
     def _run(self) -> None:
-        poll = select.poll()
-        # The monitor is quiet while the link just works; only `_observe` reads it, so its signal stays until then.
-        pair, monitor = self._pair.fileno(), int(self._monitor.getsockopt(zmq.FD))
-        for descriptor in (pair, monitor, int(self._dealer.getsockopt(zmq.FD)), self._wake):
-            poll.register(descriptor, select.POLLIN)
-        writable = False
-        going = more = True
-        self._observe()
         try:
-            while going and not self._stopping:
-                ready = {descriptor for descriptor, _ in poll.poll(0 if more else None)}
-                if pair in ready:
-                    going = self._from_loop()
-                if monitor in ready:
-                    self._observe()
-                more, valid = self._from_remote()
-                # What came before the peer went is all there once nothing more is.
-                going = going and valid and self._pair.flush() and (more or not self._gone)
-                if self._pair.unsent != writable:
-                    writable = self._pair.unsent
-                    poll.modify(self._pair.fileno(), select.POLLIN | (select.POLLOUT if writable else 0))
-            self._finish()
+            self._bridge.run()
         except Exception:
             log.exception("the bridge to %s ended", self._address)
         finally:
             self._close_sockets()
 
-    def _from_loop(self) -> bool:
-        """Whether the loop's end is still open."""
-        messages, is_open = self._pair.read()
-        return self._send(messages) and is_open
-
-    def _send(self, messages: list[Message]) -> bool:
-        """False when nobody is there any more."""
-        try:
-            for message in messages:
-                self._dealer.send(message, zmq.NOBLOCK)
-        except zmq.Again:
-            # No high-water mark: so there is no connection.
-            return False
-        return True
-
-    def _from_remote(self) -> tuple[bool, bool]:
-        """Whether there may be more, and whether the conversation goes on."""
-        for _ in range(_TURN_MESSAGES):
-            # Half the cost of an attempt in vain.
-            if not int(self._dealer.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-                return False, True
-            message = self._dealer.recv(zmq.NOBLOCK)
-            if message == END or self._dealer.getsockopt(zmq.RCVMORE) or not self._pair.deliver(message):
-                return False, False
-        return True, True
-
-    def _observe(self) -> None:
-        try:
-            while True:
-                event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))["event"]
-                self._gone = self._gone or event == zmq.EVENT_DISCONNECTED
-        except zmq.Again:
-            return
-
-    def _finish(self) -> None:
-        """Either side is over: the other gets what there is for it."""
-        self._send(self._pair.drain())
-        waiting = select.poll()
-        waiting.register(self._pair.fileno(), select.POLLOUT)
-        # The loop always reads; a pair that does not move for two seconds has nobody behind it.
-        while self._pair.unsent and waiting.poll(2000) and self._pair.flush():
-            pass
-
     def _close_sockets(self) -> None:
-        self._pair.close()
         self._dealer.close()
         self._monitor.close()
-        with self._wake_lock:
-            if self._wake >= 0:
-                os.close(self._wake)
-                self._wake = -1
         self._context.term()

@@ -42,6 +42,19 @@ def set_link_options(socket: "zmq.Socket[bytes]", *, ipv6: bool) -> None:
         socket.setsockopt(zmq.BACKLOG, 1024)
 
 
+def monitor_of(socket: "zmq.Socket[bytes]", events: int) -> "zmq.Socket[bytes]":
+    """Tells of the connections of a socket that is neither bound nor connected yet."""
+    place = f"inproc://monitor-{socket.underlying}"
+    context: zmq.Context[zmq.Socket[bytes]] = socket.context
+    monitor = context.socket(zmq.PAIR)
+    # No bound: a full monitor would stop libzmq's own thread.
+    monitor.setsockopt(zmq.RCVHWM, 0)
+    monitor.setsockopt(zmq.LINGER, 0)
+    socket.monitor(place, events)
+    monitor.connect(place)
+    return monitor
+
+
 def set_server_keys(socket: "zmq.Socket[bytes]", key: ClusterKey, domain: str) -> None:
     """CURVE server. The ZAP handler of `domain` must run already: without one libzmq admits any client key."""
     socket.setsockopt(zmq.CURVE_SERVER, 1)

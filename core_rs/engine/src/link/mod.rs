@@ -23,6 +23,8 @@ pub use output::MOST_OUTPUT_BYTES;
 
 /// Unacknowledged frames that take credit, at most.
 pub const WINDOW: usize = 3;
+/// Messages for which a queue that has become empty keeps room: a flood of a million leaves no hole of its size behind.
+pub const ROOM: usize = 16_384;
 /// An acknowledgement that nothing carries goes alone after this long.
 pub const ACKNOWLEDGE_AFTER_US: u64 = 20_000;
 /// Or once this many frames are owed one.

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use super::ROOM;
 use crate::wire::limits::{FULL_BYTES, FULL_ELEMENTS};
 use crate::wire::{Message, Payload, Range, SessionId};
 
@@ -173,6 +174,10 @@ impl<P: Payload> Outgoing<P> {
             messages.push(queued.message);
         }
         self.bytes -= payload_bytes;
+        if self.waiting.is_empty() {
+            self.waiting.shrink_to(ROOM);
+            self.targets.shrink_to(ROOM);
+        }
         (!messages.is_empty()).then_some((messages, payload_bytes))
     }
 
@@ -239,4 +244,37 @@ fn target_of<P>(message: &Message<P>) -> Option<Target> {
         first,
         end: first.saturating_add(count),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Outgoing, ROOM};
+    use crate::wire::{Block, Form, Message, Options, Submit};
+    use bytes::Bytes;
+
+    fn task(first: u64) -> Message<Bytes> {
+        Message::Submit(Submit {
+            function: [7; 16],
+            first,
+            options: Options::default(),
+            blocks: vec![Block {
+                count: 1,
+                form: Form::Single,
+                payload: Bytes::from_static(b"argument"),
+            }],
+            objects: Vec::new(),
+            finished: Vec::new(),
+            graph: None,
+        })
+    }
+
+    #[test]
+    fn a_flood_that_has_left_leaves_no_room_of_its_size() {
+        let mut outgoing = Outgoing::default();
+        (0..4 * ROOM as u64).for_each(|first| outgoing.push(task(first)));
+        assert!(outgoing.waiting.capacity() >= 4 * ROOM);
+        while outgoing.take_frame(true).is_some() {}
+        assert!(outgoing.waiting.capacity() <= ROOM);
+        assert!(outgoing.targets.capacity() <= ROOM);
+    }
 }

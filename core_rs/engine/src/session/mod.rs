@@ -11,6 +11,7 @@ mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::link::ROOM;
 use crate::ranges::RangeSet;
 use crate::wire::{
     Block, Failure, FailureCode, FunctionId, LinkId, Message, Need, ObjectKey, OutcomeKind,
@@ -358,6 +359,7 @@ impl<P: Payload> Session<P> {
         self.tail = None;
         self.out_bytes = 0;
         out.extend(self.out.drain(..));
+        self.out.shrink_to(ROOM);
     }
 
     /// Payload bytes that wait to be drained.
