@@ -3,10 +3,11 @@
     python benches/instructions.py [--write] [--committed FILE]
 
 Runs `core_rs/engine/examples/counted` (engines, links and wire, without sockets) under callgrind, and compares what one
-unit of each workload takes with benches/instructions.json: more than 5 % more is a failure, 1. Counts repeat to a few
-in ten thousand whatever else the machine does, and whatever machine of that kind it is. Another compiler or C library
-changes them: then they are told and decide nothing, until --write takes the new ones. Where there is no valgrind it
-says so and exits 0.
+unit of each workload takes with benches/instructions.json: more than 5 % more is a failure, 1. So is a task that costs
+the scheduler more than 1.5 times as much with many nodes, or with many tasks waiting, as with few. Counts repeat to a
+few in ten thousand whatever else the machine does, and whatever machine of that kind it is. Another compiler or C
+library changes them: then they are told, and only that ratio decides, until --write takes the new ones. Where there is
+no valgrind it says so and exits 0.
 """
 
 import argparse
@@ -27,6 +28,10 @@ ALLOWED = 0.05
 FEW, MORE = 10, 60
 # Name: elements of one unit.
 WORKLOADS = {"round_trip": 1, "submits": 256, "single_blocks": 64, "map": 8192, "wide_map": 8192}
+# The same work of a scheduler alone, with more of something that it is not to depend on; 64 tasks a unit.
+FLAT = {"nodes": ["nodes_10", "nodes_100", "nodes_1000"], "tasks that wait": ["queue_1000", "queue_100000"]}
+WORKLOADS |= {name: 64 for names in FLAT.values() for name in names}
+FLAT_WITHIN = 1.5
 
 # The C library chooses among its copies of memcpy and others by the processor, which valgrind shows to it; that with
 # `rep movsb` counts an instruction a byte (a map: four times as many). So all processors are made one that has nothing
@@ -105,6 +110,21 @@ def compare(before: dict[str, int], now: dict[str, int]) -> tuple[list[str], boo
     return words, grown
 
 
+def uneven(now: dict[str, int]) -> list[str]:
+    """What costs more where there is more of what it is not to depend on, for people."""
+    words = []
+    for what, names in FLAT.items():
+        several = [now[name] for name in names]
+        ratio = max(several) / min(several)
+        if ratio > FLAT_WITHIN:
+            words.append(
+                f"error: the cost of a task grows with {what}: {ratio:.2f} x between {' and '.join(names)}, "
+                f"where {FLAT_WITHIN:g} x is allowed\n"
+                "  to do: look for what goes through all of them (valgrind --tool=callgrind, callgrind_annotate)"
+            )
+    return words
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--write", action="store_true", help="takes the counts of now for those to compare with")
@@ -122,13 +142,14 @@ def main() -> int:
         ratio = f"{counted / before[name]:.3f} x" if name in before else "new"
         print(f"{name:14} {counted:12,} a unit, {counted / WORKLOADS[name]:10,.1f} an element, {ratio}")
     words, grown = compare(before, now)
-    for text in words:
+    scans = uneven(now)
+    for text in words + scans:
         print(text)
     if committed != here:
         there, this = (", ".join(each.values()) for each in (committed, here))
         print(f"told, not decided: the counts to compare with are those of {there}; this is {this}")
-        return 0
-    return int(grown)
+        return int(bool(scans))
+    return int(grown or bool(scans))
 
 
 if __name__ == "__main__":

@@ -55,19 +55,35 @@ def fingerprint(data: Buffer) -> bytes:
 
 def same_bytes(one: Buffer, other: Buffer) -> bool: ...
 def share(parts: Sequence[Buffer]) -> SharedBytes | None:
-    """The parts one after the other in a file that processes of this host share. None where they are too few bytes, or
-    this process may have no more files: then they travel as they are."""
+    """The parts one after the other in files that processes of this host share; those that are in such files already,
+    unwritten, where they are. None where they are too few bytes, or this process may have no more files: then they
+    travel as they are."""
+
+def share_from(parts: Sequence[Buffer]) -> SharedBytes | None:
+    """The same. Whoever reads a `bytes` object among the parts from there, in this process, may get this very object:
+    for some seconds at most, and while somebody else has it."""
+
+def forget_copies() -> None:
+    """Lets go of `bytes` objects that were read from files or written there, of which nobody else has a reference, and
+    of these files."""
 
 class SharedBytes:
-    """Bytes in a file in memory that processes of one host share. A read-only buffer."""
+    """Bytes in files in memory that processes of one host share, or some of them. A read-only buffer, which copies
+    where there are several pieces."""
 
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
-    def own_view(self) -> OwnView:
-        """The same bytes, writable: what is written stays in this view. OSError where there are too many."""
+    def pieces(self) -> list[int]:
+        """The lengths of the pieces, each of which lies in one file or in none."""
 
-    def part(self, offset: int, length: int) -> bytes:
-        """A copy."""
+    def piece(self, number: int) -> SharedBytes: ...
+    def own_view(self, piece: int) -> OwnView:
+        """One piece, writable: what is written stays in this view. OSError where there are too many, ValueError where
+        it is in no file."""
+
+    def part(self, offset: int, length: int, remember: bool) -> bytes:
+        """A copy, or what it was written from. remember: until `forget_copies`, what is in it is known to be in the
+        file."""
 
 class OwnView:
     """A writable buffer."""

@@ -11,7 +11,8 @@ than copied when the reader may: it begins with a zero byte, and no pickle does.
     …   the buffers, each at a multiple of 64; then the pickle
 
 The next bit of a length says that it is a `bytes` object. On one host large values are in files that processes share
-(`SharedBytes`): who unpickles one has arrays that lie in a mapping of his own, where what he writes stays.
+(`SharedBytes`): who unpickles one has arrays that lie in a mapping of his own, where what he writes stays. What of a
+value lies in such a file already, and was not written since, is not written into another: the container is in pieces.
 
 Several values are a *block* in one of three forms (docs/protocol.md): a list that is one pickle, a table of pickles,
 or a single one. A list is only for plain immutable types: two elements that shared a list must not share it on the
@@ -35,6 +36,7 @@ from scaler._core import (
     is_plain,
     pack_table,
     share,
+    share_from,
     table_ends,
 )
 from scaler.errors import PackingError
@@ -62,6 +64,7 @@ __all__ = [
     "ObjectReference",
     "PackingError",
     "dumps",
+    "dumps_arguments",
     "dumps_shared",
     "is_plain",
     "loads",
@@ -87,6 +90,8 @@ unpickle = _unpickle = pickle.loads
 PACKED_NONE: Final = pickle.dumps(None, 5)
 # No pickle of them names anything; large ones need not be looked through.
 _NAMELESS: Final = (bytes, str, int, float)
+# Whether it is remembered which `bytes` objects were read from files: a result that they are part of is there already.
+_remembers_reads = False
 # cloudpickle's own set of names, once it was looked for.
 _by_value_modules: Set[str] = frozenset()
 
@@ -145,8 +150,24 @@ def dumps(value: object) -> bytes:
     return bytes(_with_buffers(value, data, buffers, _pickle)) if buffers else data
 
 
+def remember_reads() -> None:
+    """From now on, by this process: until `forget_copies` says that nobody needs them, `bytes` objects that were read
+    from files keep these."""
+    global _remembers_reads
+    _remembers_reads = True
+
+
+def dumps_arguments(value: object) -> bytes | SharedBytes:
+    """As `dumps_shared`; who gets large `bytes` objects of it back may get these very objects."""
+    return _dumps_into_files(value, share_from)
+
+
 def dumps_shared(value: object) -> bytes | SharedBytes:
     """As `dumps`, for what may travel to others of this host in a file: in one where its buffers are large."""
+    return _dumps_into_files(value, share)
+
+
+def _dumps_into_files(value: object, share: Share) -> bytes | SharedBytes:
     kind = type(value)
     if kind is tuple:
         value = with_bytes_apart(value)  # type: ignore[arg-type]  # a tuple
@@ -251,8 +272,10 @@ def _with_buffers(
     entries = []
     for view in views:
         gap = -at % ALIGNMENT
-        entries += [at + gap, view.nbytes | _kind_of(view)]
-        parts += [bytes(gap), view]
+        kind = _kind_of(view)
+        entries += [at + gap, view.nbytes | kind]
+        # The object itself, so that it may be known again.
+        parts += [bytes(gap), view.obj if kind & BYTES and memoryview(view.obj).nbytes == view.nbytes else view]
         at += gap + view.nbytes
     parts[0] = struct.pack(f"<B3xI{len(entries)}QQ", 0, len(views), *entries, at)
     parts.append(data)
@@ -268,44 +291,107 @@ def _kind_of(view: memoryview) -> int:
 def loads(payload: Buffer) -> Any:
     """The value of `dumps`'s bytes. What the value's own classes raise, and pickle.UnpicklingError."""
     if type(payload) is SharedBytes:
-        view = memoryview(payload)
-        return _unpickle(view) if view[0] else _loads_container(view, payload)
+        return _loads_shared(payload)
     plain: Any = payload
     if plain[0]:
         return _unpickle(payload)
     return _loads_container(memoryview(payload))
 
 
-def _loads_container(view: memoryview, shared: SharedBytes | None = None) -> Any:
-    """shared: what the view is of, where that is in a file."""
-    try:
-        (count,) = struct.unpack_from("<I", view, 4)
-        *entries, at = struct.unpack_from(f"<{2 * count + 1}Q", view, 8)
-    except struct.error as error:
-        raise pickle.UnpicklingError("malformed container") from error
+def _loads_container(view: memoryview) -> Any:
+    entries, at = _entries(view)
     buffers: list[Buffer] = []
-    writable: memoryview | None = None
-    for offset, kind_and_length in zip(entries[::2], entries[1::2], strict=True):
-        length = kind_and_length & LENGTH
+    for offset, kind, length in entries:
         part = view[offset : offset + length]
         # What was writable must be writable here too, and what lies in someone else's bytes must not be.
-        if kind_and_length & BYTES:
-            buffers.append(bytes(part) if shared is None else shared.part(offset, part.nbytes))
-        elif kind_and_length & READ_ONLY:
+        if kind & BYTES:
+            buffers.append(bytes(part))
+        elif kind & READ_ONLY:
             buffers.append(part.toreadonly())
-        elif shared is not None:
-            writable = writable or _writable(shared)
-            buffers.append(writable[offset : offset + length])
         else:
             buffers.append(part if not view.readonly else bytearray(part))
     return _unpickle(view[at:], buffers=buffers)
 
 
-def _writable(shared: SharedBytes) -> memoryview:
+def _loads_shared(shared: SharedBytes) -> Any:
+    pieces = _Pieces(shared)
+    head = pieces.first(8)
+    if head[0]:
+        return _unpickle(memoryview(shared))
+    (count,) = struct.unpack_from("<I", head, 4)
+    entries, at = _entries(pieces.first(8 + 16 * count + 8))
+    if at > len(shared):
+        raise pickle.UnpicklingError("malformed container")
+    buffers: list[Buffer] = []
+    for offset, kind, length in entries:
+        if kind & BYTES:
+            buffers.append(shared.part(offset, length, _remembers_reads))
+        elif kind & READ_ONLY:
+            buffers.append(pieces.view(offset, length))
+        else:
+            buffers.append(pieces.own_view(offset, length))
+    return _unpickle(pieces.view(at, len(shared) - at), buffers=buffers)
+
+
+def _entries(head: Buffer) -> tuple[list[tuple[int, int, int]], int]:
+    """((offset, kind, length) of each buffer, offset of the pickle), from a container's beginning."""
     try:
-        return memoryview(shared.own_view())
-    except OSError:
-        return memoryview(bytearray(shared))  # this process has too many mappings
+        (count,) = struct.unpack_from("<I", head, 4)
+        *numbers, at = struct.unpack_from(f"<{2 * count + 1}Q", head, 8)
+    except struct.error as error:
+        raise pickle.UnpicklingError("malformed container") from error
+    pairs = zip(numbers[::2], numbers[1::2], strict=True)
+    return [(offset, number & ~LENGTH, number & LENGTH) for offset, number in pairs], at
+
+
+class _Pieces:
+    """The pieces that an object lies in, each mapped when something of it is asked for. What is asked for from front to
+    back is found at once."""
+
+    def __init__(self, shared: SharedBytes) -> None:
+        self._shared = shared
+        self._lengths = shared.pieces()
+        # The piece looked at last: its number, where it begins; views of it.
+        self._at = self._start = 0
+        self._view: memoryview | None = None
+        self._own: memoryview | None = None
+
+    def first(self, length: int) -> memoryview:
+        return self.view(0, min(length, len(self._shared)))
+
+    def view(self, offset: int, length: int) -> memoryview:
+        """Read-only. Copied where it reaches over several pieces."""
+        start = self._find(offset, length)
+        if start < 0:
+            return memoryview(self._shared.part(offset, length, False))
+        if self._view is None:
+            self._view = memoryview(self._shared.piece(self._at))
+        return self._view[start : start + length]
+
+    def own_view(self, offset: int, length: int) -> Buffer:
+        """Writable; what is written stays there."""
+        start = self._find(offset, length)
+        if start >= 0 and self._own is None:
+            try:
+                self._own = memoryview(self._shared.own_view(self._at))
+            except (OSError, ValueError):
+                start = -1  # this process has too many mappings, or the piece is in no file
+        if start < 0:
+            return bytearray(self._shared.part(offset, length, False))
+        assert self._own is not None
+        return self._own[start : start + length]
+
+    def _find(self, offset: int, length: int) -> int:
+        """Where it begins in its piece, which is looked at from now on; -1: it is in several, or nowhere."""
+        at, start = (self._at, self._start) if offset >= self._start else (0, 0)
+        while at < len(self._lengths) and offset >= start + self._lengths[at]:
+            start += self._lengths[at]
+            at += 1
+        if at == len(self._lengths) or offset + length > start + self._lengths[at]:
+            return -1
+        if at != self._at:
+            self._at, self._start, self._view, self._own = at, start, None, None
+        return offset - start
 
 
 def pack_values(values: list[Any]) -> tuple[int, bytes | SharedBytes]:

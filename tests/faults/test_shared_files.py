@@ -7,6 +7,7 @@ import re
 import resource
 import signal
 import time
+from concurrent.futures import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +160,111 @@ def test_one_object_for_many_tasks_is_in_memory_once(cluster: Cluster) -> None:
         assert cluster.is_rid_of_files()
 
 
+def echo(*values: Any) -> Any:
+    return values[0] if len(values) == 1 else values
+
+
+def files_of(pid: int) -> set[str]:
+    """The numbers of such files that a process has mapped."""
+    return {line.split()[4] for line in mappings(pid)}
+
+
+def test_a_result_that_is_an_argument_is_in_its_file(cluster: Cluster) -> None:
+    data, more, values = os.urandom(9 * MIB), os.urandom(3 * MIB), array(1, 5 * MIB)
+    with cluster.client() as client:
+        for sent in (data, values):
+            future = client.submit(echo, sent)
+            got = client.submit(len, future).result(PATIENCE)
+            assert got == len(sent)
+            assert len(files_of(cluster.storage.pid)) == 1
+            assert (np.frombuffer(future.result(PATIENCE), np.uint8) == np.frombuffer(sent, np.uint8)).all()
+            del future
+            assert cluster.is_rid_of_files()
+        mine, yours, theirs = client.submit(echo, data, more, values).result(PATIENCE)
+        assert mine is data, "what was sent is here"
+        assert yours is more
+        theirs += 1
+        assert (theirs == array(1, 5 * MIB) + 1).all()
+        assert (values == array(1, 5 * MIB)).all()
+        del mine, yours, theirs
+        assert cluster.is_rid_of_files()
+
+
+def cut(one: Any, other: Any) -> Any:
+    return one[5:], other[::-1], other[: len(other) - 5]
+
+
+def test_a_result_of_parts_of_arguments(cluster: Cluster) -> None:
+    one, other = array(1, 6 * MIB), array(2, 3 * MIB)
+    with cluster.client() as client:
+        for _ in range(3):
+            first, second, third = client.submit(cut, one, other).result(PATIENCE)
+            assert (first == one[5:]).all()
+            assert (second == other[::-1]).all()
+            assert (third == other[:-5]).all()
+            for part in (first, second, third):
+                part[:] = 0
+        del first, second, third, part
+        assert cluster.is_rid_of_files()
+
+
+def write_and_give(values: Any, reference: Any) -> Any:
+    before = values.copy()
+    values[0] ^= 255
+    return values, before, reference
+
+
+def test_who_writes_into_an_object_that_others_have_changes_his_own(cluster: Cluster) -> None:
+    sent, shared = array(1, 3 * MIB), array(2, 3 * MIB)
+    with cluster.client() as client:
+        reference = client.send_object(shared)
+        futures = [client.submit(write_and_give, sent, reference) for _ in range(6)]
+        for future in futures:
+            values, before, given = future.result(PATIENCE)
+            assert values[0] == sent[0] ^ 255
+            assert (values[1:] == sent[1:]).all()
+            assert (before == sent).all()
+            assert (given == shared).all()
+            given += 1
+        del reference, futures, future, values, before, given
+        assert cluster.is_rid_of_files()
+
+
+def test_a_result_in_its_argument_s_file_outlives_all_but_the_storage(cluster: Cluster) -> None:
+    data, values = os.urandom(9 * MIB), array(1, 9 * MIB)
+    with cluster.client() as client:
+        futures = [client.submit(echo, sent) for sent in (data, values)]
+        futures += [client.submit(echo, data, values)]
+        assert wait(futures, PATIENCE).not_done == set()
+        for pid in cluster.executors:
+            os.kill(pid, signal.SIGKILL)
+        os.kill(cluster.node.pid, signal.SIGKILL)
+        assert futures[0].result(PATIENCE) == data
+        assert (futures[1].result(PATIENCE) == values).all()
+        first, second = futures[2].result(PATIENCE)
+        assert first == data
+        assert (second == values).all()
+
+
+def die_once(path: str, *values: Any) -> Any:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return values
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def test_an_executor_that_dies_with_its_result_leaves_the_argument_whole(cluster: Cluster, tmp_path: Path) -> None:
+    data, values = os.urandom(9 * MIB), array(1, 9 * MIB)
+    with cluster.client() as client:
+        first, second = client.submit(die_once, str(tmp_path / "died"), data, values).result(PATIENCE)
+        assert first == data
+        assert (second == values).all()
+        del first, second
+        assert cluster.is_rid_of_files()
+
+
 def memory(cluster: Cluster) -> int:
     """Of this process and the cluster's, what they share counted once."""
     pids = [os.getpid(), cluster.storage.pid, cluster.scheduler.pid, cluster.node.pid, *cluster.executors]
@@ -225,8 +331,21 @@ def test_a_process_that_may_have_few_descriptors_has_bytes_instead(start: Starte
         sent = [array(seed, 300_000) for seed in range(100)]
         references = [client.send_object(each) for each in sent]
         assert len(descriptors(cluster.storage.pid)) <= 16
+        back = client.map(echo, references).results(PATIENCE)
+        assert all((one == other).all() for one, other in zip(back, sent, strict=True))
         got = client.map(add_in_place, references).results(PATIENCE)
         assert all((one == other + 1).all() for one, other in zip(got, sent, strict=True))
+
+
+def test_results_in_files_of_their_arguments_go_to_disk_too(start: Starter, tmp_path: Path) -> None:
+    cluster = Cluster(start, memory_limit=4 * MIB, directory=str(tmp_path / "objects"))
+    with cluster.client() as client:
+        sent = [array(seed, 3 * MIB + seed) for seed in range(4)]
+        futures = [client.submit(echo, each, each[1:]) for each in sent]
+        for future, each in zip(futures, sent, strict=True):
+            whole, rest = future.result(PATIENCE)
+            assert (whole == each).all()
+            assert (rest == each[1:]).all()
 
 
 def test_what_goes_to_disk_comes_back(start: Starter, tmp_path: Path) -> None:

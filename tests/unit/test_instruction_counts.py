@@ -55,6 +55,13 @@ def test_a_new_workload_is_taken(bench):
     assert "submits has no count to compare with" in words
 
 
+def test_what_grows_with_nodes_or_with_the_queue_fails(bench):
+    counts = json.loads(bench.COMMITTED.read_text())["instructions"]
+    assert bench.uneven(counts) == []
+    (words,) = bench.uneven(counts | {"nodes_1000": round(counts["nodes_10"] * 1.6)})
+    assert "the cost of a task grows with nodes: 1.60 x between nodes_10 and nodes_100 and nodes_1000" in words
+
+
 def test_every_workload_has_a_count(bench):
     assert set(json.loads(bench.COMMITTED.read_text())["instructions"]) == set(bench.WORKLOADS)
 

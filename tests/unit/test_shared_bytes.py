@@ -28,11 +28,11 @@ def test_parts_lie_one_after_the_other():
     shared = share(parts)
     assert bytes(shared) == b"".join(parts)
     assert len(shared) == LEAST_SHARED + 100
-    assert shared.part(50, 100) == bytes(shared)[50:150]
+    assert shared.part(50, 100, False) == bytes(shared)[50:150]
     assert memoryview(shared).readonly
     for offset, length in [(0, len(shared) + 1), (len(shared), 1), (2**63, 2**63)]:
         with pytest.raises((ValueError, OverflowError), match=r"no such part|out of range|too large|too big"):
-            shared.part(offset, length)
+            shared.part(offset, length, False)
 
 
 def test_each_value_of_one_file_is_its_own():

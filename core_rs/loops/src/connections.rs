@@ -1,5 +1,6 @@
 //! All stream sockets of a loop: which are readable, what they brought, what still has to be written.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -77,8 +78,8 @@ pub struct Connections<O> {
     all: Slab<Connection<O>>,
     generation: u32,
     token: fn(usize) -> Token,
-    /// May have something to read.
-    ready: Vec<Key>,
+    /// May have something to read; they take turns.
+    ready: VecDeque<Key>,
     dirty: Vec<Key>,
     scratch: Vec<u8>,
     frames: Vec<Frame<Bytes>>,
@@ -93,7 +94,7 @@ impl<O: Copy> Connections<O> {
             all: Slab::new(),
             generation: 0,
             token,
-            ready: Vec::new(),
+            ready: VecDeque::new(),
             dirty: Vec::new(),
             scratch: Vec::new(),
             frames: Vec::new(),
@@ -141,7 +142,7 @@ impl<O: Copy> Connections<O> {
             blocked: false,
             patient: false,
         });
-        self.ready.push(key);
+        self.ready.push_back(key);
         Ok(key)
     }
 
@@ -177,7 +178,7 @@ impl<O: Copy> Connections<O> {
         connection.closing |= event.is_read_closed() || event.is_error();
         if (event.is_readable() || connection.closing) && !connection.readable {
             connection.readable = true;
-            self.ready.push(connection.key);
+            self.ready.push_back(connection.key);
         }
         if (event.is_writable() || event.is_write_closed()) && !connection.dirty {
             connection.dirty = true;
@@ -190,16 +191,18 @@ impl<O: Copy> Connections<O> {
         !self.ready.is_empty()
     }
 
-    /// Reads what is there, within a turn's limits, each connection once a round. The rest stays for the next turn.
+    /// Reads what is there, within a turn's limits, each connection once a round. The rest stays for the next turn, which
+    /// goes on where this one stopped.
     pub fn read(&mut self, registry: &Registry, mut arrival: impl FnMut(Key, O, Arrival)) {
         let (mut bytes, mut frames) = (0, 0);
-        while !self.ready.is_empty() && bytes < TURN_BYTES && frames < TURN_FRAMES {
-            for key in std::mem::take(&mut self.ready) {
-                let (more, count) = self.read_one(registry, key, &mut frames, &mut arrival);
-                bytes += count;
-                if more {
-                    self.ready.push(key);
-                }
+        while bytes < TURN_BYTES && frames < TURN_FRAMES {
+            let Some(key) = self.ready.pop_front() else {
+                return;
+            };
+            let (more, count) = self.read_one(registry, key, &mut frames, &mut arrival);
+            bytes += count;
+            if more {
+                self.ready.push_back(key);
             }
         }
     }

@@ -6,8 +6,11 @@
 pub mod accepting;
 pub mod channel;
 pub mod connections;
+pub mod copies;
+mod copying;
 pub mod dialed;
 pub mod executors;
+pub mod gather;
 pub mod input;
 pub mod libzmq;
 pub mod line;

@@ -437,6 +437,33 @@ pub fn want_large_pages(memory: &mut [std::mem::MaybeUninit<u8>]) {
     }
 }
 
+/// Whether of pages that were mapped from a file without sharing what is written any was written: those are of no file.
+pub fn has_own_pages(memory: &[u8]) -> io::Result<bool> {
+    use std::os::unix::fs::FileExt;
+    const PAGE: usize = 4096;
+    const ENTRY: usize = 8;
+    // As in the kernel's documentation of /proc/PID/pagemap.
+    const OF_A_FILE: u64 = 1 << 61;
+    const SWAPPED_OR_PRESENT: u64 = 0b11 << 62;
+    let map = std::fs::File::open("/proc/self/pagemap")?;
+    let first = memory.as_ptr() as usize / PAGE;
+    let end = (memory.as_ptr() as usize + memory.len()).div_ceil(PAGE);
+    let mut entries = [0; 2048 * ENTRY];
+    for page in (first..end).step_by(entries.len() / ENTRY) {
+        let count = (end - page).min(entries.len() / ENTRY);
+        let entries = &mut entries[..count * ENTRY];
+        map.read_exact_at(entries, (page * ENTRY) as u64)?;
+        let is_own = |entry: &[u8]| {
+            let entry = u64::from_ne_bytes(entry.try_into().expect("8 bytes"));
+            entry & SWAPPED_OR_PRESENT != 0 && entry & OF_A_FILE == 0
+        };
+        if entries.chunks_exact(ENTRY).any(is_own) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// One `recvmsg` into the spare room of `buffer`, without waiting; how many bytes. Descriptors are appended to `files`;
 /// an error when some were lost because this process may not have more.
 pub fn receive_with_files(

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use bytes::Bytes;
 use rustix::fs::{SealFlags, Stat};
 
-use crate::linux::Mapping;
+use crate::copying;
+use crate::linux::{has_own_pages, Mapping};
 use crate::shared::lock;
 
 /// Smaller payloads travel in their frames: making a file costs about as much as copying so much.
@@ -30,13 +31,17 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 static VIEWS: AtomicUsize = AtomicUsize::new(0);
 /// By the first address of their mappings.
 static ALL: Mutex<BTreeMap<usize, Weak<Mapped>>> = Mutex::new(BTreeMap::new());
+/// The writable mappings of this process: by first address, their length and their file, while that is open.
+static OWN_VIEWS: Mutex<BTreeMap<usize, (usize, Weak<Mapped>)>> = Mutex::new(BTreeMap::new());
+
+/// Device and number, which tell files apart while they are open.
+pub type FileId = (u64, u64);
 
 /// A file in memory that nobody can make shorter, and its mapping.
 pub struct Mapped {
     mapping: Mapping,
     file: OwnedFd,
-    /// Device and number.
-    id: (u64, u64),
+    id: FileId,
 }
 
 impl Mapped {
@@ -60,6 +65,10 @@ impl Mapped {
         self.file.as_fd()
     }
 
+    pub fn id(&self) -> FileId {
+        self.id
+    }
+
     /// Bytes of the whole file.
     pub fn length(&self) -> usize {
         self.mapping.as_slice().len()
@@ -72,12 +81,14 @@ impl Mapped {
 
     /// Reads without touching the mapping: its pages need no entries in this process then.
     pub fn read(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        read_all(self.file(), buffer, offset)
+        copying::read(self.file(), buffer, offset)
     }
 
     /// The whole file, writable for whoever has this mapping alone.
-    pub fn copy_on_write(&self) -> io::Result<OwnView> {
+    pub fn copy_on_write(self: &Arc<Self>) -> io::Result<OwnView> {
         let own = OwnView(Mapping::copy_on_write(self.file(), self.length())?);
+        let (start, length) = (own.start() as usize, self.length());
+        lock(&OWN_VIEWS).insert(start, (length, Arc::downgrade(self)));
         if VIEWS.fetch_add(1, Ordering::Relaxed) >= MOST_VIEWS {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
@@ -109,6 +120,8 @@ impl std::ops::Deref for OwnView {
 
 impl Drop for OwnView {
     fn drop(&mut self) {
+        // Before it is unmapped: something else may lie there then.
+        lock(&OWN_VIEWS).remove(&(self.start() as usize));
         VIEWS.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -135,19 +148,46 @@ pub fn file_of(payload: &[u8]) -> Option<(Arc<Mapped>, u64)> {
     (offset + payload.len() <= mapped.length()).then_some((mapped, offset as u64))
 }
 
-/// One payload of neighbouring parts of a file: `None` where they are not.
-pub fn joined(parts: &[Bytes]) -> Option<Bytes> {
-    let (first, _) = (parts.first()?, parts.get(1).or(parts.first())?);
-    let (mapped, offset) = file_of(first)?;
-    let start = offset as usize;
-    let mut end = start;
-    for part in parts {
-        if part.as_ptr() as usize != mapped.address() + end {
-            return None;
-        }
-        end += part.len();
+/// The part of a file that these bytes are: they lie in a mapping of it, and nobody has written there.
+pub fn unwritten(bytes: &[u8]) -> Option<Bytes> {
+    if let Some((mapped, offset)) = file_of(bytes) {
+        let start = offset as usize;
+        return Some(mapped.part(start..start + bytes.len()));
     }
-    (end <= mapped.length()).then(|| mapped.part(start..end))
+    if bytes.len() < LEAST {
+        return None;
+    }
+    let address = bytes.as_ptr() as usize;
+    let views = lock(&OWN_VIEWS);
+    let (start, (length, mapped)) = views.range(..=address).next_back()?;
+    let offset = address - start;
+    let within = offset + bytes.len() <= *length;
+    let mapped = mapped.upgrade().filter(|_| within)?;
+    drop(views);
+    // Pages that were written are this process's own.
+    has_own_pages(bytes)
+        .is_ok_and(|own| !own)
+        .then(|| mapped.part(offset..offset + bytes.len()))
+}
+
+/// Parts of an object, those that are neighbours in a file made one.
+pub fn joined(parts: Vec<Bytes>) -> Vec<Bytes> {
+    let mut joined: Vec<Bytes> = Vec::with_capacity(parts.len());
+    let mut last: Option<(Arc<Mapped>, usize)> = None;
+    for part in parts {
+        let lies = file_of(&part).map(|(mapped, offset)| (mapped, offset as usize));
+        if let (Some((mapped, start)), Some((other, at)), Some(before)) =
+            (&last, &lies, joined.last_mut())
+        {
+            if mapped.id == other.id && start + before.len() == *at {
+                *before = mapped.part(*start..at + part.len());
+                continue;
+            }
+        }
+        joined.push(part);
+        last = lies;
+    }
+    joined
 }
 
 /// Whether this process may have one more such file.
@@ -201,7 +241,7 @@ impl Incoming {
             return Ok(mapped.part(range));
         }
         let mut copy = vec![0; length];
-        read_all(file.as_fd(), &mut copy, offset)?;
+        copying::read(file.as_fd(), &mut copy, offset)?;
         Ok(Bytes::from(copy))
     }
 }
@@ -217,21 +257,8 @@ fn map(file: &OwnedFd, stat: &Stat) -> io::Result<Mapping> {
     Mapping::read_only(file.as_fd(), length)
 }
 
-fn id(stat: &Stat) -> (u64, u64) {
+fn id(stat: &Stat) -> FileId {
     (stat.st_dev, stat.st_ino)
-}
-
-fn read_all(file: BorrowedFd<'_>, buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
-    let mut done = 0;
-    while done < buffer.len() {
-        match rustix::io::pread(file, &mut buffer[done..], offset) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => (done, offset) = (done + count, offset + count as u64),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }
 
 fn invalid(text: &str) -> io::Error {

@@ -48,7 +48,8 @@ pub enum ObjectEvent {
 enum Pending {
     Put {
         key: ObjectKey,
-        data: Bytes,
+        /// In pieces.
+        data: Vec<Bytes>,
     },
     Get {
         key: ObjectKey,
@@ -106,15 +107,15 @@ impl ObjectChannel {
         self.dialed.unsent()
     }
 
-    pub fn put(&mut self, hash: [u8; 16], data: Bytes) -> u32 {
+    /// `data` may be in pieces.
+    pub fn put(&mut self, hash: [u8; 16], mut data: Vec<Bytes>) -> u32 {
         let key = ObjectKey {
             session: self.session,
             hash,
         };
-        let data = match self.dialed.takes_files() {
-            true => spare_files::shared(data),
-            false => data,
-        };
+        if self.dialed.takes_files() {
+            data = data.into_iter().map(spare_files::shared).collect();
+        }
         self.request(Pending::Put { key, data })
     }
 
@@ -238,7 +239,7 @@ impl ObjectChannel {
         let Some(Pending::Get { parts, .. }) = self.pending.remove(&request) else {
             return None;
         };
-        let parts = mapped::joined(&parts).map_or(parts, |whole| vec![whole]);
+        let parts = mapped::joined(parts);
         Some(ObjectEvent::Data { request, parts })
     }
 }
@@ -247,9 +248,13 @@ fn say(dialed: &mut Dialed, request: u32, pending: &Pending) {
     match pending {
         Pending::Get { key, .. } => dialed.send(Message::Get { request, key: *key }),
         Pending::Put { key, data } => {
-            for part in parts(data.len()) {
-                let (key, size, offset) = (*key, data.len() as u64, part.start as u64);
-                let payload = data.slice(part);
+            let (key, size) = (*key, data.iter().map(|piece| piece.len() as u64).sum());
+            let mut offset = 0;
+            let payloads = data
+                .iter()
+                .flat_map(|piece| parts(piece.len()).map(|part| piece.slice(part)));
+            for payload in payloads {
+                let length = payload.len() as u64;
                 dialed.send(Message::Put {
                     request,
                     key,
@@ -257,6 +262,7 @@ fn say(dialed: &mut Dialed, request: u32, pending: &Pending) {
                     offset,
                     payload,
                 });
+                offset += length;
             }
         }
     }

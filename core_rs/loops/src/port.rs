@@ -253,24 +253,28 @@ impl Port {
         Ok(())
     }
 
-    /// Sends one element's value in parts; the agent stores it.
-    pub fn large_value(&self, chunk: u32, index: u32, value: &Bytes) -> io::Result<()> {
-        let value = &spare_files::shared(value.clone());
-        let size = value.len() as u64;
+    /// Sends one element's value, which may be in pieces, in parts; the agent stores it.
+    pub fn large_value(&self, chunk: u32, index: u32, value: &[Bytes]) -> io::Result<()> {
+        let size = value.iter().map(|piece| piece.len() as u64).sum();
         // A name of its own, not that of its bytes: an object of the same bytes may be on its way to be deleted while
         // the storage still says that it is there.
         let hash = own_name();
-        for part in parts(value.len()) {
-            let offset = part.start as u64;
-            let payload = value.slice(part);
-            self.send(vec![Message::LargeValue {
-                chunk,
-                index,
-                hash,
-                size,
-                offset,
-                payload,
-            }])?;
+        let mut offset = 0;
+        for piece in value {
+            let piece = spare_files::shared(piece.clone());
+            for part in parts(piece.len()) {
+                let payload = piece.slice(part);
+                let length = payload.len() as u64;
+                self.send(vec![Message::LargeValue {
+                    chunk,
+                    index,
+                    hash,
+                    size,
+                    offset,
+                    payload,
+                }])?;
+                offset += length;
+            }
         }
         Ok(())
     }
@@ -413,7 +417,7 @@ impl Receiving {
                     return;
                 }
                 let parts = std::mem::take(&mut self.parts);
-                let parts = mapped::joined(&parts).map_or(parts, |whole| vec![whole]);
+                let parts = mapped::joined(parts);
                 Order::Object { key, parts }
             }
             // An agent says nothing else; a newer one may, and this one need not know.

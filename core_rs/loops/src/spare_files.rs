@@ -4,16 +4,21 @@
 //! Who uses a file is the kernel's to know. What is handed out is a second opening of the file with a shared lock on it,
 //! which every descriptor, every mapping and every message under way keeps alive, in whatever process, and which goes
 //! with the last of them, however that ends. Whoever gets an exclusive lock on the first opening has it alone.
+//!
+//! What a file was written from may be kept beside it (`Source`): who gets the same bytes back, as a task's result, has
+//! them here already. That is so until the file is written anew or let go of, a few seconds at most.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustix::fs::{FallocateFlags, FlockOperation, MemfdFlags, Mode, OFlags, SealFlags};
 
-use crate::mapped::{self, Mapped};
+use crate::copies::Owner;
+use crate::copying;
+use crate::mapped::{self, FileId, Mapped};
 use crate::shared::lock;
 
 /// Bytes of files, in use or not, that may come to be used again.
@@ -35,6 +40,17 @@ struct Kept {
     file: OwnedFd,
     size: usize,
     since: Instant,
+    id: FileId,
+    given: Weak<Mapped>,
+    /// Where in the file, and where in this process.
+    sources: Vec<(u64, Source)>,
+}
+
+/// Memory that does not change.
+pub struct Source {
+    pub address: usize,
+    pub length: usize,
+    pub owner: Owner,
 }
 
 struct Spare {
@@ -49,11 +65,54 @@ struct Spare {
 /// A payload of these bytes in a file of its own. `None`: too small, or there may be no more files or memory; then the
 /// bytes travel as they are.
 pub fn share(parts: &[&[u8]]) -> Option<Bytes> {
+    share_from(parts, Vec::new())
+}
+
+/// The same. `sources`: whose memory parts are, by number of the part.
+pub fn share_from(parts: &[&[u8]], sources: Vec<(usize, Source)>) -> Option<Bytes> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     if length < mapped::LEAST || !mapped::has_room() {
         return None;
     }
-    written(parts, length).ok()
+    written(parts, length, sources).ok()
+}
+
+/// What this part of a file was written from.
+pub fn source(file: FileId, offset: u64, length: usize) -> Option<Owner> {
+    let mut spare = lock(&SPARE);
+    spare.own();
+    let kept = spare.kept.iter().find(|kept| kept.id == file)?;
+    let mut sources = kept.sources.iter();
+    let (_, source) = sources.find(|(at, source)| *at == offset && source.length == length)?;
+    Some(Arc::clone(&source.owner))
+}
+
+/// The part of a file that was written from this memory, while somebody here has the file.
+pub fn written_from(memory: &[u8]) -> Option<Bytes> {
+    let address = memory.as_ptr() as usize;
+    let mut spare = lock(&SPARE);
+    spare.own();
+    for kept in &spare.kept {
+        for (at, source) in &kept.sources {
+            let within = address.checked_sub(source.address);
+            let fits = |within: &usize| within + memory.len() <= source.length;
+            let Some(within) = within.filter(fits) else {
+                continue;
+            };
+            let start = *at as usize + within;
+            let mapped = kept.given.upgrade()?;
+            drop(spare);
+            return Some(mapped.part(start..start + memory.len()));
+        }
+    }
+    None
+}
+
+/// Forgets what files were written from where nobody needs it.
+pub fn forget_sources(is_unused: impl Fn(&Owner) -> bool) {
+    for kept in &mut lock(&SPARE).kept {
+        kept.sources.retain(|(_, source)| !is_unused(&source.owner));
+    }
 }
 
 /// `payload` itself where it is in a file, otherwise a copy that is, if possible.
@@ -91,7 +150,7 @@ impl Growing {
         debug_assert!(offset + bytes.len() as u64 <= self.size as u64);
         self.file
             .as_ref()
-            .map_or(Ok(()), |file| write_all(file, bytes, offset))
+            .map_or(Ok(()), |file| copying::write(file.as_fd(), bytes, offset))
     }
 
     /// What was written there.
@@ -103,20 +162,30 @@ impl Growing {
 impl Drop for Growing {
     fn drop(&mut self) {
         if let Some(file) = self.file.take() {
-            keep(file, self.size);
+            keep(Kept {
+                file,
+                size: self.size,
+                since: Instant::now(),
+                id: self.mapped.id(),
+                given: Arc::downgrade(&self.mapped),
+                sources: Vec::new(),
+            });
         }
     }
 }
 
-fn written(parts: &[&[u8]], length: usize) -> io::Result<Bytes> {
+fn written(parts: &[&[u8]], length: usize, sources: Vec<(usize, Source)>) -> io::Result<Bytes> {
     let size = length.next_multiple_of(PAGE);
     let (file, size, used) = match take(size) {
         Some((file, size)) => (file, size, true),
         None => (make(size)?, size, false),
     };
-    let mut offset = 0;
-    for part in parts {
-        write_all(&file, part, offset)?;
+    let (mut offset, mut placed) = (0, Vec::with_capacity(sources.len()));
+    let mut sources = sources.into_iter().peekable();
+    for (number, part) in parts.iter().enumerate() {
+        copying::write(file.as_fd(), part, offset)?;
+        let source = sources.next_if(|(of, _)| *of == number);
+        placed.extend(source.map(|(_, source)| (offset, source)));
         offset += part.len() as u64;
     }
     if used {
@@ -124,7 +193,14 @@ fn written(parts: &[&[u8]], length: usize) -> io::Result<Bytes> {
     }
     let given = hand_out(&file)?;
     let mapped: Arc<Mapped> = Mapped::own(given)?;
-    keep(file, size);
+    keep(Kept {
+        file,
+        size,
+        since: Instant::now(),
+        id: mapped.id(),
+        given: Arc::downgrade(&mapped),
+        sources: placed,
+    });
     Ok(mapped.part(0..length))
 }
 
@@ -134,18 +210,6 @@ fn make(size: usize) -> io::Result<OwnedFd> {
     rustix::fs::ftruncate(&file, size as u64)?;
     rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
     Ok(file)
-}
-
-fn write_all(file: &OwnedFd, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::pwrite(file, bytes, offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => (bytes, offset) = (&bytes[count..], offset + count as u64),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }
 
 /// What was there before belongs to whoever had it, and the memory to nobody.
@@ -167,6 +231,10 @@ fn hand_out(file: &OwnedFd) -> io::Result<OwnedFd> {
 }
 
 fn is_unused(kept: &Kept) -> bool {
+    // Quicker than to ask the kernel, and mostly so.
+    if kept.given.strong_count() > 0 {
+        return false;
+    }
     rustix::fs::flock(kept.file.as_fd(), FlockOperation::NonBlockingLockExclusive).is_ok()
 }
 
@@ -183,11 +251,10 @@ fn take(size: usize) -> Option<(OwnedFd, usize)> {
     Some((kept.file, kept.size))
 }
 
-fn keep(file: OwnedFd, size: usize) {
+fn keep(kept: Kept) {
     let mut spare = lock(&SPARE);
     spare.own();
-    let since = Instant::now();
-    spare.kept.push(Kept { file, size, since });
+    spare.kept.push(kept);
     let bytes = |kept: &[Kept]| kept.iter().map(|one| one.size).sum::<usize>();
     while bytes(&spare.kept) > MOST_KEPT || spare.kept.len() > MOST_FILES {
         spare.kept.remove(0);

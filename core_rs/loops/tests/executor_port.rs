@@ -250,7 +250,7 @@ fn a_large_value_travels_in_parts_and_waits_for_an_agent_that_is_slow() {
     let (mut agent, port) = pair();
     let value = Bytes::from(noise(9 << 20));
     let (sent, writer) = (value.clone(), Arc::clone(&port));
-    let writing = thread::spawn(move || writer.large_value(1, 7, &sent));
+    let writing = thread::spawn(move || writer.large_value(1, 7, &[sent]));
     let (mut got, mut name) = (Vec::new(), None);
     while got.len() < value.len() {
         for message in agent.receive() {

@@ -175,10 +175,14 @@ fn parts_of_one_file_are_one_payload_again() {
     let parts = [whole.slice(..4 << 20), whole.slice(4 << 20..)];
     let got = Pair::new().pass(&[frame(&parts[..1]), frame(&parts[1..])]);
     let got: Vec<Bytes> = got.iter().flat_map(payloads).collect();
-    assert_eq!(mapped::joined(&got), Some(whole.clone()));
-    assert_eq!(mapped::joined(&[got[1].clone(), got[0].clone()]), None);
-    assert_eq!(mapped::joined(&[got[0].clone(), parts[1].clone()]), None);
-    assert_eq!(mapped::joined(&[]), None);
+    assert_eq!(mapped::joined(got.clone()), std::slice::from_ref(&whole));
+    let twisted = [got[1].clone(), got[0].clone()];
+    assert_eq!(mapped::joined(twisted.to_vec()), twisted);
+    let apart = [got[0].clone(), Bytes::from("between"), got[1].clone()];
+    assert_eq!(mapped::joined(apart.to_vec()), apart);
+    let of_two_files = [got[0].clone(), share(&[&noise(5 << 20)]).unwrap()];
+    assert_eq!(mapped::joined(of_two_files.to_vec()), of_two_files);
+    assert!(mapped::joined(Vec::new()).is_empty());
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn write_through(settings: &mut StoreSettings, folder: &Path) {
 
 fn put(channel: &mut ObjectChannel, data: &[u8]) -> [u8; 16] {
     let hash = object_hash(data);
-    let request = channel.put(hash, Bytes::copy_from_slice(data));
+    let request = channel.put(hash, vec![Bytes::copy_from_slice(data)]);
     object_event(channel, |event| match event {
         ObjectEvent::Stored { request: stored } => (*stored == request).then_some(()),
         ObjectEvent::StoreError { text, .. } => panic!("{text}"),
@@ -308,7 +308,7 @@ fn a_socket_that_breaks_loses_nothing() {
     let (mut channel, session) = object_channel(&storage.path);
     let data = noise(9 << 20);
     let hash = object_hash(&data);
-    let request = channel.put(hash, Bytes::copy_from_slice(&data));
+    let request = channel.put(hash, vec![Bytes::copy_from_slice(&data)]);
     channel.detach();
     channel.attach(harness::connect(&storage.path)).unwrap();
     object_event(&mut channel, |event| match event {

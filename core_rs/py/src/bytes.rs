@@ -51,8 +51,15 @@ fn bytes_of_any_format(object: &Bound<'_, PyAny>, error: PyErr) -> PyResult<PyBu
 }
 
 impl Borrowed<'_> {
+    pub fn len(&self) -> usize {
+        match self {
+            Borrowed::Shared(shared) => shared.get().len(),
+            other => other.as_slice().len(),
+        }
+    }
+
     /// The bytes. Others may write into a writable buffer meanwhile only if the interpreter's lock is given up:
-    /// callers copy or hash at once and keep the lock.
+    /// callers copy or hash at once and keep the lock, or leave it to the kernel to read them.
     pub fn as_slice(&self) -> &[u8] {
         match self {
             Borrowed::Bytes(bytes) => bytes.as_bytes(),
@@ -72,6 +79,14 @@ impl Borrowed<'_> {
         }
         to.copy_from_slice(&self.as_slice()[offset..offset + to.len()]);
         Ok(())
+    }
+
+    /// The same in pieces, as far as they are in files.
+    pub fn to_pieces(&self) -> Vec<Bytes> {
+        match self {
+            Borrowed::Shared(shared) => shared.get().handles(),
+            other => vec![other.to_bytes()],
+        }
     }
 
     /// A handle that outlives the call: on the Python object itself where that is large and cannot change.

@@ -108,7 +108,7 @@ impl ExecutorPort {
         busy_us: u64,
     ) -> PyResult<()> {
         let kind = value_kind(kind)?;
-        let length = payload.as_slice().len();
+        let length = payload.len();
         if length > PART {
             if count == 1 && kind == OutcomeKind::ValueSingle {
                 return self.large_value(py, chunk, index, payload);
@@ -136,7 +136,7 @@ impl ExecutorPort {
         index: u32,
         payload: Borrowed<'_>,
     ) -> PyResult<()> {
-        let value = payload.to_bytes();
+        let value = payload.to_pieces();
         Ok(py.detach(|| self.port.large_value(chunk, index, &value))?)
     }
 
@@ -232,7 +232,7 @@ impl ExecutorPort {
                 "object",
                 key.session,
                 PyBytes::new(py, &key.hash),
-                whole(py, &parts)?,
+                whole(py, parts)?,
             )
                 .into_pyobject(py),
             Order::ForgetObject { key } => {

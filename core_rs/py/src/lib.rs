@@ -30,6 +30,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     add_constants(module)?;
     module.add_function(wrap_pyfunction!(bytes::blake3, module)?)?;
     module.add_function(wrap_pyfunction!(shared_bytes::share, module)?)?;
+    module.add_function(wrap_pyfunction!(shared_bytes::share_from, module)?)?;
+    module.add_function(wrap_pyfunction!(shared_bytes::forget_copies, module)?)?;
     module.add_function(wrap_pyfunction!(shared_bytes::own_name, module)?)?;
     module.add_function(wrap_pyfunction!(shared_bytes::fingerprint, module)?)?;
     module.add_function(wrap_pyfunction!(shared_bytes::same_bytes, module)?)?;

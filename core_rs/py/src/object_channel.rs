@@ -60,7 +60,7 @@ impl ObjectChannel {
 
     fn put(&self, hash: &[u8], data: Borrowed<'_>) -> PyResult<u32> {
         let hash = exactly(hash, "an object's hash")?;
-        Ok(self.lock().put(hash, data.to_bytes()))
+        Ok(self.lock().put(hash, data.to_pieces()))
     }
 
     fn get(&self, session: u64, hash: &[u8]) -> PyResult<u32> {
@@ -95,7 +95,7 @@ fn event_tuple(py: Python<'_>, event: ObjectEvent) -> PyResult<Bound<'_, PyTuple
     match event {
         ObjectEvent::Stored { request } => (dialed::STORED, request).into_pyobject(py),
         ObjectEvent::Data { request, parts } => {
-            (dialed::DATA, request, whole(py, &parts)?).into_pyobject(py)
+            (dialed::DATA, request, whole(py, parts)?).into_pyobject(py)
         }
         ObjectEvent::Missing { request } => (dialed::MISSING, request).into_pyobject(py),
         ObjectEvent::StoreError {

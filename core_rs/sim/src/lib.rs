@@ -21,6 +21,7 @@ pub mod profile;
 pub mod queue;
 pub mod random;
 pub mod runner;
+pub mod scale;
 pub mod scheduler_host;
 pub mod store_host;
 pub mod story;

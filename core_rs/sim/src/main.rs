@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use scaler_sim::bug::{Bug, BUGS};
 use scaler_sim::profile::Kind;
 use scaler_sim::runner::{self, Failure};
+use scaler_sim::scale::{Shape, World};
 
 struct Arguments {
     kind: Kind,
@@ -16,16 +17,19 @@ struct Arguments {
     all: bool,
     bug: Option<Bug>,
     most_failures: usize,
+    scale: Option<Shape>,
 }
 
 const USAGE: &str =
     "usage: scaler-sim [--managers] [--seeds N] [--start S] [--failures N] [--bug NAME]
        scaler-sim [--managers] --seed X [--trace | --all] [--bug NAME]
+       scaler-sim --scale NODES,SLOTS,TASKS
 
 --managers: worlds in which worker managers start the nodes.
 
 --trace tells the story of the element that shows what broke, --all everything that happened.
---bug plants a mistake in the engine (build with --features planted).";
+--bug plants a mistake in the engine (build with --features planted).
+--scale: what one scheduler takes for so many nodes, of so many slots each, whose tasks take 5 to 15 s.";
 
 fn parse() -> Result<Arguments, String> {
     let mut arguments = Arguments {
@@ -37,6 +41,7 @@ fn parse() -> Result<Arguments, String> {
         all: false,
         bug: None,
         most_failures: 10,
+        scale: None,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -46,6 +51,7 @@ fn parse() -> Result<Arguments, String> {
             "--start" => arguments.start = number(&value()?)?,
             "--seed" => arguments.seed = Some(number(&value()?)?),
             "--failures" => arguments.most_failures = number(&value()?)? as usize,
+            "--scale" => arguments.scale = Some(shape(&value()?)?),
             "--managers" => arguments.kind = Kind::Managers,
             "--trace" => arguments.trace = true,
             "--all" => arguments.all = true,
@@ -58,6 +64,20 @@ fn parse() -> Result<Arguments, String> {
 
 fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("{text} is no number"))
+}
+
+fn shape(text: &str) -> Result<Shape, String> {
+    let numbers: Result<Vec<u64>, String> = text.split(',').map(number).collect();
+    match numbers?[..] {
+        [nodes, slots, tasks] if nodes * slots * tasks > 0 => Ok(Shape {
+            nodes: nodes as u32,
+            slots: slots as u32,
+            tasks,
+            shortest: 5_000_000,
+            longest: 15_000_000,
+        }),
+        _ => Err(format!("{text} is not NODES,SLOTS,TASKS")),
+    }
 }
 
 fn bug(name: &str) -> Result<Bug, String> {
@@ -87,10 +107,52 @@ fn main() -> ExitCode {
     if std::env::var_os("RUST_BACKTRACE").is_none() {
         runner::keep_panics_quiet();
     }
+    if let Some(shape) = arguments.scale {
+        return scale(shape);
+    }
     match arguments.seed {
         Some(seed) => one(seed, &arguments),
         None => many(&arguments),
     }
+}
+
+fn scale(shape: Shape) -> ExitCode {
+    let began = Instant::now();
+    let found = World::new(shape).run();
+    let (tasks, slots) = (
+        found.outcomes as f64,
+        f64::from(shape.nodes) * f64::from(shape.slots),
+    );
+    let engine_s = found.accepting_s + found.running_s;
+    let micros = |seconds: f64| seconds / tasks * 1e6;
+    println!(
+        "{} nodes of {} slots, {tasks} tasks of 5 to 15 s, in {:.0} s",
+        shape.nodes,
+        shape.slots,
+        began.elapsed().as_secs_f64()
+    );
+    println!(
+        "engine: {:.2} us of CPU a task ({:.2} to take it in), {:.0} decisions a second of CPU, longest turn {:.2} s",
+        micros(engine_s),
+        micros(found.accepting_s),
+        tasks / engine_s,
+        found.longest_turn_s
+    );
+    println!(
+        "memory: {:.0} bytes a node, {:.0} bytes a task that waits, beyond its payload",
+        found.node_bytes, found.task_bytes
+    );
+    println!(
+        "virtual time: {:.1} s, {:.2} x what the tasks need at least; {:.3} of all slots' time used until none waits",
+        found.makespan as f64 / 1e6,
+        found.makespan as f64 / found.bound as f64,
+        found.busy
+    );
+    println!(
+        "one scheduler keeps {slots:.0} slots busy with tasks of {:.1} s and more",
+        slots * engine_s / tasks
+    );
+    ExitCode::SUCCESS
 }
 
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {

@@ -16,7 +16,7 @@ from scaler._core import FORM_LIST, FORM_SINGLE, FORM_TABLE, SharedBytes
 from scaler.client.calls import references_among
 from scaler.client.needs import Needs
 from scaler.errors import PackingError
-from scaler.packing import ObjectReference, dumps, dumps_shared, is_plain, pack_table
+from scaler.packing import ObjectReference, dumps, dumps_arguments, is_plain, pack_table
 
 MOST_ELEMENTS = 4096
 MOST_BYTES = 64 << 10
@@ -95,7 +95,7 @@ class BlockMaker:
                 form, payload = FORM_SINGLE, pickle.dumps(values[0], 5)
             yield Block(len(values), form, payload, [])
         elif len(values) == 1:
-            yield Block(1, FORM_SINGLE, dumps_shared(values[0]), [])
+            yield Block(1, FORM_SINGLE, dumps_arguments(values[0]), [])
         else:
             pieces = min(len(values), -(-len(payload) // self._most_bytes) + 1)
             step = -(-len(values) // pieces)
@@ -108,7 +108,7 @@ class BlockMaker:
         size = total = 0
         for offset, value in enumerate(values):
             try:
-                blob = dumps_shared(value)
+                blob = dumps_arguments(value)
             except PackingError as error:
                 if blobs:
                     yield _table(blobs, references)

@@ -7,7 +7,7 @@ from typing import Any
 
 from scaler._core import SharedBytes
 from scaler.errors import MissingObjects, PackingError
-from scaler.packing import ObjectReference, dumps_shared, with_bytes_apart
+from scaler.packing import ObjectReference, dumps_arguments, with_bytes_apart
 
 _ARGUMENT = re.compile(r"\[(\d+)\](.*)", re.DOTALL)
 _POSITIONAL = re.compile(r"\[0\]\[(\d+)\](.*)", re.DOTALL)
@@ -17,7 +17,7 @@ _KEYWORD = re.compile(r"\[1\]\[('[^']*')\](.*)", re.DOTALL)
 def pack_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | SharedBytes:
     """An element of style FULL. PackingError names the argument and the path inside of it."""
     try:
-        return dumps_shared((with_bytes_apart(args), kwargs))
+        return dumps_arguments((with_bytes_apart(args), kwargs))
     except PackingError as error:
         path = error.path
         found = _POSITIONAL.fullmatch(path) or _KEYWORD.fullmatch(path)
@@ -31,7 +31,7 @@ def pack_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes | SharedBy
 def pack_positional(args: tuple[Any, ...]) -> bytes | SharedBytes:
     """An element of style STAR. PackingError names the argument and the path inside of it."""
     try:
-        return dumps_shared(args)
+        return dumps_arguments(args)
     except PackingError as error:
         found = _ARGUMENT.fullmatch(error.path)
         if found is None:

@@ -45,7 +45,7 @@ from scaler.errors import ClientQuitException, ObjectStorageException, Scheduler
 from scaler.packing import (
     MAIN,
     ObjectReference,
-    dumps_shared,
+    dumps_arguments,
     is_plain,
     look_for_by_value_modules,
     pickle_plainly,
@@ -450,11 +450,11 @@ class Client:
 
         def submit(element: Any) -> ScalerFuture:
             with self._needs() as needs:
-                blob = dumps_shared(element)
+                blob = dumps_arguments(element)
             references = references_among(element if starred else (element,)) if ObjectReference.made else []
             if needs:
                 place = TaskPlace(self._conversation)
-                pickle = functools.partial(dumps_shared, element)
+                pickle = functools.partial(dumps_arguments, element)
                 pack = functools.partial(self._packer.pack, pickle, object_uses(0, references))
                 submit_needing(self._conversation, function, options, pack, place)
                 return place.future
@@ -506,7 +506,7 @@ class Client:
         sealed = obj if self._seal is None else Sealed(self._seal, obj)
         self._conversation.check_open()
         label = name if name is not None else f"<obj {type(obj).__name__}>"
-        return self._conversation.objects.store(dumps_shared(sealed), label)
+        return self._conversation.objects.store(dumps_arguments(sealed), label)
 
     # -- The whole
 

@@ -19,7 +19,7 @@ from scaler.client.outcomes import CANCELLED, Outcome
 from scaler.client.serializer import Seal, seal_arguments
 from scaler.errors import PackingError
 from scaler.inputs import Input
-from scaler.packing import ObjectReference, dumps_shared
+from scaler.packing import ObjectReference, dumps_arguments
 
 # Added to the number of those that take a value which the client wants, too.
 WANTED = 1 << 31
@@ -202,7 +202,7 @@ class GraphSubmission:
         if key not in self._shared:
             self._shared[key] = value
             if self._seal is None:
-                packed = dumps_shared(value)
+                packed = dumps_arguments(value)
                 if len(packed) > self._inline_limit:
                     self._shared[key] = self._conversation.objects.store(packed, f"node {key!r}")
         return self._shared[key]

@@ -18,7 +18,7 @@ from scaler.client.futures import ScalerFuture
 from scaler.client.needing import ElementPlace, Packer, submit_needing
 from scaler.client.objects import Stored
 from scaler.client.outcomes import KnownError
-from scaler.packing import dumps_shared
+from scaler.packing import dumps_arguments
 
 # A map of unknown length reserves so many numbers.
 UNKNOWN_LENGTH = 1 << 36
@@ -79,7 +79,7 @@ class MapSubmission:
         self._send()
 
     def _send_needing(self, element: Needing) -> None:
-        pickle = functools.partial(dumps_shared, element.value)
+        pickle = functools.partial(dumps_arguments, element.value)
         pack = functools.partial(self._packer.pack, pickle, object_uses(0, element.references))
         place = ElementPlace(self._conversation, self._run)
         submit_needing(self._conversation, self._function, self._options, pack, place)

@@ -17,7 +17,7 @@ import sys
 import types
 
 from scaler import nested
-from scaler._core import ExecutorPort, end_with_parent
+from scaler._core import ExecutorPort, end_with_parent, forget_copies
 from scaler.node.chunks import Chunks
 from scaler.node.housekeeping import Housekeeping
 from scaler.node.interrupts import Interrupts
@@ -26,6 +26,7 @@ from scaler.node.objects import Objects
 from scaler.node.outbox import Outbox
 from scaler.node.printing import flush_standard_streams, label_standard_streams
 from scaler.node.streaming import Streaming
+from scaler.packing import remember_reads
 
 TYPE_CHECKING = False  # typing's own takes as long to import as all of this
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Executor:
 
     def _run(self, chunk: list[Any]) -> None:
         self.chunks.run(*chunk)
+        if self.objects:
+            forget_copies()
         flush_standard_streams()
         self.housekeeping.after_chunk()
 
@@ -95,6 +98,7 @@ def main(arguments: list[str]) -> int:
     sys.path.extend(part for part in settings.get("path", "").split(os.pathsep) if part not in sys.path)
     port = interrupts.port = ExecutorPort(*descriptors)
     housekeeping = Housekeeping(float(settings["collect_interval"]), int(settings["trim_threshold"]))
+    remember_reads()
     executor = Executor(port, interrupts, int(settings["inline_limit"]), housekeeping)
     if door := int(settings.get("door", 0)):
         os.set_inheritable(door, False)

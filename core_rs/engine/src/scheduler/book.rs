@@ -135,7 +135,9 @@ impl<P: Payload> Scheduler<P> {
                 let id = array.session_id;
                 let at = |offset: u32| (id, array.first + u64::from(offset));
                 let here = at(span.start)..at(span.end);
-                node.started.retain(|element| !here.contains(element));
+                while let Some(&element) = node.started.range(here.clone()).next() {
+                    node.started.remove(&element);
+                }
             }
             let mut block = array.block_of(span.start);
             let mut at = span.start;

@@ -33,8 +33,9 @@ pub(super) struct Objects {
     lingering: BTreeSet<(u64, ObjectKey)>,
 }
 
-/// How long an object lingers; microseconds.
-const LINGER_US: u64 = 500_000;
+/// How long an object lingers; microseconds. Words that are under way take about as long at most, and until it goes the
+/// memory that it is in cannot be used for another.
+const LINGER_US: u64 = 20_000;
 /// Keys in a message to the store.
 const MOST_KEYS: usize = 4_096;
 

@@ -31,6 +31,29 @@ struct Choice {
     ahead: bool,
 }
 
+/// What is left of a class, and for whom. Half of it is given in each round over all slots, so that the tail is balanced.
+struct Rest {
+    elements: u64,
+    nodes: u32,
+    slots: u64,
+}
+
+impl Rest {
+    /// Elements that a slot may have ahead. A node that is the only one may have all.
+    fn share(&self) -> u64 {
+        match self.nodes {
+            0 | 1 => u64::from(u32::MAX),
+            _ => self.elements / (2 * self.slots),
+        }
+    }
+
+    /// Where it is less than that: what so many slots get at once. The fewer these are, the more steps find the best
+    /// place; the more, the more neighbours stay together.
+    fn part_of(&self, slots: u64) -> u64 {
+        slots * self.elements / (2 * self.slots)
+    }
+}
+
 impl<P: Payload> Scheduler<P> {
     pub(super) fn place(&mut self) {
         let mut passed: Option<(Key, ClassIndex)> = None;
@@ -122,20 +145,21 @@ impl<P: Payload> Scheduler<P> {
         if array.next_is_alone() || node.offload {
             return node.free_for(depth).min(1);
         }
-        let share = self.share(array.class);
+        let rest = self.rest_of(array.class);
         let (slots, assigned) = (u64::from(node.slots), u64::from(node.assigned));
         let cost = self.functions.get(array.function).cost();
         let by_time = (slots * TARGET_US).saturating_sub(node.load_us) >> cost;
-        let by_share = slots.saturating_mul(1 + share).saturating_sub(assigned);
         let due = if choice.ahead {
             slots.saturating_sub(u64::from(node.unstarted()))
         } else {
             u64::from(node.free_for(depth))
         };
-        let room = match share {
-            // Little is left for many slots: one at a time, so that each step finds the best place.
-            0 => due.min(1),
-            _ => due.max(by_time.min(by_share)),
+        let room = match rest.share() {
+            0 => due.min(rest.part_of(due).max(1)),
+            share => {
+                let by_share = slots.saturating_mul(1 + share).saturating_sub(assigned);
+                due.max(by_time.min(by_share))
+            }
         };
         let tiny = if cost == 0 { TINY } else { 1 };
         let most = node.capacity().saturating_mul(tiny);
@@ -143,9 +167,7 @@ impl<P: Payload> Scheduler<P> {
         room.min(most.max(node.given_back(depth)).into()) as u32
     }
 
-    /// Elements that a slot may have ahead, by what is left of the class for all slots: half of it in each round. A node
-    /// that is the only one may have all.
-    fn share(&self, class: ClassIndex) -> u64 {
+    fn rest_of(&self, class: ClassIndex) -> Rest {
         let class = self.classes.get(class);
         let signatures = class.signatures.iter();
         let (nodes, slots) = signatures
@@ -154,9 +176,10 @@ impl<P: Payload> Scheduler<P> {
             .fold((0, 0), |(nodes, slots), it| {
                 (nodes + it.nodes, slots + it.slots)
             });
-        match nodes {
-            0 | 1 => u64::from(u32::MAX),
-            _ => class.runnable / (2 * slots.max(1)),
+        Rest {
+            elements: class.runnable,
+            nodes,
+            slots: slots.max(1),
         }
     }
 

@@ -5,7 +5,7 @@ use crate::wire::{reference, Message, OutcomeKind, Segment};
 
 /// Until what is unneeded is gone.
 fn linger(rig: &mut Rig) {
-    rig.pass(500_000);
+    rig.pass(20_000);
 }
 
 fn deleted(number: u8) -> Message<Bytes> {
@@ -51,7 +51,7 @@ fn an_object_that_is_held_again_stays() {
         },
     );
     rig.say(CLIENT, Message::ReleaseObject { key: key(1) });
-    rig.pass(400_000);
+    rig.pass(16_000);
     rig.say(
         CLIENT,
         Message::HoldObject {
@@ -60,8 +60,8 @@ fn an_object_that_is_held_again_stays() {
         },
     );
     rig.say(CLIENT, Message::ReleaseObject { key: key(1) });
-    rig.pass(400_000);
-    assert!(rig.stored.is_empty(), "it was needed 400 ms ago");
+    rig.pass(16_000);
+    assert!(rig.stored.is_empty(), "it was needed 16 ms ago");
     rig.say(
         CLIENT,
         Message::HoldObject {

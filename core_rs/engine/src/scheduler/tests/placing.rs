@@ -251,3 +251,40 @@ fn neighbours_of_one_array_travel_in_one_assignment() {
         .collect();
     assert_eq!(blocks, [(0, 100), (100, 100), (200, 50)]);
 }
+
+/// Of 64 nodes: how many tasks the least and the most laden got, and in how many ranges at most.
+fn spread(rig: &mut Rig) -> (u64, u64, usize) {
+    let all = (10..74).map(|node| rig.assigned(node));
+    let all: Vec<(u64, usize)> = all
+        .map(|ranges| {
+            let count = ranges.iter().map(|(_, count)| u64::from(*count)).sum();
+            (count, ranges.len())
+        })
+        .collect();
+    let counts = || all.iter().map(|(count, _)| *count);
+    let ranges = all.iter().map(|(_, ranges)| *ranges).max();
+    (
+        counts().min().unwrap_or(0),
+        counts().max().unwrap_or(0),
+        ranges.unwrap_or(0),
+    )
+}
+
+#[test]
+fn neighbours_stay_together_where_there_are_about_as_many_as_slots() {
+    let mut rig = Rig::new();
+    (10..74).for_each(|node| rig.node(node, 32));
+    rig.submit(0, 1_900);
+    let (least, most, ranges) = spread(&mut rig);
+    assert!(most - least <= 3, "{least} to {most} a node");
+    assert!(ranges <= 16, "{ranges} ranges for {most} tasks");
+}
+
+#[test]
+fn the_few_that_are_left_for_many_slots_are_spread_one_by_one() {
+    let mut rig = Rig::new();
+    (10..74).for_each(|node| rig.node(node, 32));
+    rig.submit(0, 100);
+    let (least, most, _) = spread(&mut rig);
+    assert_eq!((least, most), (1, 2));
+}
