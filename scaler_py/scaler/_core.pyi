@@ -489,9 +489,9 @@ def tls_dial(
 ) -> tuple[TlsBridge, int]:
     """Connects to the server whose public key is `pin`; what carries the connection, and the loop's end of its pair.
 
-    host: numeric. client_secret: the join token's. codec: compression of what leaves this host. connect_timeout: seconds
-    until somebody accepts. timeout: for all of it. OSError: nobody there, or not in time; ConnectionError: somebody else,
-    or who does not let us in."""
+    host: numeric. client_secret: the join token's. codec: compression of what leaves this host. connect_timeout: until
+    somebody accepts, in seconds. timeout: for all of it. OSError: nobody there, or not in time. ConnectionError: it is
+    somebody else, or does not let us in."""
 
 class TlsBridge:
     """A connection over TLS, which a thread of the core carries until either side is closed."""
