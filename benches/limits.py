@@ -5,6 +5,7 @@
 Prints one line a limit. `profile_path.py` shows them beside the hops.
 """
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -12,13 +13,18 @@ import socket
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import zmq
+from scaler import _core
+from scaler.client.connection import Endpoint
+from scaler.client.object_link import ObjectLink, Owner
+from scaler.process import start_part
+from scaler.transport import keys
 
 ROUNDS = 7
 FORK = multiprocessing.get_context("fork")
@@ -138,6 +144,54 @@ def curve_us() -> float:
     return statistics.median(times)
 
 
+def _there_and_back(address: str, key: keys.Key) -> float:
+    """64 MiB to object storage and back, in ms."""
+    data = os.urandom(64 << 20)
+
+    def channel(ticket: bytes) -> _core.ObjectChannel:
+        return _core.ObjectChannel(1, 1, ticket, {}, 5.0)
+
+    link = ObjectLink(Endpoint(address, "objects", key), channel, 10.0, 5.0, Owner())
+    times = []
+    for number in range(ROUNDS):
+        name = number.to_bytes(16, "little")
+        start = time.perf_counter()
+        link.wait(link.start_put(name, data, None))
+        link.wait(link.start_get(1, name, len(data)))
+        times.append((time.perf_counter() - start) * 1e3)
+    link.close()
+    link.join()
+    return statistics.median(times)
+
+
+def storage_ms(tls_port: str) -> float:
+    """The same from another host, as far as loopback is one. tls_port: "off" for CURVE."""
+    with tempfile.TemporaryDirectory() as folder, environment(SCALER_CONFIG_DIR=folder):
+        key = keys.find_cluster_key()
+        part = start_part("scaler.storage", {"address": "tcp://127.0.0.1:0", "tls_port": tls_port})
+        try:
+            # Who does not find the Unix socket is a remote one.
+            with environment(SCALER_RUNTIME_DIR=folder):
+                return _there_and_back(part.told["address"], key)
+        finally:
+            part.let_go()
+            part.end()
+
+
+@contextlib.contextmanager
+def environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def measure() -> dict[str, str]:
     return {
         "pyzmq, ipc, frames of 64 bytes": f"{zmq_frames(200_000):,.0f}/s",
@@ -147,6 +201,8 @@ def measure() -> dict[str, str]:
         "a socketpair's round trip between two processes": f"{socketpair_us():.1f} µs",
         "the same over loopback tcp with CURVE, pyzmq": f"{curve_us():.1f} µs",
         "a copy of 64 MiB": f"{copy_64_mib():.1f} ms",
+        "64 MiB to object storage and back by TLS": f"{storage_ms('auto'):.0f} ms",
+        "the same by CURVE": f"{storage_ms('off'):.0f} ms",
     }
 
 

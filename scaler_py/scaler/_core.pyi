@@ -485,12 +485,13 @@ def tls_introduction(answer: bytes) -> tuple[int, bytes] | None:
     """Port (0: none) and public key of the server, as it answered. None: this is no answer."""
 
 def tls_dial(
-    host: str, port: int, pin: bytes, client_secret: bytes, codec: str, timeout: float
+    host: str, port: int, pin: bytes, client_secret: bytes, codec: str, connect_timeout: float, timeout: float
 ) -> tuple[TlsBridge, int]:
     """Connects to the server whose public key is `pin`; what carries the connection, and the loop's end of its pair.
 
-    host: numeric. client_secret: the join token's. codec: compression of what leaves this host. timeout: seconds for
-    all of it. OSError: nobody there, or not in time; ConnectionError: somebody else, or who does not let us in."""
+    host: numeric. client_secret: the join token's. codec: compression of what leaves this host. connect_timeout: until
+    somebody accepts, in seconds. timeout: for all of it. OSError: nobody there, or not in time. ConnectionError: it is
+    somebody else, or does not let us in."""
 
 class TlsBridge:
     """A connection over TLS, which a thread of the core carries until either side is closed."""

@@ -190,6 +190,9 @@ def test_missing_address_is_said_with_all_places_for_it() -> None:
         (["tcp://a:1", "-ct", "x"], "where: --client-timeout-seconds"),
         (["127.0.0.1:8516"], "tcp://127.0.0.1:8516"),
         (["tcp://a:1", "--compression", "zip"], "one of auto, off, lz4, zstd"),
+        (["tcp://a:1", "--object-storage-tls-port", "0"], "a port from 1 to 65535, auto (any free one), off"),
+        (["tcp://a:1", "--object-storage-tls-port", "65536"], "a port from 1 to 65535"),
+        (["tcp://a:1", "--object-storage-tls-port", "on"], "a port from 1 to 65535"),
     ],
 )
 def test_wrong_command_line_is_said(arguments: list[str], told: str) -> None:
@@ -360,6 +363,14 @@ def test_managers_sub_tables_count_as_their_keys(group: str, key: str, value: st
 def test_values_have_the_kinds_that_the_docs_say(line: str, name: str, value: object, tmp_path: Path) -> None:
     path = file(tmp_path, f'[worker_manager]\ntype = "native"\nscheduler_address = "tcp://a:1"\n{line}\n')
     assert getattr(manager("-c", path)[0], name) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "port"), [('"auto"', "auto"), ('"off"', "off"), ('"8520"', "8520"), ("8520", "8520")]
+)
+def test_a_tls_port_is_a_word_or_a_number(value: str, port: str, tmp_path: Path) -> None:
+    path = file(tmp_path, f'[scheduler]\nbind_address = "tcp://a:1"\nobject_storage_tls_port = {value}\n')
+    assert scheduler("-c", path).object_storage_tls_port == port
 
 
 def test_sizes_have_units() -> None:

@@ -295,3 +295,21 @@ impl Spare {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_growing_file_has_nothing_of_old_ones_where_it_is_not_written() {
+        const LENGTH: usize = 3 * mapped::LEAST;
+        for _ in 0..20 {
+            drop(share(&[&vec![7; LENGTH]]).unwrap());
+            let new = Growing::new(LENGTH).unwrap();
+            new.write(&[8; PAGE], 0).unwrap();
+            let whole = new.part(0..LENGTH);
+            assert!(whole[..PAGE].iter().all(|&byte| byte == 8));
+            assert!(whole[PAGE..].iter().all(|&byte| byte == 0));
+        }
+    }
+}

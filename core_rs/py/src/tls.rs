@@ -22,6 +22,10 @@ fn codec_of(name: &str) -> PyResult<Codec> {
     Codec::from_name(name).ok_or_else(unknown)
 }
 
+fn seconds(time: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(time).map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
 #[pyfunction]
 pub fn tls_question() -> Vec<u8> {
     question().to_vec()
@@ -33,6 +37,7 @@ pub fn tls_introduction(answer: &[u8]) -> Option<(u16, [u8; 32])> {
 }
 
 #[pyfunction]
+#[allow(clippy::too_many_arguments)] // of one call of Python's
 pub fn tls_dial(
     py: Python<'_>,
     host: &str,
@@ -40,16 +45,25 @@ pub fn tls_dial(
     pin: [u8; 32],
     client_secret: [u8; 32],
     codec: &str,
+    connect_timeout: f64,
     timeout: f64,
 ) -> PyResult<(TlsBridge, RawFd)> {
     let host: IpAddr = host
         .parse()
         .map_err(|_| PyValueError::new_err(format!("{host:?} is no numeric address")))?;
     let codec = codec_of(codec)?;
-    let timeout = Duration::try_from_secs_f64(timeout)
-        .map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let (connect_timeout, timeout) = (seconds(connect_timeout)?, seconds(timeout)?);
     let address = SocketAddr::new(host, port);
-    let dialled = py.detach(|| dial(address, &client_secret, &pin, codec, timeout));
+    let dialled = py.detach(|| {
+        dial(
+            address,
+            &client_secret,
+            &pin,
+            codec,
+            connect_timeout,
+            timeout,
+        )
+    });
     match dialled {
         Ok((bridge, pair)) => Ok((TlsBridge(Mutex::new(bridge)), pair.into_raw_fd())),
         Err(DialError::Unreachable(error)) => Err(error.into()),

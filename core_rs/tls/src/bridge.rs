@@ -198,9 +198,7 @@ impl Worker {
     fn carry(&mut self) -> Result<(), End> {
         while !self.loop_over && !self.remote_over {
             let came = self.receive()?;
-            if self.output.write(self.pair.as_fd())? {
-                self.waiting = 0;
-            }
+            self.write_loop();
             let went = self.transmit()?;
             if !came && !went && !self.wait(Some(&REST))? {
                 self.session.rest();
@@ -257,6 +255,15 @@ impl Worker {
             let payloads = frame.messages.iter().map(|message| message.payload_bytes());
             self.waiting += payloads.sum::<usize>();
             self.output.push(&frame);
+        }
+    }
+
+    fn write_loop(&mut self) {
+        match self.output.write(self.pair.as_fd()) {
+            Ok(true) => self.waiting = 0,
+            Ok(false) => {}
+            // Nobody takes it; what was written before the end is still to be read.
+            Err(_) => (self.output, self.waiting) = (Output::with_files(), 0),
         }
     }
 
@@ -318,17 +325,20 @@ impl Worker {
             PollFd::new(&self.socket, socket),
             PollFd::new(&*self.pair, pair),
         ];
-        match poll(&mut watched, time) {
+        // That a side has gone is told unasked, and again and again: the pair's is of no interest before it is read.
+        let watched = match pair.is_empty() {
+            true => &mut watched[..1],
+            false => &mut watched[..],
+        };
+        match poll(watched, time) {
             Ok(0) => return Ok(false),
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(io::Error::from(error).into()),
         }
-        // Not asked for, and told all the same: whoever only waits for room would come back at once, for ever.
-        let gone = PollFlags::HUP | PollFlags::ERR;
-        let unasked = |one: &PollFd<'_>, asked: PollFlags| {
-            one.revents().intersects(gone) && !asked.contains(PollFlags::IN)
-        };
-        match unasked(&watched[0], socket) || unasked(&watched[1], pair) {
+        let gone = watched[0]
+            .revents()
+            .intersects(PollFlags::HUP | PollFlags::ERR);
+        match gone && !socket.contains(PollFlags::IN) {
             true => Err(End::Gone),
             false => Ok(true),
         }

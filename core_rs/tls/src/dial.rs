@@ -43,16 +43,17 @@ impl From<rustls::Error> for DialError {
 /// Connects to the server that has the key `pin`; the bridge, and its pair's other end.
 ///
 /// # Errors
-/// Within `timeout`.
+/// After `connect_timeout` where nobody is there, and after `timeout` at the latest.
 pub fn dial(
     address: SocketAddr,
     secret: &Secret,
     pin: &Pin,
     codec: Codec,
+    connect_timeout: Duration,
     timeout: Duration,
 ) -> Result<(Bridge, OwnedFd), DialError> {
     let deadline = Instant::now() + timeout;
-    let socket: OwnedFd = TcpStream::connect_timeout(&address, timeout)?.into();
+    let socket: OwnedFd = TcpStream::connect_timeout(&address, connect_timeout)?.into();
     linux::set_nonblocking(socket.as_fd())?;
     set_options(socket.as_fd())?;
     let mut session = Session::client(identity::client(secret, pin)?)?;

@@ -69,7 +69,7 @@ impl Server {
 
     fn dial(&self) -> (Bridge, End) {
         let pin = self.listener.pin();
-        let dialled = dial(self.address, &MEMBER, &pin, Codec::Off, PATIENCE);
+        let dialled = dial(self.address, &MEMBER, &pin, Codec::Off, PATIENCE, PATIENCE);
         let (bridge, pair) = dialled.unwrap();
         (bridge, End::new(pair))
     }
@@ -252,7 +252,14 @@ fn a_size_that_a_peer_makes_up_costs_no_memory() {
 fn a_server_with_another_key_is_refused() {
     let server = Server::start();
     let wrong = [9; 32];
-    let dialled = dial(server.address, &MEMBER, &wrong, Codec::Off, PATIENCE);
+    let dialled = dial(
+        server.address,
+        &MEMBER,
+        &wrong,
+        Codec::Off,
+        PATIENCE,
+        PATIENCE,
+    );
     assert!(matches!(dialled, Err(DialError::WrongKey)));
     assert!(server.adopted.try_recv().is_err());
 }
@@ -261,7 +268,14 @@ fn a_server_with_another_key_is_refused() {
 fn a_member_of_another_cluster_is_refused_and_counted() {
     let server = Server::start();
     let pin = server.listener.pin();
-    let dialled = dial(server.address, &[9; 32], &pin, Codec::Off, PATIENCE);
+    let dialled = dial(
+        server.address,
+        &[9; 32],
+        &pin,
+        Codec::Off,
+        PATIENCE,
+        PATIENCE,
+    );
     assert!(matches!(
         dialled,
         Err(DialError::Refused(_) | DialError::Unreachable(_))
@@ -321,6 +335,39 @@ fn what_was_written_before_a_close_arrives() {
         assert!(got == sent && over);
     });
     assert!(client.is_over());
+}
+
+#[test]
+fn what_was_written_before_its_loop_closed_arrives_at_a_peer_that_reads_late() {
+    let server = Server::start();
+    let (_bridge, mut client) = server.dial();
+    let mut store = server.adopt();
+    // More than the sockets take, in payloads that are in no files.
+    let part = Bytes::from(pattern(200_000));
+    let sent: Vec<_> = (0..100).map(|at| object(at, &part)[0].clone()).collect();
+    sent.iter().for_each(|one| client.output.push(one));
+    let deadline = Instant::now() + PATIENCE;
+    while client.output.unsent() > 0 {
+        assert!(Instant::now() < deadline, "it is not taken");
+        let done = client.output.write(client.socket.as_fd()).unwrap();
+        let stuck = |end: &End| {
+            let patience = Some(Duration::from_millis(200));
+            !linux::poll(Some(end.socket.as_fd()), true, None, patience)
+                .unwrap()
+                .socket
+        };
+        if !done && stuck(&client) {
+            break;
+        }
+    }
+    let whole = sent.len() - (client.output.unsent() + 200_100) / 200_100;
+    drop(client);
+    let got = store.receive(sent.len());
+    assert!(
+        got.len() >= whole && got[..] == sent[..got.len()],
+        "{} of {whole}",
+        got.len()
+    );
 }
 
 #[test]

@@ -59,7 +59,14 @@ fn connections_leave_no_descriptors() {
     let mut bytes = Vec::new();
     encode(&frame, &mut bytes, &mut Vec::new());
     let once = || -> Bridge {
-        let dialled = dial(address, &[2; 32], &listener.pin(), Codec::Off, PATIENCE);
+        let dialled = dial(
+            address,
+            &[2; 32],
+            &listener.pin(),
+            Codec::Off,
+            PATIENCE,
+            PATIENCE,
+        );
         let (bridge, pair) = dialled.unwrap();
         let mut client = blocking(pair);
         client.write_all(&bytes).unwrap();

@@ -187,7 +187,7 @@ def _tls_port(value: object) -> object:
         return text
     if text.isascii() and text.isdigit() and 0 < int(text) < 65536:
         return text
-    raise ValueError("auto (any free port), off or a port from 1 to 65535")
+    raise ValueError("one of a port from 1 to 65535, auto (any free one), off")
 
 
 TlsPort = Annotated[str, BeforeValidator(_tls_port)]

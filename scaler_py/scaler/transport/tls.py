@@ -19,8 +19,10 @@ from scaler.transport.keys import Key
 
 log = logging.getLogger("scaler.transport")
 
-# What an answer, or a connection with its handshake, may take: nobody waits longer before CURVE is used, in seconds.
-_PATIENCE = 1.0
+# How long a port that nobody answers at holds up a link before it uses CURVE, in seconds.
+_CONNECT_SECONDS = 1.0
+# What an answer of somebody who is there may take, or a handshake.
+_PATIENCE = 5.0
 # How long a port that could not be reached is left alone.
 _BLOCKED_SECONDS = 600.0
 
@@ -104,7 +106,13 @@ def connect(
     chosen = "off" if is_loopback(address.host) else codec
     try:
         bridge, descriptor = _core.tls_dial(
-            address.host, introduction.port, introduction.pin, key.client_secret, chosen, _PATIENCE
+            address.host,
+            introduction.port,
+            introduction.pin,
+            key.client_secret,
+            chosen,
+            _CONNECT_SECONDS,
+            _PATIENCE,
         )
     except OSError as error:
         remembered = _known.pop(peer, None) is not None
