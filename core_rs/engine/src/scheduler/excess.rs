@@ -93,8 +93,8 @@ impl<P: Payload> Scheduler<P> {
 
     /// What an element of those takes that were sent to a node last.
     fn usual_us(&self, index: NodeIndex) -> u64 {
-        let book = self.nodes.get(index).book.iter().rev();
-        let latest = book.filter(|(_, here)| here.count > 0).next();
+        let mut book = self.nodes.get(index).book.iter().rev();
+        let latest = book.find(|(_, here)| here.count > 0);
         latest.map_or(0, |(&array, _)| {
             1 << self
                 .functions
