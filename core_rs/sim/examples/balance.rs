@@ -1,6 +1,6 @@
-//! Prints how well each case of `scaler_sim::balance` is spread: `balance [nodes slots] [words of a case's name]`.
+//! Prints how well each case of `scaler_sim::balance` is spread: `balance [nodes slots [milliseconds]] [words of a case's name]`.
 
-use scaler_sim::balance::{run, CASES};
+use scaler_sim::balance::{run, Case, CASES};
 
 fn main() {
     let (numbers, words): (Vec<String>, Vec<String>) = std::env::args()
@@ -18,6 +18,10 @@ fn main() {
         .iter()
         .filter(|case| words.iter().all(|word| case.name.contains(word.as_str())))
     {
+        let case = &Case {
+            lasts: u64::from(number(2, 2_000)) * 1_000,
+            ..*case
+        };
         let sites = case.sites(nodes as usize, slots);
         let outcome = run(case, &sites);
         let of = |best: u64| best as f64 / outcome.makespan as f64;

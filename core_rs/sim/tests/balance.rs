@@ -98,6 +98,11 @@ fn what_was_short_for_long_and_is_long_now_is_spread() {
 }
 
 #[test]
+fn what_is_long_at_the_very_end_waits_behind_nothing_long() {
+    holds("surprise, map", 0.95, nothing_else);
+}
+
+#[test]
 fn what_is_short_and_long_by_turns_is_spread() {
     holds("moods", BAR, nothing_else);
 }

@@ -47,6 +47,8 @@ pub enum Shape {
     Priorities,
     /// Takes 0.2 ms for most of the time, and 100 ms at the end.
     Liars,
+    /// Takes 0.2 ms, and 100 ms the last time on each slot: what was sent ahead may be the work of one slot only.
+    Surprise,
     /// Half a millisecond or fifty, by turns of a thousand.
     Moods,
 }
@@ -87,7 +89,7 @@ const fn slow(name: &'static str, shape: Shape, how: How) -> Case {
 use How::{Map, Submit};
 
 /// All of them.
-pub const CASES: [Case; 20] = [
+pub const CASES: [Case; 22] = [
     case("1 ms, submit", Shape::Uniform(MILLISECOND), Submit),
     case("1 ms, map", Shape::Uniform(MILLISECOND), Map),
     case("10 ms, submit", Shape::Uniform(10 * MILLISECOND), Submit),
@@ -106,6 +108,8 @@ pub const CASES: [Case; 20] = [
     slow("slow node, map", Shape::Uniform(5 * MILLISECOND), Map),
     case("liars, submit", Shape::Liars, Submit),
     case("liars, map", Shape::Liars, Map),
+    case("surprise, submit", Shape::Surprise, Submit),
+    case("surprise, map", Shape::Surprise, Map),
     case("moods, submit", Shape::Moods, Submit),
     case("moods, map", Shape::Moods, Map),
 ];
@@ -188,6 +192,10 @@ impl Case {
             Shape::Priorities => random.between(MILLISECOND, 9 * MILLISECOND),
             Shape::Liars if so_far * 2 > total => 100 * MILLISECOND,
             Shape::Liars => MILLISECOND / 5,
+            Shape::Surprise if total - so_far <= total / self.lasts * 100 * MILLISECOND => {
+                100 * MILLISECOND
+            }
+            Shape::Surprise => MILLISECOND / 5,
             Shape::Moods if index / 1_000 % 2 == 1 => 50 * MILLISECOND,
             Shape::Moods => MILLISECOND / 2,
         }
