@@ -350,6 +350,8 @@ def test_a_storage_that_was_started_anew_is_found_at_its_new_tls_port(
     first = start.part("scaler.storage", {"address": f"tcp://{own_host}:0"})
     with linked(first.told["address"], key) as link:
         there_and_back(link)
+        # It is compressed on its way, as this is no loopback.
+        there_and_back(link, bytes(len(LARGE)))
         (before,) = tls._known.values()
         start.kill(first)
         start.part("scaler.storage", {"address": first.told["address"]})

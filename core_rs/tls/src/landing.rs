@@ -59,6 +59,8 @@ type Name = (bool, u32, u64);
 struct Object {
     name: Name,
     file: Growing,
+    /// Where the file begins in the object: after parts that were too small for one.
+    base: u64,
     /// Where the next part begins.
     next: u64,
 }
@@ -70,8 +72,8 @@ struct Body {
     start: u64,
     length: usize,
     came: usize,
-    /// There is more to come of this object.
-    object: Option<Name>,
+    /// There is more to come of this object, whose file begins there.
+    object: Option<(Name, u64)>,
 }
 
 #[derive(Default)]
@@ -183,9 +185,13 @@ impl Landing {
             Some(self.objects.remove(at))
         });
         let (file, start, object) = match (found, part) {
-            (Some(object), _) => (Some(object.file), object.next, Some(object.name)),
-            (None, Some((name, 0))) if name.2 > length as u64 => {
-                (Growing::new(name.2 as usize), 0, Some(name))
+            (Some(object), _) => {
+                let start = object.next - object.base;
+                (Some(object.file), start, Some((object.name, object.base)))
+            }
+            (None, Some((name, offset))) if name.2 - offset > length as u64 => {
+                let file = Growing::new((name.2 - offset) as usize);
+                (file, 0, Some((name, offset)))
             }
             _ => (Growing::new(length), 0, None),
         };
@@ -219,12 +225,17 @@ impl Landing {
         let frame = decode_body_elsewhere(head, head.len() + length, |from, to| {
             whole.slice(from - head.len()..to - head.len())
         })?;
-        if let Some(name) = object.filter(|name| (end as u64) < name.2) {
+        if let Some((name, base)) = object.filter(|(name, base)| base + (end as u64) < name.2) {
             if self.objects.len() == MOST_OBJECTS {
                 self.objects.remove(0);
             }
-            let next = end as u64;
-            self.objects.push(Object { name, file, next });
+            let next = base + end as u64;
+            self.objects.push(Object {
+                name,
+                file,
+                base,
+                next,
+            });
         }
         Ok(frame)
     }

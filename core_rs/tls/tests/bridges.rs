@@ -202,6 +202,37 @@ fn an_object_arrives_in_one_file_whatever_it_lay_in() {
 }
 
 #[test]
+fn what_follows_a_part_that_is_too_small_for_a_file_is_in_one_all_the_same() {
+    let server = Server::start();
+    let (_bridge, mut client) = server.dial();
+    client.send(&get(1));
+    let mut store = server.adopt();
+    store.receive(1);
+    let data = Bytes::from(pattern(100 + 2 * PART));
+    let cuts = [0, 100, 100 + PART, 100 + 2 * PART];
+    let sent: Vec<_> = cuts
+        .windows(2)
+        .map(|cut| {
+            let message = Message::Data {
+                request: 1,
+                size: data.len() as u64,
+                offset: cut[0] as u64,
+                payload: data.slice(cut[0]..cut[1]),
+            };
+            frame(1 + cut[0] as u64, message)
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| sent.iter().for_each(|one| store.send(one)));
+        let got = client.receive(sent.len());
+        assert!(got == sent);
+        let parts = payloads(&got);
+        let joined = mapped::joined(parts[1..].to_vec());
+        assert!(joined.len() == 1 && joined[0] == data[100..]);
+    });
+}
+
+#[test]
 fn objects_whose_parts_come_in_turns_have_a_file_each() {
     let server = Server::start();
     let (_bridge, mut client) = server.dial();

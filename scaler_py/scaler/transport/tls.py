@@ -123,7 +123,8 @@ def connect(
                 "objects go to %s over CURVE, which is slower: TLS at its port %d cannot be reached: %s",
                 address,
                 introduction.port,
-                error.strerror or error,
+                # Its text alone: a record may be kept, and its traceback has the connection.
+                str(error.strerror or error),
             )
         return None
     _known[peer] = introduction
