@@ -375,7 +375,7 @@ fn what_was_written_before_its_loop_closed_arrives_at_a_peer_that_reads_late() {
     let mut store = server.adopt();
     // More than the sockets take, in payloads that are in no files.
     let part = Bytes::from(pattern(200_000));
-    let sent: Vec<_> = (0..100).map(|at| object(at, &part)[0].clone()).collect();
+    let sent: Vec<_> = (0..400).map(|at| object(at, &part)[0].clone()).collect();
     sent.iter().for_each(|one| client.output.push(one));
     let deadline = Instant::now() + PATIENCE;
     while client.output.unsent() > 0 {
