@@ -3,9 +3,10 @@
 //! [`Dialed`] is what a client's lock guards; [`Waiting`] is the part that needs no lock.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use crate::input::{Input, Read, ReadError};
 use crate::linux::{self, monotonic_us, Bell};
 use crate::output::Output;
 use crate::shared::lock;
+use crate::wakeful::Wakeful;
 
 /// What one `read` takes at most before it hands on what it has.
 const MOST_BYTES: usize = 4 << 20;
@@ -48,6 +50,7 @@ pub struct Waiting {
     woken: AtomicBool,
     /// When the link has something to do of its own.
     wakeup_us: AtomicU64,
+    wakeful: Wakeful,
 }
 
 impl Waiting {
@@ -59,6 +62,7 @@ impl Waiting {
             unsent: AtomicBool::new(false),
             woken: AtomicBool::new(false),
             wakeup_us: AtomicU64::new(NO_WAKEUP),
+            wakeful: Wakeful::default(),
         })
     }
 
@@ -69,9 +73,30 @@ impl Waiting {
 
     /// Waits until `deadline_us`. One thread at a time.
     pub fn wait(&self, deadline_us: Option<u64>) -> io::Result<Waited> {
+        let began = monotonic_us();
         let waited = self.wait_once(deadline_us);
         self.state.store(IDLE, SeqCst);
+        if matches!(waited, Ok(Waited::Ready)) {
+            self.wakeful.waited(monotonic_us() - began);
+        }
         waited
+    }
+
+    /// Elements that there is no outcome of yet.
+    pub fn expect(&self, elements: u64) {
+        self.wakeful.expect(elements);
+    }
+
+    /// Looks until something is there, or until then. Whoever else has something to do goes first.
+    fn look(&self, socket: Option<BorrowedFd<'_>>, until: u64) -> io::Result<()> {
+        while monotonic_us() < until {
+            let ready = linux::poll(socket, false, Some(&self.bell), Some(Duration::ZERO))?;
+            if ready.socket || ready.bell || ready.interrupted {
+                break;
+            }
+            thread::yield_now();
+        }
+        Ok(())
     }
 
     fn wait_once(&self, deadline_us: Option<u64>) -> io::Result<Waited> {
@@ -92,12 +117,11 @@ impl Waiting {
             let until = deadline_us.unwrap_or(u64::MAX).min(wakeup);
             let timeout =
                 (until != u64::MAX).then(|| Duration::from_micros(until.saturating_sub(now)));
-            let ready = linux::poll(
-                socket.as_deref().map(AsFd::as_fd),
-                write,
-                Some(&self.bell),
-                timeout,
-            )?;
+            let descriptor = socket.as_deref().map(AsFd::as_fd);
+            if let Some(awake) = self.wakeful.until(now).filter(|_| !write) {
+                self.look(descriptor, awake.min(until))?;
+            }
+            let ready = linux::poll(descriptor, write, Some(&self.bell), timeout)?;
             if ready.interrupted {
                 return Ok(Waited::Interrupted);
             }

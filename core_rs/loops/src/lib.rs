@@ -39,6 +39,7 @@ pub mod spare_files;
 pub mod spill;
 pub mod store_part;
 pub mod table;
+pub mod wakeful;
 
 pub use scaler_engine as engine;
 pub use scaler_wire as wire;
