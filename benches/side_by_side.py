@@ -122,6 +122,7 @@ def bars(figures: Figures) -> list[tuple[str, float, float, bool]]:
     ratio("tcp + CURVE: p50 / ProcessPoolExecutor", "scaler-tcp", "p50_us", ("executor",), "min", 1.5)
     ratio("CPU / best rival", "scaler", "cpu_s", OTHERS, "min", 0.02)
     ratio("CPU / ProcessPoolExecutor", "scaler", "cpu_s", ("executor",), "min", 0.1)
+    ratio("memory of a queued task / dask", "scaler", "queued_bytes", ("dask",), "min", 0.1)
     ratio("start / best rival", "scaler", "start_s", OTHERS, "min", 0.5)
     ratio("echo of 1 MiB / best rival", "scaler", "echo_1mib_per_s", OTHERS, "max", 3)
     ratio("echo of 1 MiB / multiprocessing.Pool", "scaler", "echo_1mib_per_s", ("pool",), "max", 1)
