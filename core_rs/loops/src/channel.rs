@@ -224,7 +224,7 @@ impl Channel {
                 .for_each(|message| self.dialed.send(message));
             self.messages.shrink_to(ROOM);
         }
-        self.dialed.waiting().expect(self.session.unfinished());
+        self.dialed.waiting().expect(self.session.expected());
         self.dialed.flush();
     }
 

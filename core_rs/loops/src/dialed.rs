@@ -82,9 +82,9 @@ impl Waiting {
         waited
     }
 
-    /// Elements that there is no outcome of yet.
-    pub fn expect(&self, elements: u64) {
-        self.wakeful.expect(elements);
+    /// How many outcomes and answers are to come.
+    pub fn expect(&self, things: u64) {
+        self.wakeful.expect(things);
     }
 
     /// Looks until something is there, or until then. Whoever else has something to do goes first.

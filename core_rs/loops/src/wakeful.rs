@@ -17,7 +17,7 @@ const WEIGHT: u64 = 4;
 #[derive(Debug)]
 pub struct Wakeful {
     usual_us: AtomicU64,
-    /// Elements without an outcome.
+    /// Elements without an outcome, questions without an answer.
     expected: AtomicU64,
 }
 
@@ -31,8 +31,8 @@ impl Default for Wakeful {
 }
 
 impl Wakeful {
-    pub fn expect(&self, elements: u64) {
-        self.expected.store(elements, Relaxed);
+    pub fn expect(&self, things: u64) {
+        self.expected.store(things, Relaxed);
     }
 
     /// Until when to stay awake, if at all.

@@ -120,6 +120,11 @@ impl<P: Payload> Session<P> {
         self.unfinished.len()
     }
 
+    /// Elements without an outcome, and what was asked and has no answer.
+    pub fn expected(&self) -> u64 {
+        self.unfinished.len() + self.requests.len() as u64
+    }
+
     pub fn is_unfinished(&self, sequence: Sequence) -> bool {
         self.unfinished.contains(sequence)
     }
