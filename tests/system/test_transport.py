@@ -419,9 +419,9 @@ def test_silent_connections_are_bounded(loop: EchoLoop, key: keys.ClusterKey, mo
 def test_peers_are_bounded_and_who_leaves_makes_room(
     loop: EchoLoop, key: keys.ClusterKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scaler.transport import router
+    from scaler.transport import descriptors
 
-    monkeypatch.setattr(router, "_MOST_PEERS", 16)
+    monkeypatch.setattr(descriptors, "MOST_PEERS", 16)
     listener = Listener(loop, "scheduler", "tcp://127.0.0.1:0", key)
     os.unlink(listener.local_path)
     peers = [Peer(dial(listener.address, "client", timeout=PATIENCE)) for _ in range(16)]

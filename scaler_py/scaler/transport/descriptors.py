@@ -3,6 +3,8 @@
 import contextlib
 import resource
 
+MOST_PEERS = 4096
+
 
 def raise_descriptor_limit() -> int:
     """Lets this process have as many descriptors as it may, and says how many that is.
@@ -15,3 +17,11 @@ def raise_descriptor_limit() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
     return soft
+
+
+def most_peers() -> int:
+    """How many remote peers a listening port may have at a time.
+
+    A peer has a connection and both ends of a pair; as many again are for the silent, and some for everything else.
+    """
+    return max(16, min(MOST_PEERS, raise_descriptor_limit() // 6))

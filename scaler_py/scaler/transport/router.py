@@ -16,7 +16,7 @@ from scaler import _core
 from scaler.transport import libzmq
 from scaler.transport.addresses import TcpAddress, resolve
 from scaler.transport.admission import DOMAIN, Admission
-from scaler.transport.descriptors import raise_descriptor_limit
+from scaler.transport.descriptors import most_peers
 from scaler.transport.errors import AddressInUseError, ConfigurationError
 from scaler.transport.keys import ClusterKey
 from scaler.transport.sockets import monitor_of, set_link_options, set_server_keys
@@ -29,7 +29,6 @@ _EVENTS = (
 )  # fmt: skip
 
 _REPORT_SECONDS = 1.0
-_MOST_PEERS = 4096
 _MOST_SILENT = 512
 
 
@@ -43,8 +42,7 @@ class RouterBridge:
 
         codec: compression of what leaves this host. AddressInUseError, ConfigurationError."""
         self._adopt = adopt
-        # A peer has a connection and both ends of a pair; as many again for the silent, and some for everything else.
-        most_peers = max(16, min(_MOST_PEERS, raise_descriptor_limit() // 6))
+        most = most_peers()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
         self._admission: Admission | None = None
@@ -64,8 +62,8 @@ class RouterBridge:
                 self._monitor.underlying,
                 port=self.address.port,
                 codec=codec,
-                most_peers=most_peers,
-                most_silent=min(_MOST_SILENT, most_peers),
+                most_peers=most,
+                most_silent=min(_MOST_SILENT, most),
             )
         except LookupError as error:
             self._context.destroy(linger=0)

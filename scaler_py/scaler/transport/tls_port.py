@@ -5,12 +5,11 @@ import socket
 
 from scaler import _core
 from scaler.transport.addresses import TcpAddress, resolve
-from scaler.transport.descriptors import raise_descriptor_limit
+from scaler.transport.descriptors import most_peers
 from scaler.transport.errors import AddressInUseError, ConfigurationError
 from scaler.transport.keys import ClusterKey
 
 _BACKLOG = 1024
-_MOST_PEERS = 4096
 
 
 class TlsPort:
@@ -31,8 +30,7 @@ class TlsPort:
             key.server_secret,
             key.client_secret,
             codec=compression,
-            # A peer has a connection and a pair, as over CURVE.
-            most_peers=max(16, min(_MOST_PEERS, raise_descriptor_limit() // 6)),
+            most_peers=most_peers(),
         )
 
     @property
