@@ -63,7 +63,9 @@ impl Bridge {
         let pair = Arc::new(ours);
         let handle = Arc::downgrade(&pair);
         let mut worker = Worker::new(session, socket, pair, codec);
-        worker.decrypted(early).map_err(io::Error::other)?;
+        let taken = worker.landing.take(early, &mut worker.frames);
+        taken.map_err(io::Error::other)?;
+        worker.deliver();
         let thread = std::thread::Builder::new()
             .name("scaler-tls".into())
             .stack_size(256 << 10)
@@ -238,13 +240,6 @@ impl Worker {
         Ok(())
     }
 
-    fn decrypted(&mut self, plain: &[u8]) -> Result<(), LandingErrorText> {
-        let taken = self.landing.take(plain, &mut self.frames);
-        taken.map_err(|error| LandingErrorText(error.to_string()))?;
-        self.deliver();
-        Ok(())
-    }
-
     /// Whether so much waits for the loop that nothing more is read for it.
     fn is_full(&self) -> bool {
         self.output.unsent().max(self.waiting) > MOST_WAITING
@@ -383,18 +378,6 @@ impl Worker {
         Ok(())
     }
 }
-
-/// For an `io::Error`.
-#[derive(Debug)]
-struct LandingErrorText(String);
-
-impl std::fmt::Display for LandingErrorText {
-    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        to.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for LandingErrorText {}
 
 /// Whether that came before the deadline.
 fn wait_for(socket: BorrowedFd<'_>, what: PollFlags, deadline: Instant) -> bool {

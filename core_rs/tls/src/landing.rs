@@ -35,6 +35,8 @@ impl std::fmt::Display for LandingError {
     }
 }
 
+impl std::error::Error for LandingError {}
+
 impl From<DecodeError> for LandingError {
     fn from(error: DecodeError) -> Self {
         LandingError::Malformed(error)
