@@ -20,6 +20,8 @@ const TOO_MUCH: u64 = 4;
 /// A node without an outcome for so long, and for so many times what its elements usually take, is stuck; microseconds.
 const STUCK_US: u64 = 2 * TARGET_US;
 const STUCK_TIMES: u64 = 2;
+/// 2³² µs: so that counts times it are numbers.
+const LONGEST_COST: u8 = 32;
 /// Of what waits at a node, so many arrays are weighed.
 const ARRAYS: usize = 64;
 
@@ -27,13 +29,13 @@ impl<P: Payload> Scheduler<P> {
     /// So many calls of the function of `array` were measured at a node, which are booked there as yet.
     pub(super) fn weigh(&mut self, index: NodeIndex, array: ArrayIndex, done: u32) {
         let node = self.nodes.get(index);
-        let cost = self.functions.get(self.arrays[array].function).cost();
+        let cost = self.cost_of(array);
         let (slots, unstarted) = (u64::from(node.slots), node.unstarted().saturating_sub(done));
         let unstarted = u64::from(unstarted);
         let due = slots * TARGET_US;
         let keep = slots.max(due >> cost);
         // Mostly this is all.
-        if self.pending == 0 || unstarted <= keep || unstarted << cost.min(32) <= TOO_MUCH * due {
+        if self.pending == 0 || unstarted <= keep || unstarted << cost <= TOO_MUCH * due {
             return;
         }
         if node.reclaiming || !node.connected || node.offload {
@@ -43,11 +45,11 @@ impl<P: Payload> Scheduler<P> {
         let latest = node.book.iter().rev().filter(|(_, here)| here.count > 0);
         let (mut waits, mut longest) = (0u64, 0);
         for (&other, here) in latest.take(ARRAYS) {
-            let cost = self.functions.get(self.arrays[other].function).cost();
+            let cost = self.cost_of(other);
             let gone = if other == array { done } else { 0 };
             let count = u64::from(here.count.saturating_sub(gone));
-            waits = waits.saturating_add(count << cost.min(32));
-            longest = longest.max(cost.min(32));
+            waits = waits.saturating_add(count << cost);
+            longest = longest.max(cost);
         }
         // What runs may be the longest of it.
         let waits = waits.saturating_sub(slots << longest);
@@ -95,12 +97,12 @@ impl<P: Payload> Scheduler<P> {
     fn usual_us(&self, index: NodeIndex) -> u64 {
         let mut book = self.nodes.get(index).book.iter().rev();
         let latest = book.find(|(_, here)| here.count > 0);
-        latest.map_or(0, |(&array, _)| {
-            1 << self
-                .functions
-                .get(self.arrays[array].function)
-                .cost()
-                .min(32)
-        })
+        latest.map_or(0, |(&array, _)| 1 << self.cost_of(array))
+    }
+
+    /// What a call takes, as a power of two of microseconds; over an hour is an hour.
+    fn cost_of(&self, array: ArrayIndex) -> u8 {
+        let function = self.arrays[array].function;
+        self.functions.get(function).cost().min(LONGEST_COST)
     }
 }
